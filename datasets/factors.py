@@ -1,0 +1,95 @@
+"""What a data set with known generative factors offers to the rest of the suite."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+KINDS = ("categorical", "ordinal", "cyclic")
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One generative factor: `size` classes and the quantity `values[k]` behind each of them.
+
+    `kind` says how classes relate: `categorical` (no order), `ordinal` (a line) or `cyclic` (a
+    circle). Raises ValueError if `kind` is none of these or `values` does not have `size` entries.
+    """
+
+    name: str
+    size: int
+    kind: str
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"factor {self.name}: kind {self.kind!r} is none of {KINDS}")
+        if self.size < 1 or len(self.values) != self.size:
+            raise ValueError(f"factor {self.name}: {len(self.values)} values for size {self.size}")
+
+
+class FactorData(ABC):
+    """Images on the full grid of K factors, numbered in C order: the last factor varies fastest.
+
+    A subclass sets the attributes below and draws or loads `images`. Data that does not cover its
+    grid overrides `__len__`, `values` and `rows`, and raises ValueError for absent combinations.
+
+    factors      the K factors, in label order
+    image_shape  (C, H, W)
+    source       one line: what exactly these pixels are and where they come from
+    fingerprint  short identifier that changes whenever a pixel or a label changes
+    """
+
+    factors: tuple[Factor, ...]
+    image_shape: tuple[int, int, int]
+    source: str
+    fingerprint: str
+
+    @abstractmethod
+    def images(self, rows: ArrayLike) -> NDArray[np.uint8]:
+        """Images of `rows` (n,) as uint8 (n, C, H, W), 0 to 255; IndexError outside the data."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of classes of each factor, (K,)."""
+        return tuple(factor.size for factor in self.factors)
+
+    def __len__(self) -> int:
+        return math.prod(self.sizes)
+
+    def values(self, rows: ArrayLike) -> NDArray[np.int64]:
+        """Factor classes of `rows` (n,) as int64 (n, K); IndexError outside the data."""
+        unravelled = np.unravel_index(self.checked(rows), self.sizes)
+        return np.stack(unravelled, axis=1).astype(np.int64, copy=False)
+
+    def rows(self, values: ArrayLike) -> NDArray[np.int64]:
+        """Rows (n,) whose factor classes are `values` (n, K); ValueError off the grid."""
+        classes = _integers(values, "values")
+        if classes.ndim != 2 or classes.shape[1] != len(self.factors):
+            raise ValueError(f"values must be (n, {len(self.factors)}), not {classes.shape}")
+        for column, factor in zip(classes.T, self.factors, strict=True):
+            wrong = column[(column < 0) | (column >= factor.size)]
+            if wrong.size:
+                raise ValueError(f"{factor.name} {wrong[0]} is outside 0..{factor.size - 1}")
+        raveled: NDArray[np.intp] = np.ravel_multi_index(tuple(classes.T), self.sizes)
+        return raveled.astype(np.int64, copy=False)
+
+    def checked(self, rows: ArrayLike) -> NDArray[np.int64]:
+        """`rows` as int64 (n,); IndexError outside the data, ValueError if not integers (n,)."""
+        indices = _integers(rows, "rows")
+        if indices.ndim != 1:
+            raise ValueError(f"rows must be one-dimensional, not {indices.shape}")
+        # Negative rows are a mistake here: no caller counts from the end of a grid.
+        if indices.size and (indices.min() < 0 or indices.max() >= len(self)):
+            wrong = indices[(indices < 0) | (indices >= len(self))][0]
+            raise IndexError(f"row {wrong} is outside 0..{len(self) - 1}")
+        return indices
+
+
+def _integers(given: ArrayLike, name: str) -> NDArray[np.int64]:
+    array = np.asarray(given)
+    if array.size and array.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be integers, not {array.dtype}")
+    return array.astype(np.int64, copy=False)
