@@ -1,0 +1,144 @@
+"""Discrete-factor accuracy: cluster accuracy of one latent, by majority and one to one.
+
+Dupont 2018 (arXiv 1804.00104) scores the discrete latent of JointVAE by the majority rule; the
+one-to-one rule is the clustering accuracy of Xie, Girshick & Farhadi 2016 (arXiv 1511.06335).
+"""
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from .information import (
+    Counts,
+    adjusted_rand_index,
+    apply_edges,
+    contingency,
+    equal_frequency_edges,
+    normalized_mutual_information,
+)
+from .representation import IntArray, Representation, Score
+
+
+def discrete_accuracy(representation: Representation, rng: np.random.Generator) -> Score:
+    """Discrete-factor accuracy (after Dupont 2018): how often one latent tells a class.
+
+    Dupont, "Learning Disentangled Joint Continuous and Discrete Representations", arXiv 1804.00104;
+    the halves and the second mapping are added here. For each categorical factor with S classes,
+    each categorical latent is a guess at the class under two mappings:
+
+    - majority: a category stands for the class that it occurs with most;
+    - one to one: categories are assigned to different classes so that most rows agree (Xie et al.
+      2016); where there are more categories than classes, some stand for none.
+
+    The mappings are fitted, and the best latent of each is chosen, on a random half of the rows;
+    accuracies are those on the other half. A category that does not occur in the first half is
+    never right. Without categorical latents, each continuous one is cut into S bins of equal
+    frequency, with the edges of the first half, and marked as binned.
+
+    Args:
+        representation: (N, D) codes, (N, C) categories, (N, K) factors; only factors of the kind
+            "categorical" are asked for.
+        rng: chooses the halves.
+
+    Returns:
+        Score in [0, 1]: the majority accuracy, averaged over factors, with the part `one_to_one`.
+        Details by factor: chosen latents, accuracies, `chance` (share of the largest class in the
+        second half, and 1/S), normalised mutual information, adjusted Rand index and `confusion`
+        (categories, S) of the latent with the best majority, all on the second half; `left_out`:
+        factors with one class only.
+
+    Raises:
+        ValueError: no categorical factor with two classes, or fewer than two rows.
+    """
+    names, kinds = representation.factor_names, representation.factor_kinds
+    categorical = [k for k, kind in enumerate(kinds) if kind == "categorical"]
+    asked = [k for k in categorical if np.ptp(representation.factors[:, k]) > 0]
+    if not asked:
+        raise ValueError(
+            "the representation has no categorical factor with two classes among the rows, "
+            "discrete_accuracy is undefined: leave it out for this data"
+        )
+    order = rng.permutation(len(representation))
+    half = len(order) // 2
+    fitted, scored = representation.take(order[:half]), representation.take(order[half:])
+
+    by_factor = {names[k]: _score_factor(fitted, scored, k) for k in asked}
+
+    def mean(key: str) -> float:
+        return float(np.mean([entry[key] for entry in by_factor.values()]))
+
+    return Score(
+        value=mean("majority"),
+        parts={"one_to_one": mean("one_to_one")},
+        details={
+            "factors": by_factor,
+            "chance": mean("chance"),
+            "chance_uniform": mean("chance_uniform"),
+            "binned": not representation.category_sizes,
+            "left_out": [names[k] for k in categorical if k not in asked],
+            "rows_fitted": len(fitted),
+            "rows_scored": len(scored),
+        },
+    )
+
+
+def _score_factor(fitted: Representation, scored: Representation, factor: int) -> dict[str, Any]:
+    """The entry of one factor in the details."""
+    size = fitted.factor_sizes[factor]
+    tables = _tables(fitted, scored, factor)
+    majorities = [_majority(first) for first, _ in tables]
+    matches = [linear_sum_assignment(first, maximize=True) for first, _ in tables]
+    firsts = [first for first, _ in tables]
+    by_majority = int(
+        np.argmax([_agreement(t, *m) for t, m in zip(firsts, majorities, strict=True)])
+    )
+    by_match = int(np.argmax([_agreement(t, *m) for t, m in zip(firsts, matches, strict=True)]))
+    confusion = tables[by_majority][1]
+    # The tables are those of the categorical latents where there are any, else of all.
+    names = fitted.latent_names[-len(tables) :]
+    return {
+        "majority": _agreement(confusion, *majorities[by_majority]),
+        "one_to_one": _agreement(tables[by_match][1], *matches[by_match]),
+        "chance": float(confusion.sum(axis=0).max() / confusion.sum()),
+        "chance_uniform": 1 / size,
+        "nmi": normalized_mutual_information(confusion),
+        "ari": adjusted_rand_index(confusion),
+        "latent": names[by_majority],
+        "latent_one_to_one": names[by_match],
+        "binned": not fitted.category_sizes,
+        "confusion": confusion,
+    }
+
+
+def _tables(
+    fitted: Representation, scored: Representation, factor: int
+) -> list[tuple[Counts, Counts]]:
+    """Categories against classes on both halves, for each latent that is asked."""
+    size = fitted.factor_sizes[factor]
+
+    def pair(first: IntArray, second: IntArray, categories: int) -> tuple[Counts, Counts]:
+        return (
+            contingency(first, fitted.factors[:, factor], categories, size),
+            contingency(second, scored.factors[:, factor], categories, size),
+        )
+
+    if fitted.category_sizes:
+        columns = zip(fitted.categories.T, scored.categories.T, fitted.category_sizes, strict=True)
+        return [pair(first, second, categories) for first, second, categories in columns]
+    tables = []
+    for first, second in zip(fitted.codes.T, scored.codes.T, strict=True):
+        edges = equal_frequency_edges(first, size)
+        tables.append(pair(apply_edges(first, edges), apply_edges(second, edges), len(edges) + 1))
+    return tables
+
+
+def _majority(table: Counts) -> tuple[IntArray, IntArray]:
+    """Categories that occur, and the class that each stands for."""
+    present = np.flatnonzero(table.any(axis=1))
+    return present, table[present].argmax(axis=1)
+
+
+def _agreement(table: Counts, categories: IntArray, classes: IntArray) -> float:
+    """Share of the rows of a table that a mapping of categories to classes gets right."""
+    return float(table[categories, classes].sum() / table.sum())

@@ -1,0 +1,234 @@
+"""What every metric promises, the arithmetic they share and the arrays they accept."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import entropy as scipy_entropy
+from sklearn.metrics import adjusted_rand_score, mutual_info_score, normalized_mutual_info_score
+
+from bench.metrics import METRICS, VERSIONS, Representation, Score
+from bench.metrics.information import (
+    adjusted_rand_index,
+    apply_edges,
+    contingency,
+    entropy,
+    equal_frequency_edges,
+    equal_width_bins,
+    mutual_information,
+    mutual_information_matrix,
+    normalized_mutual_information,
+)
+
+SIZES = (3, 6, 40)
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def mixed(categorical: bool = True) -> Representation:
+    """Entangled, noisy codes: no metric is at an end of its range."""
+    draw = rng(7)
+    factors = draw.integers(SIZES, size=(9_000, 3))
+    scaled = factors / np.array(SIZES)
+    mixing = np.array([[1.0, 0.6, 0.1], [0.3, 1.0, 0.5], [0.6, 0.3, 1.0]])
+    codes = scaled @ mixing + 0.3 * draw.normal(size=(9_000, 3))
+    lost = draw.random(9_000) < 0.5
+    shape = np.where(lost, draw.integers(3, size=9_000), factors[:, 0])
+    categories = shape[:, None] if categorical else np.zeros((9_000, 0), dtype=int)
+    return Representation(
+        codes=codes,
+        categories=categories,
+        factors=factors,
+        category_sizes=(3,) if categorical else (),
+        factor_names=("shape", "scale", "angle"),
+        factor_kinds=("categorical", "ordinal", "cyclic"),
+        factor_sizes=SIZES,
+    )
+
+
+CHANGES: dict[str, Callable[[Representation], Representation]] = {
+    "order of rows": lambda r: r.take(rng(1).permutation(len(r))),
+    "order of latents": lambda r: replace(r, codes=r.codes[:, [2, 0, 1]]),
+    "flip and scale of a latent": lambda r: replace(r, codes=r.codes * [1, -7, 1] + 3),
+    "names of categories": lambda r: replace(r, categories=(r.categories + 1) % 3),
+    "monotone warp of a latent": lambda r: replace(r, codes=np.exp(4 * r.codes)),
+}
+
+# How far the value may move under each change; None where it must move.
+PROPERTIES: dict[str, dict[str, float | None]] = {
+    "mig": {
+        "order of rows": 1e-12,
+        "order of latents": 1e-12,
+        "flip and scale of a latent": 1e-12,
+        "names of categories": 1e-12,
+        "monotone warp of a latent": None,
+    },
+    "factorvae_score": {
+        "order of rows": 0.02,
+        "order of latents": 1e-12,
+        "flip and scale of a latent": 1e-3,
+        "names of categories": 1e-12,
+        "monotone warp of a latent": None,
+    },
+    "discrete_accuracy": {
+        "order of rows": 0.02,
+        "order of latents": 1e-12,
+        "flip and scale of a latent": 1e-3,
+        "names of categories": 1e-12,
+        "monotone warp of a latent": 1e-12,
+    },
+}
+
+
+def test_every_metric_declares_every_property() -> None:
+    assert PROPERTIES.keys() == METRICS.keys() == VERSIONS.keys()
+    assert all(declared.keys() == CHANGES.keys() for declared in PROPERTIES.values())
+
+
+@pytest.mark.parametrize("categorical", [True, False])
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", METRICS)
+def test_properties(name: str, change: str, categorical: bool) -> None:
+    before = mixed(categorical)
+    values = [METRICS[name](r, rng()).value for r in (before, CHANGES[change](before))]
+    assert 0.01 < values[0] < 0.99
+    tolerance = PROPERTIES[name][change]
+    if tolerance is None:
+        assert abs(values[1] - values[0]) > 0.01
+    else:
+        assert values[1] == pytest.approx(values[0], abs=tolerance)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_generator_is_the_only_chance(name: str) -> None:
+    metric, representation = METRICS[name], mixed()
+    representation = representation.take(np.tile(np.arange(9_000), 2))  # more rows than mig uses
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    first, again = metric(representation, rng(3)), metric(representation, rng(3))
+    assert (first.value, first.parts) == (again.value, again.parts)
+    others = [metric(representation, rng(seed)).value for seed in range(4)]
+    assert len(set(others)) > 1
+    assert np.ptp(others) < 0.03
+    np.testing.assert_array_equal(state, np.random.get_state()[1])  # noqa: NPY002
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_says_what_it_is(name: str) -> None:
+    line = (METRICS[name].__doc__ or "").splitlines()[0]
+    assert ":" in line
+    assert any(str(year) in line for year in range(1990, 2100))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_leaves_the_arrays_alone(name: str) -> None:
+    before, after = mixed(), mixed()
+    for array in (after.codes, after.categories, after.factors):
+        array.setflags(write=False)
+    assert METRICS[name](after, rng()).value == METRICS[name](before, rng()).value
+
+
+# Information
+
+
+def test_information_agrees_with_scikit_learn() -> None:
+    a = rng(1).integers(40, size=5_000).astype(np.uint8)
+    b = np.where(rng(2).random(5_000) < 0.5, a // 2, rng(3).integers(32, size=5_000))
+    b = b.astype(np.uint8)
+    table = contingency(a, b)
+    assert mutual_information(a, b) == pytest.approx(mutual_info_score(a, b), abs=1e-12)
+    assert entropy(a) == pytest.approx(scipy_entropy(np.bincount(a)), abs=1e-12)
+    assert normalized_mutual_information(table) == pytest.approx(normalized_mutual_info_score(a, b))
+    assert adjusted_rand_index(table) == pytest.approx(adjusted_rand_score(a, b))
+    same = np.ones(10, dtype=int)
+    assert (entropy(same), mutual_information(same, same)) == (0, 0)
+    assert normalized_mutual_information(contingency(same, same)) == 1
+    assert adjusted_rand_index(contingency(same, same)) == 1
+
+
+def test_bins_of_equal_width_are_those_of_a_histogram() -> None:
+    codes = np.column_stack([rng(1).normal(size=1_000), np.arange(1_000) % 21, np.full(1_000, 0.1)])
+    bins = equal_width_bins(codes, 20)
+    for j in (0, 1):
+        counts = np.histogram(codes[:, j], 20)[0]
+        np.testing.assert_array_equal(np.bincount(bins[:, j], minlength=20), counts)
+    assert not bins[:, 2].any()
+
+
+def test_bins_of_equal_frequency_keep_equal_values_together() -> None:
+    normal = rng(1).normal(size=999)
+    bins = apply_edges(normal, equal_frequency_edges(normal, 3))
+    assert np.bincount(bins).tolist() == [333, 333, 333]
+    uneven = np.repeat([0.0, 1.0, 5.0], [310, 340, 350])
+    bins = apply_edges(uneven, equal_frequency_edges(uneven, 3))
+    assert np.bincount(bins).tolist() == [310, 340, 350]
+    assert len(equal_frequency_edges(np.full(9, 0.1), 3)) == 0
+    assert len(equal_frequency_edges(np.repeat([0.0, 1.0], 50), 8)) == 1
+
+
+def test_matrix_has_a_row_for_each_latent() -> None:
+    representation = mixed()
+    matrix = mutual_information_matrix(representation, 10)
+    assert matrix.shape == (4, 3)
+    edges = np.histogram(representation.codes[:, 1], 10)[1][:-1]
+    binned = np.digitize(representation.codes[:, 1], edges)
+    expected = mutual_info_score(binned, representation.factors[:, 2])
+    assert matrix[1, 2] == pytest.approx(expected, abs=1e-12)
+    exact = mutual_info_score(representation.categories[:, 0], representation.factors[:, 0])
+    assert matrix[3, 0] == pytest.approx(exact, abs=1e-12)
+
+
+# Arrays
+
+
+def test_representation_keeps_types_and_copies_nothing() -> None:
+    single = mixed().codes.astype(np.float32)
+    representation = replace(mixed(), codes=single, kl=np.ones(4), logvar=np.zeros((9_000, 3)))
+    assert representation.codes is single
+    assert representation.latent_names == ("z1", "z2", "z3", "c1")
+    few = representation.take(np.arange(5)).logvar
+    assert few is not None
+    assert few.shape == (5, 3)
+    assert replace(mixed(), codes=single.astype(np.float16)).codes.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"codes": np.zeros(9_000)}, "codes has shape"),
+        ({"codes": np.full((9_000, 2), np.nan)}, "codes has NaN"),
+        ({"codes": np.zeros((9_000, 2), dtype=complex)}, "codes has type"),
+        ({"codes": np.zeros((8_999, 3))}, "numbers of rows differ"),
+        ({"categories": np.full((9_000, 1), 3)}, "categories column 0 runs from 3 to 3"),
+        ({"categories": np.zeros((9_000, 1))}, "categories has type float64"),
+        ({"category_sizes": (3, 3)}, "categories has 1 columns but 2 sizes"),
+        ({"factors": np.full((9_000, 3), -1)}, "factors column 0 runs from -1"),
+        ({"factors": np.zeros((9_000, 2), dtype=int)}, "factors has 2 columns but 3 sizes"),
+        ({"factor_names": ("a", "b")}, "as many factor_names"),
+        ({"factor_names": ("a", "a", "b")}, "repeat"),
+        ({"factor_kinds": ("nominal", "ordinal", "cyclic")}, "nominal.*use categorical"),
+        ({"logvar": np.zeros((9_000, 2))}, "logvar is"),
+        ({"kl": np.zeros(3)}, "kl has 3 values"),
+    ],
+)
+def test_arrays_that_do_not_agree_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        replace(mixed(), **wrong)
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_latents_and_factors_are_needed() -> None:
+    with pytest.raises(ValueError, match="no rows"):
+        mixed().take(np.arange(0))
+    with pytest.raises(ValueError, match="at least one latent"):
+        replace(mixed(categorical=False), codes=np.zeros((9_000, 0)))
+
+
+def test_a_score_is_finite() -> None:
+    with pytest.raises(ValueError, match="value is nan"):
+        Score(float("nan"), {})
+    with pytest.raises(ValueError, match="share is inf"):
+        Score(0.5, {}, {"share": float("inf")})
