@@ -1,0 +1,34 @@
+"""From the names and settings of a run to its data set and its model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.datasets import FactorData
+from bench.resolve import resolve
+from bench.runs import Run
+from bench.settings import parameters
+from bench.streams import lent_global_torch_stream
+
+if TYPE_CHECKING:
+    import torch
+
+    from bench.models import VAE
+
+
+def build_data(name: str, settings: Mapping[str, Any], data_dir: str | Path | None) -> FactorData:
+    """The data set; `data_dir` is for those that look for files."""
+    target = resolve("dataset", name)
+    place = {"data_dir": data_dir} if "data_dir" in parameters(target) else {}
+    data: FactorData = target(**settings, **place)
+    return data
+
+
+def build_model(run: Run, device: "torch.device") -> "VAE":
+    """The model of a run, initialised from the run's own stream, on the device."""
+    import torch
+
+    with lent_global_torch_stream(run.seed, "initialisation"):
+        model: VAE = resolve("model", run.model)(image_shape=run.image_shape, **run.settings)
+    # faster convolutions on the CPU and on current GPUs
+    return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

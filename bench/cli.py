@@ -1,0 +1,166 @@
+"""The command line. Results go to stdout, talk to stderr.
+
+Exit codes: 0 all that was asked for succeeded, 1 a run failed or diverged, 2 a wrong request,
+130 stopped by Ctrl-C.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bench import __version__
+from bench.errors import RequestError
+
+app = typer.Typer(
+    name="bench",
+    help="Train disentangled VAEs on data with known generative factors and compare them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+_RUN_EXAMPLES = """Train models, score them, and write tables and plots.
+
+[bold]Examples[/bold]
+
+  bench run --models jointvae,betavae --dataset dsprites
+
+  bench run --models all --dataset dsprites --seeds 5 --jobs 4
+
+  bench run --models jointvae --dataset dsprites --set jointvae.gamma=30
+
+  bench run --models betavae --dataset dsprites --sweep betavae.beta=1,2,4
+
+The same command goes on where it stopped, and trains nothing twice; more --seeds or --models
+add what is missing.
+"""
+
+
+@app.command(help=_RUN_EXAMPLES)
+def run(
+    models: Annotated[str, typer.Option(help="Models by name, comma-separated, or all.")],
+    dataset: Annotated[str, typer.Option(help="Data set by name.")],
+    preset: Annotated[str, typer.Option(help="Budget: see bench list presets.")] = "quick",
+    seeds: Annotated[str, typer.Option(help="How many (5), a range (0-4) or a list (3,7).")] = "3",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting, OWNER.KEY=VALUE; may be repeated."),
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(help="A row for each value, MODEL.KEY=V1,V2; several multiply."),
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Metrics by name, comma-separated.  [default: all]")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Training steps instead of the preset's; schedules scale.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Runs side by side.  [default: one a core]")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of each run.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the study.  [default: results/DATA-PRESET]")
+    ] = None,
+    data_dir: Annotated[
+        str | None, typer.Option(help="Where data files lie.  [default: $BENCH_DATA_DIR, cache]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Train the planned runs again from the start.")
+    ] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop all runs when one fails.")
+    ] = False,
+) -> None:
+    from bench.session import Options, carry_out
+    from bench.study import Request
+
+    request = Request(
+        models=models,
+        dataset=dataset,
+        preset=preset,
+        seeds=seeds,
+        sets=set_ or [],
+        sweeps=sweep or [],
+        metrics=metrics,
+        steps=steps,
+        output=output,
+        data_dir=data_dir,
+    )
+    options = Options(
+        jobs=jobs,
+        threads=threads,
+        device=device,
+        data_dir=data_dir,
+        dry_run=dry_run,
+        force=force,
+        fail_fast=fail_fast,
+    )
+    raise typer.Exit(carry_out(request, options, _stdout(), Console(stderr=True)))
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[str, typer.Argument(help="models, metrics, datasets or presets")],
+) -> None:
+    """Describe what there is, a line each.
+
+    [bold]Example[/bold]: bench list models
+    """
+    from bench.listing import describe
+
+    for name, line in describe(what):
+        print(f"{name:20} {line}")
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A study's folder, e.g. results/dsprites-quick")],
+) -> None:
+    """Rebuild the tables and plots of a study from its records alone.
+
+    [bold]Example[/bold]: bench report results/dsprites-quick
+    """
+    from bench.render import console_table
+    from bench.report import write_report
+
+    talk = Console(stderr=True)
+    with talk.status("reading records") as status:
+        made = write_report(folder, pictures_of_runs=True, tell=status.update)
+    console_table(made.table, _stdout())
+    for path in made.files:
+        talk.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def _stdout() -> Console:
+    """A terminal is as wide as it is; a file or a pipe takes long lines."""
+    return Console() if sys.stdout.isatty() else Console(width=100)
+
+
+def main() -> None:
+    """Entry point of the `bench` command."""
+    try:
+        app()
+    except RequestError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""From a trained model to arrays: every image is encoded once, and all metrics read the same."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.datasets import FactorData
+from bench.metrics import Representation
+from bench.models import VAE
+from bench.train import images
+
+BATCH = 256
+ACTIVE = 0.1  # nats of mean KL from which a latent counts as active
+RECONSTRUCTED = 10_000  # rows behind the reconstruction error
+COLLAPSED = 0.99  # of the mean image's error: above, the decoder uses no code
+SHOWN = 10  # images in the picture of reconstructions, values in a traversal
+REACH = 2.0  # standard deviations of the prior that a traversal covers to each side
+
+
+def encode(
+    model: VAE,
+    data: FactorData,
+    rows: np.ndarray,
+    device: torch.device,
+    watch: Callable[[int], None] = lambda done: None,
+) -> tuple[Representation, dict[str, Any]]:
+    """The representation of some rows, and the evaluation of the model on them.
+
+    Codes are posterior means, categories the most probable ones. The evaluation, all nats an
+    image: `reconstruction` of the mode's code and `mean_image_reconstruction` of the best
+    constant image, over the first 10,000 rows; `kl` of each latent to its prior, continuous ones
+    first, over all rows; `active_latents`; `collapsed` where the decoder does no better than the
+    mean image or no latent is active.
+    """
+    means, logvars, categories, kls, errors = [], [], [], [], []
+    total = torch.zeros(data.image_shape, dtype=torch.float64)
+    seen = min(RECONSTRUCTED, len(rows))
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, len(rows), BATCH):
+            x = images(data, rows[start : start + BATCH], device)
+            posterior = model.encode(x)
+            means.append(posterior.mean.cpu())
+            logvars.append(posterior.logvar.cpu())
+            categories.append(posterior.categories().cpu())
+            kls.append(torch.cat([posterior.kl_continuous(), posterior.kl_categorical()]) * len(x))
+            if start < seen:
+                x, mode = x[: seen - start], posterior.mode()[: seen - start]
+                errors.append(model.reconstruction(x, model.decode(mode)).cpu() * len(x))
+                total += x.sum(0).double().cpu()
+            watch(min(start + BATCH, len(rows)))
+    kl = (torch.stack(kls).double().sum(0) / len(rows)).cpu().numpy()
+    reconstruction = float(torch.stack(errors).double().sum() / seen)
+    constant = _entropy(total / seen)
+    active = int((kl > ACTIVE).sum())
+    evaluation = {
+        "reconstruction": reconstruction,
+        "mean_image_reconstruction": constant,
+        "kl": kl.tolist(),
+        "kl_total": float(kl.sum()),
+        "active_latents": active,
+        "collapsed": active == 0 or reconstruction > COLLAPSED * constant,
+        "rows": len(rows),
+    }
+    representation = Representation(
+        codes=torch.cat(means).numpy(),
+        categories=torch.cat(categories).numpy(),
+        factors=data.values(rows),
+        category_sizes=model.latents.categorical,
+        factor_names=tuple(factor.name for factor in data.factors),
+        factor_kinds=tuple(factor.kind for factor in data.factors),
+        factor_sizes=tuple(factor.size for factor in data.factors),
+        logvar=torch.cat(logvars).numpy(),
+        kl=kl,
+    )
+    return representation, evaluation
+
+
+def samples(
+    model: VAE, data: FactorData, rows: np.ndarray, device: torch.device
+) -> dict[str, np.ndarray]:
+    """The arrays behind the pictures: images uint8 (n, C, H, W).
+
+    `originals` and `reconstructions` of the first rows; for each latent, `z1`... and `c1`..., the
+    decoded traversal from the first row's code: a continuous latent over two standard deviations
+    of the prior to each side, a categorical one category by category.
+    """
+    latents = model.latents
+    model.eval()
+    with torch.inference_mode():
+        x = images(data, rows[:SHOWN], device)
+        code = model.encode(x).mode()
+        arrays = {"originals": _pixels(x), "reconstructions": _pixels(_decoded(model, code))}
+        for d in range(latents.continuous):
+            z = code[:1].repeat(SHOWN, 1)
+            z[:, d] = torch.linspace(-REACH, REACH, SHOWN, device=device)
+            arrays[f"z{d + 1}"] = _pixels(_decoded(model, z))
+        first = latents.continuous
+        for c, size in enumerate(latents.categorical):
+            z = code[:1].repeat(size, 1)
+            z[:, first : first + size] = torch.eye(size, device=device)
+            arrays[f"c{c + 1}"] = _pixels(_decoded(model, z))
+            first += size
+    return arrays
+
+
+def _decoded(model: VAE, code: torch.Tensor) -> torch.Tensor:
+    return torch.sigmoid(model.decode(code))
+
+
+def _pixels(x: torch.Tensor) -> np.ndarray:
+    pixels: np.ndarray = (x * 255).round().to(torch.uint8).cpu().numpy()
+    return pixels
+
+
+def _entropy(mean: torch.Tensor) -> float:
+    """Nats an image of the Bernoulli likelihood of images under their own mean image."""
+    p = mean.clamp(1e-12, 1 - 1e-12)
+    return float(-(mean * p.log() + (1 - mean) * (1 - p).log()).sum())

@@ -1,0 +1,97 @@
+"""Pictures of a study: scores by model and training curves. They compute no statistics."""
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from bench.figures import COLOURS, WIDTH, figure
+from bench.records import HISTORY, Record
+from bench.statistics import summarise
+from bench.tables import Metrics, score_columns, title_of, values_of
+
+_TERMS = {
+    "reconstruction": "Reconstruction",
+    "kl_continuous": "KL, continuous latents",
+    "kl_categorical": "KL, categorical latents",
+    "discriminator_loss": "Discriminator loss",
+}
+
+
+def draw_scores(records: Sequence[Record], path: Path, title: str) -> None:
+    """A panel a metric: every seed as a dot, the mean and its 95 % t interval over them."""
+    metrics = Metrics.of(records)
+    labels = list(dict.fromkeys(record.run.label for record in records))
+    values = {id(r): values_of(r, metrics) for r in records if r.scored}
+    keys = [column.key for column in score_columns(records)]
+    if not keys:
+        return
+    columns = min(len(keys), 4)
+    lines = math.ceil(len(keys) / columns)
+    with figure(path, WIDTH, 0.5 + lines * (0.9 + 0.22 * len(labels))) as drawn:
+        axes = drawn.subplots(lines, columns, squeeze=False, sharey=True).ravel()
+        for panel, key in zip(axes, keys, strict=False):
+            for place, label in enumerate(labels):
+                group = [r for r in records if r.scored and r.run.label == label]
+                numbers = [values[id(r)][key] for r in group if key in values[id(r)]]
+                summary = summarise(numbers)
+                if summary is None:
+                    continue
+                colour = COLOURS[place % len(COLOURS)]
+                if summary.low is not None and summary.high is not None:
+                    panel.plot([summary.low, summary.high], [place] * 2, color=colour, alpha=0.5)
+                panel.plot(summary.mean, place, "|", color=colour, markersize=11, markeredgewidth=2)
+                panel.plot(numbers, [place] * len(numbers), "o", color=colour, markersize=3.5)
+            panel.set_title(title_of(key).replace(" (", "\n("))
+            panel.set_yticks(range(len(labels)), labels)
+            panel.set_ylim(len(labels) - 0.5, -0.5)
+            panel.grid(axis="x", linewidth=0.3)
+        for panel in axes[len(keys) :]:
+            panel.set_visible(False)
+        drawn.suptitle(f"{title}: dot = seed, bar = mean, line = 95 % t interval", fontsize=8)
+
+
+def draw_curves(records: Sequence[Record], path: Path, title: str) -> None:
+    """A panel a term of the objective, a line a run, a colour a model."""
+    histories = {id(r): rows for r in records if (rows := _history(r.folder / HISTORY))}
+    if not histories:
+        return
+    labels = list(dict.fromkeys(record.run.label for record in records))
+    present = {key for rows in histories.values() for key in rows[0] if any(r[key] for r in rows)}
+    terms = [term for term in _TERMS if term in present]
+    columns = min(len(terms), 3)
+    lines = math.ceil(len(terms) / columns)
+    with figure(path, WIDTH, 0.6 + 1.7 * lines) as drawn:
+        axes = drawn.subplots(lines, columns, squeeze=False).ravel()
+        for panel, term in zip(axes, terms, strict=False):
+            for record in records:
+                rows = [row for row in histories.get(id(record), []) if term in row]
+                colour = COLOURS[labels.index(record.run.label) % len(COLOURS)]
+                steps = [row["step"] for row in rows]
+                panel.plot(steps, [row[term] for row in rows], color=colour, linewidth=0.7)
+            if term == "reconstruction":  # the first steps would hide all others
+                panel.set_yscale("log")
+                panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+                panel.yaxis.set_minor_formatter(NullFormatter())
+            panel.set_title(_TERMS[term])
+            panel.set_xlabel("step")
+            panel.set_ylabel("nats")
+            panel.grid(linewidth=0.3)
+        for panel in axes[len(terms) :]:
+            panel.set_visible(False)
+        handles = [
+            axes[0].plot([], [], color=COLOURS[place % len(COLOURS)], label=label)[0]
+            for place, label in enumerate(labels)
+        ]
+        drawn.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+        drawn.suptitle(f"{title}: a line is a seed", fontsize=8)
+
+
+def _history(path: Path) -> list[dict[str, float]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]

@@ -1,0 +1,79 @@
+"""From a name to a model, a data set or a metric; the only place that knows how.
+
+A name is looked up in the registry of its kind, then among installed entry points
+(`bench.models`, `bench.datasets`, `bench.metrics`), then taken as `package.module:Name` or
+`path/to/file.py:Name`.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from bench.errors import RequestError
+
+Kind = Literal["model", "dataset", "metric"]
+
+
+def registry(kind: Kind) -> Mapping[str, Any]:
+    """The registry of a kind: name -> class or function."""
+    module = importlib.import_module(f"bench.{kind}s")
+    entries: Mapping[str, Any] = getattr(module, f"{kind}s".upper())
+    return entries
+
+
+def resolve(kind: Kind, name: str) -> Any:
+    """The class or function behind a name. Raises RequestError, with the nearest names."""
+    known = registry(kind)
+    if name in known:
+        return known[name]
+    installed = {entry.name: entry for entry in entry_points(group=f"bench.{kind}s")}
+    if name in installed:
+        return installed[name].load()
+    if ":" in name:
+        return _imported(kind, name)
+    raise RequestError(unknown(kind, name, [*known, *installed]))
+
+
+def unknown(what: str, name: str, choices: Iterable[str]) -> str:
+    """One line that says what there is instead of an unknown name."""
+    choices = list(choices)
+    near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(choices)}"
+    return f"unknown {what} {name!r}: {hint}"
+
+
+def _imported(kind: Kind, name: str) -> Any:
+    place, _, attribute = name.rpartition(":")
+    try:
+        module = _from_file(Path(place)) if place.endswith(".py") else _from_path(place)
+    except Exception as error:  # whatever their module raises: it is theirs to mend
+        raise RequestError(
+            f"{kind} {name!r}: cannot import {place} ({type(error).__name__}: {error})"
+        ) from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        raise RequestError(f"{kind} {name!r}: {place} has no {attribute!r}") from None
+
+
+def _from_path(place: str) -> ModuleType:
+    if "" not in sys.path:  # the console script leaves out the folder it was called in
+        sys.path.insert(0, "")
+    return importlib.import_module(place)
+
+
+def _from_file(path: Path) -> ModuleType:
+    name = f"bench_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,86 @@
+"""A run: everything that decides its numbers, and its identity."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and what is scored of it.
+
+    settings: all arguments of the model's constructor but image_shape; changed: those of them
+    that were asked for and differ from the preset (they name the row of the table);
+    data_settings: arguments of the data set's constructor; fingerprint: the exact pixels;
+    rows: number of images that are encoded and scored; seed: of all its random streams.
+    """
+
+    model: str
+    settings: Mapping[str, Any]
+    changed: Mapping[str, Any]
+    dataset: str
+    data_settings: Mapping[str, Any]
+    fingerprint: str
+    image_shape: tuple[int, int, int]
+    preset: str
+    steps: int
+    batch_size: int
+    rows: int
+    seed: int
+
+    @property
+    def identity(self) -> str:
+        """sha256 of all that changes a number, independent of the order it was given in."""
+        parts = {k: v for k, v in self.as_dict().items() if k not in _NAMES_ONLY}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def label(self) -> str:
+        """The row of the table that this run belongs to: model and what was changed of it."""
+        changes = ", ".join(f"{key}={_shown(value)}" for key, value in self.changed.items())
+        return f"{self.model} ({changes})" if changes else self.model
+
+    @property
+    def title(self) -> str:
+        return f"{self.label}, seed {self.seed}"
+
+    @property
+    def folder(self) -> str:
+        """Name of the run's folder: readable, and unique by the identity."""
+        changes = "".join(f"-{key}{_shown(value)}" for key, value in self.changed.items())
+        readable = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{self.model}{changes}").strip("-.")[:80]
+        return f"{readable}-seed{self.seed}-{self.identity[:8]}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand in settings.json."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Run":
+        """The inverse of `as_dict`."""
+        return cls(
+            **{
+                **values,
+                "image_shape": tuple(values["image_shape"]),
+                "settings": _tuples(values["settings"]),
+                "changed": _tuples(values["changed"]),
+            }
+        )
+
+
+# a preset is a name for settings that are all here; `data_settings` act through the fingerprint
+_NAMES_ONLY = {"changed", "preset", "data_settings"}
+
+
+def _tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return "x".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

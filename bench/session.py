@@ -1,0 +1,184 @@
+"""`bench run`: plan, carry out what is missing, report."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from bench.errors import RequestError
+from bench.executor import execute
+from bench.presets import PRESETS
+from bench.progress import reporter
+from bench.records import FINISHED, SCORES, Status, definitions_differ, read_status
+from bench.render import console_table
+from bench.report import write_report
+from bench.runs import Run
+from bench.store import read_json
+from bench.study import Plan, Request, check_folder, plan, write_study
+from bench.work import Job
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a request is carried out; nothing here changes a number."""
+
+    jobs: int | None = None
+    threads: int = 1
+    device: str = "auto"
+    data_dir: str | None = None
+    dry_run: bool = False
+    force: bool = False
+    fail_fast: bool = False
+
+
+def carry_out(request: Request, options: Options, out: Console, talk: Console) -> int:
+    """Do what was asked for; the exit code. Raises RequestError before anything is written."""
+    for name in ("jobs", "threads"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise RequestError(f"--{name} {value}: must be at least 1")
+    device = choose_device(options.device)
+    planned = plan(request)
+    runs_folder = planned.folder / "runs"
+    missing = [
+        run
+        for run in planned.runs
+        if options.force or _incomplete(runs_folder / run.folder, planned)
+    ]
+    slots = min(options.jobs or _cores(device, options.threads), max(1, len(missing)))
+    _print_plan(planned, missing, slots, device, talk)
+    if options.dry_run:
+        return 0
+
+    with _locked(planned.folder):
+        check_folder(planned)
+        write_study(planned)
+        if options.force:
+            for run in missing:
+                shutil.rmtree(runs_folder / run.folder, ignore_errors=True)
+        jobs = [
+            Job(
+                run=run,
+                folder=runs_folder / run.folder,
+                definitions=planned.definitions,
+                device=device,
+                threads=options.threads,
+                data_dir=options.data_dir,
+            )
+            for run in missing
+        ]
+        stopped = False
+        if jobs:
+            with reporter(talk, len(jobs)) as watching:
+                _, stopped = execute(jobs, slots, watching, options.fail_fast)
+        if stopped:
+            talk.print("Stopped. The same command goes on from the last checkpoints.")
+            return 130
+        made = write_report(planned.folder, pictures_of_runs=False)
+    console_table(made.table, out)
+    out.print()
+    for path in made.files:
+        out.print(str(path), markup=False, highlight=False, soft_wrap=True)
+    out.print(f"{runs_folder}/: a folder a run", markup=False, highlight=False, soft_wrap=True)
+    return _exit_code(planned, talk)
+
+
+def choose_device(name: str) -> str:
+    """The device of a name; `auto` is the first of cuda, mps, cpu. Raises RequestError."""
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=torch.device(name))
+    except Exception as error:  # torch raises many kinds for a device that is not there
+        reason = str(error).splitlines()[0]
+        raise RequestError(f"--device {name}: not to be had here ({reason})") from None
+    return name
+
+
+def _cores(device: str, threads: int) -> int:
+    """Runs side by side by default: one a core, and one on any other device."""
+    if device != "cpu":
+        return 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, cores // threads)
+
+
+def _incomplete(folder: Path, planned: Plan) -> bool:
+    state = read_status(folder).state
+    if state not in FINISHED:
+        return True
+    if state == "diverged":
+        return False
+    scores = read_json(folder / SCORES) if (folder / SCORES).exists() else {}
+    return definitions_differ(scores, planned.definitions)
+
+
+def _print_plan(
+    planned: Plan, missing: Sequence[Run], slots: int, device: str, talk: Console
+) -> None:
+    def say(text: str) -> None:
+        talk.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    study = planned.study
+    done = len(planned.runs) - len(missing)
+    steps = sum(run.steps for run in missing)
+    say(f"{study['dataset']} ({study['source']}), preset {study['preset']}")
+    for label in dict.fromkeys(run.label for run in planned.runs):
+        group = [run for run in planned.runs if run.label == label]
+        first = group[0]
+        seeds = ", ".join(str(run.seed) for run in group)
+        say(f"  {label}: seeds {seeds}; {first.steps} steps of {first.batch_size} images")
+        say(f"    {', '.join(f'{k}={v}' for k, v in first.settings.items())}")
+        say(f"    settings: {PRESETS[first.preset].recipe(first.model).source}")
+    for name, reason in planned.refused.items():
+        say(f"  left out: {name} ({reason})")
+    say(
+        f"{len(planned.runs)} runs: {done} done, {len(missing)} to do, {steps} steps, "
+        f"{slots} side by side on {device}; in {planned.folder}"
+    )
+
+
+class _locked:
+    """The study's folder for this process alone; freed by the system even after a kill."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = FileLock(folder / ".lock", timeout=0)
+
+    def __enter__(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except Timeout:
+            raise RequestError(
+                f"{self._folder}: another bench run is at work there; wait for it, or choose "
+                "another folder with --output"
+            ) from None
+        except OSError as error:
+            raise RequestError(
+                f"{self._folder} cannot be written ({error.strerror}): choose another folder "
+                "with --output"
+            ) from None
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
+def _exit_code(planned: Plan, talk: Console) -> int:
+    """0 if every planned run is trained and scored; the others are named."""
+    statuses: dict[str, Status] = {
+        run.title: read_status(planned.folder / "runs" / run.folder) for run in planned.runs
+    }
+    failed = {t: s for t, s in statuses.items() if s.state not in ("done", "collapsed")}
+    for title, status in failed.items():
+        talk.print(f"{title}: {status.state}: {status.message}", markup=False, soft_wrap=True)
+    return 1 if failed else 0

@@ -1,0 +1,75 @@
+"""Settings given on the command line, checked against the signature that takes them.
+
+`--set jointvae.gamma=30` is an owner (a model, the data set, a metric, or `train`), a key and a
+text; the owner's signature says which keys there are and of which type.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from bench.errors import RequestError
+from bench.resolve import unknown
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One keyword argument of a signature."""
+
+    annotation: Any
+    default: Any
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """`owner.key=text`, as given."""
+
+    owner: str
+    key: str
+    text: str
+
+
+def parse(option: str, texts: Iterable[str]) -> list[Assignment]:
+    """Split `owner.key=text` arguments of an option. Raises RequestError."""
+    found = []
+    for argument in texts:
+        path, equals, text = argument.partition("=")
+        owner, dot, key = path.rpartition(".")
+        if not (equals and dot and owner and key and text.strip()):
+            raise RequestError(
+                f"{option} {argument!r}: write OWNER.KEY=VALUE, e.g. {option} jointvae.gamma=30"
+            )
+        found.append(Assignment(owner.strip(), key.strip(), text.strip()))
+    return found
+
+
+def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
+    """The settings of a class or function: its keyword-only arguments that have a default."""
+    return {
+        name: Parameter(parameter.annotation, parameter.default)
+        for name, parameter in inspect.signature(target, eval_str=True).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        and parameter.default is not inspect.Parameter.empty
+    }
+
+
+def converted(assignment: Assignment, known: Mapping[str, Parameter]) -> Any:
+    """The value of an assignment in the type that the signature asks for.
+
+    Raises RequestError for an unknown key or a text that is no such value.
+    """
+    owner, key, text = assignment.owner, assignment.key, assignment.text
+    if key not in known:
+        raise RequestError(unknown(f"setting of {owner}", key, known))
+    annotation = known[key].annotation
+    value: Any = text
+    if getattr(annotation, "__origin__", None) is tuple:
+        value = tuple(part for part in text.strip("()").split(",") if part.strip())
+    try:
+        return TypeAdapter(annotation).validate_python(value)
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"]
+        raise RequestError(f"{owner}.{key}={text}: {problem[0].lower()}{problem[1:]}") from None

@@ -1,0 +1,99 @@
+"""What is written to disk, and how: whole files or nothing.
+
+Only this module writes results. A file is written beside its place, synced and renamed, so that
+a kill or a full disk leaves the old file or none.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `path` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_UMASK)  # mkstemp's files are their owner's alone
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain values and numpy numbers or arrays as JSON; NaN and infinity raise."""
+    write_text(path, json.dumps(value, indent=1, default=_plain, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with replacing(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    with replacing(path) as file:
+        file.write(buffer.getbuffer())
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of the same keys as CSV."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def write_weights(path: Path, state: Mapping[str, "torch.Tensor"]) -> None:
+    """Write a model's tensors as safetensors, in the plain layout."""
+    from safetensors.torch import save
+
+    data = save({name: tensor.cpu().contiguous() for name, tensor in state.items()})
+    with replacing(path) as file:
+        file.write(data)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no place in a record")
+
+
+_UMASK = os.umask(0)
+os.umask(_UMASK)

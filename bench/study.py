@@ -1,0 +1,308 @@
+"""From a request to a plan: every name, setting and place is checked before anything starts."""
+
+import itertools
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.build import build_data
+from bench.datasets import FactorData
+from bench.errors import RequestError
+from bench.measure import applicable, definition, metric_names
+from bench.presets import PRESETS, Preset, Recipe
+from bench.resolve import registry, resolve, unknown
+from bench.runs import Run
+from bench.settings import Assignment, Parameter, converted, parameters, parse
+from bench.store import read_json, write_json
+
+STUDY = "study.json"
+MOST_SEEDS = 1_000
+
+# `--set train.batch_size=32`: the budget, for all models of the study
+_TRAIN = {"batch_size": Parameter(int, None), "rows": Parameter(int, None)}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line, in its words."""
+
+    models: str
+    dataset: str
+    preset: str = "quick"
+    seeds: str = "3"
+    sets: Sequence[str] = ()
+    sweeps: Sequence[str] = ()
+    metrics: str | None = None
+    steps: int | None = None
+    output: Path | None = None
+    data_dir: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done: runs of one study, and the metrics to score them by.
+
+    study: what all runs of the folder share, as study.json holds it; refused: metrics that the
+    data does not allow, with the reason.
+    """
+
+    folder: Path
+    runs: tuple[Run, ...]
+    definitions: tuple[Mapping[str, Any], ...]
+    study: Mapping[str, Any]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def plan(request: Request) -> Plan:
+    """Resolve and check a request. Raises RequestError; writes nothing."""
+    if request.preset not in PRESETS:
+        raise RequestError(unknown("preset", request.preset, PRESETS))
+    preset = PRESETS[request.preset]
+    models = _models(request.models)
+    seeds = parse_seeds(request.seeds)
+    if request.steps is not None and request.steps < 1:
+        raise RequestError(f"--steps {request.steps}: must be at least 1")
+    names = metric_names(request.metrics)
+    given = _Given.sort(request, models, names)
+
+    data_settings = given.settings_of(
+        request.dataset, parameters(resolve("dataset", request.dataset))
+    )
+    if "image_size" in parameters(resolve("dataset", request.dataset)):
+        data_settings = {"image_size": preset.image_size, **data_settings}
+    data = _data(request.dataset, data_settings, request.data_dir)
+    definitions = [
+        definition(name, given.settings_of(name, parameters(resolve("metric", name))))
+        for name in names
+    ]
+    good, refused = applicable(definitions, data)
+    if not good:
+        raise RequestError(
+            f"no metric is left for {request.dataset}: {'; '.join(refused.values())}"
+        )
+
+    train = given.settings_of("train", _TRAIN)
+    for key, value in train.items():
+        if value < 1:
+            raise RequestError(f"train.{key}={value}: must be at least 1")
+    study = {
+        "dataset": request.dataset,
+        "data_settings": data_settings,
+        "fingerprint": data.fingerprint,
+        "source": data.source,
+        "preset": request.preset,
+        "steps": request.steps,
+        "train": train,
+    }
+    runs = tuple(
+        Run(
+            model=model,
+            settings=settings,
+            changed=changed,
+            dataset=request.dataset,
+            data_settings=data_settings,
+            fingerprint=data.fingerprint,
+            image_shape=data.image_shape,
+            preset=request.preset,
+            steps=recipe.steps,
+            batch_size=train.get("batch_size", recipe.batch_size),
+            rows=min(train.get("rows", preset.rows), len(data)),
+            seed=seed,
+        )
+        for model in models
+        for recipe in [_recipe(preset, model, request.steps)]
+        for settings, changed in _variants(model, recipe, given, data)
+        for seed in seeds
+    )
+    folder = request.output or Path("results") / _default_name(study, preset)
+    unique = {run.identity: run for run in runs}
+    checked = Plan(folder, tuple(unique.values()), tuple(good), study, refused)
+    check_folder(checked)
+    return checked
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`5` is the seeds 0 to 4, `0-4` likewise, `3,7` these two. Raises RequestError."""
+    wrong = RequestError(
+        f"--seeds {text!r}: give a number of seeds (5), a range (0-4) or a list (3,7)"
+    )
+    seeds: list[int] = []
+    if re.fullmatch(r"\d+", text.strip()):
+        seeds = list(range(_bounded(text, wrong)))
+    else:
+        for part in text.split(","):
+            if not (match := re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)):
+                raise wrong
+            first, last = int(match[1]), int(match[2] or match[1])
+            if last < first or last - first >= MOST_SEEDS:
+                raise wrong
+            seeds += range(first, last + 1)
+    if not seeds or len(seeds) > MOST_SEEDS:
+        raise wrong
+    return sorted(set(seeds))
+
+
+def _bounded(text: str, wrong: RequestError) -> int:
+    if int(text) > MOST_SEEDS:
+        raise wrong
+    return int(text)
+
+
+def check_folder(checked: Plan) -> None:
+    """Whether a study may go on in its folder. Raises RequestError; changes nothing."""
+    folder = checked.folder
+    other = "choose another folder with --output"
+    if folder.exists() and not folder.is_dir():
+        raise RequestError(f"{folder} is a file: {other}")
+    nearest = next(p for p in [folder, *folder.absolute().parents] if p.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise RequestError(f"{folder} cannot be written ({nearest}): {other}")
+    manifest = folder / STUDY
+    if not manifest.exists():
+        if folder.exists() and any(p.name != ".lock" for p in folder.iterdir()):
+            raise RequestError(f"{folder} is not empty and holds no study: {other}")
+        return
+    try:
+        written = read_json(manifest)
+        differing = [key for key in checked.study if written[key] != _plain(checked.study[key])]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise RequestError(f"{manifest} cannot be read ({error}): {other}") from error
+    differing = [key for key in differing if key != "source"]
+    if differing:
+        key = differing[0]
+        raise RequestError(
+            f"{folder} was written with {key} {written[key]}, not {checked.study[key]}: {other}"
+        )
+
+
+def write_study(checked: Plan) -> None:
+    """Make the study's folder. Raises RequestError where that fails."""
+    try:
+        write_json(checked.folder / STUDY, checked.study)
+    except OSError as error:
+        raise RequestError(
+            f"{checked.folder} cannot be written ({error.strerror}): "
+            "choose another folder with --output"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The assignments of --set and --sweep, each known to have an owner."""
+
+    sets: Sequence[Assignment]
+    sweeps: Sequence[Assignment]
+
+    @classmethod
+    def sort(cls, request: Request, models: Sequence[str], metrics: Sequence[str]) -> "_Given":
+        sets, sweeps = parse("--set", request.sets), parse("--sweep", request.sweeps)
+        owners = [*models, request.dataset, *metrics, "train"]
+        for assignment, option, allowed in [
+            *((a, "--set", owners) for a in sets),
+            *((a, "--sweep", models) for a in sweeps),
+        ]:
+            if assignment.owner in allowed:
+                continue
+            if assignment.owner in registry("model") or assignment.owner in owners:
+                what = "a model of --models" if option == "--sweep" else "among --models"
+                raise RequestError(
+                    f"{option} {assignment.owner}.{assignment.key}: {assignment.owner} is not "
+                    f"{what} ({', '.join(models)})"
+                )
+            raise RequestError(unknown(f"owner in {option}", assignment.owner, allowed))
+        return cls(sets, sweeps)
+
+    def settings_of(self, owner: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
+        free = {k: v for k, v in known.items() if k not in ("image_shape", "data_dir")}
+        return {a.key: converted(a, free) for a in self.sets if a.owner == owner}
+
+    def grid_of(self, owner: str, known: Mapping[str, Parameter]) -> list[dict[str, Any]]:
+        """All combinations of the owner's sweeps; one empty one where there is none."""
+        free = {k: v for k, v in known.items() if k != "image_shape"}
+        axes = [
+            [(a.key, converted(Assignment(owner, a.key, text), free)) for text in a.text.split(",")]
+            for a in self.sweeps
+            if a.owner == owner
+        ]
+        return [dict(point) for point in itertools.product(*axes)]
+
+
+def _models(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise RequestError(f"--models is empty: choose from {', '.join(registry('model'))} or all")
+    names = [known for name in names for known in (registry("model") if name == "all" else [name])]
+    for name in names:
+        target = resolve("model", name)
+        if not (isinstance(target, type) and issubclass(target, resolve("model", "vae"))):
+            raise RequestError(f"model {name!r} is no subclass of bench.models.VAE")
+    return list(dict.fromkeys(names))
+
+
+def _recipe(preset: Preset, model: str, steps: int | None) -> Recipe:
+    """The preset's recipe; with other steps its schedules are scaled."""
+    recipe = preset.recipe(model)
+    if steps is None:
+        return recipe
+    settings = dict(recipe.settings)
+    if "iterations" in settings:
+        settings["iterations"] = max(1, round(settings["iterations"] * steps / recipe.steps))
+    return Recipe(steps, recipe.batch_size, settings, recipe.source)
+
+
+def _variants(
+    model: str, recipe: Recipe, given: _Given, data: FactorData
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The settings of each variant of a model, and what was changed of the preset's."""
+    target = resolve("model", model)
+    known = parameters(target)
+    defaults = {key: p.default for key, p in known.items() if key != "image_shape"}
+    base = {**defaults, **{k: v for k, v in recipe.settings.items() if k in defaults}}
+    fixed = given.settings_of(model, known)
+    variants = []
+    for point in given.grid_of(model, known):
+        asked = {**fixed, **point}
+        settings = {**base, **asked}
+        _try(model, settings, data.image_shape)
+        changed = {k: v for k, v in asked.items() if v != base[k] or k in point}
+        variants.append((settings, changed))
+    return variants
+
+
+def _try(model: str, settings: Mapping[str, Any], image_shape: tuple[int, int, int]) -> None:
+    """Build the model without memory, so that it refuses now what it would refuse later."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            resolve("model", model)(image_shape=image_shape, **settings)
+    except (ValueError, TypeError) as error:
+        raise RequestError(f"{model}: {error}") from error
+
+
+def _data(name: str, settings: Mapping[str, Any], data_dir: str | None) -> FactorData:
+    try:
+        return build_data(name, settings, data_dir)
+    except (ValueError, TypeError, OSError) as error:
+        raise RequestError(f"{name}: {error}") from error
+
+
+def _default_name(study: Mapping[str, Any], preset: Preset) -> str:
+    """Data and preset, and whatever else makes the study one of its own."""
+    parts = [study["dataset"], study["preset"]]
+    if study["steps"] is not None:
+        parts.append(f"steps{study['steps']}")
+    own = {
+        k: v
+        for k, v in study["data_settings"].items()
+        if (k, v) != ("image_size", preset.image_size)
+    }
+    parts += [f"{key}{value}" for key, value in {**own, **study["train"]}.items()]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(map(str, parts)))
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,169 @@
+"""One run, from settings to scores: what a worker process does.
+
+Each part is skipped where an earlier try has finished it: training goes on from its checkpoint,
+scores are computed from the stored representation.
+"""
+
+import contextlib
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench import records, store
+from bench.environment import environment
+from bench.records import Status, definitions_differ, read_status, write_status
+from bench.runs import Run
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run and how to carry it out; nothing here but `run` changes a number.
+
+    definitions: of the metrics to score; data_dir: where data sets look for files.
+    """
+
+    run: Run
+    folder: Path
+    definitions: tuple[Mapping[str, Any], ...]
+    device: str = "cpu"
+    threads: int = 1
+    data_dir: str | None = None
+    checkpoint_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class News:
+    """What a worker tells: its phase, how far that is, and the newest losses."""
+
+    phase: str
+    step: int = 0
+    steps: int = 0
+    terms: Mapping[str, float] | None = None
+
+
+def work(job: Job, tell: Callable[[News], None], stop: Callable[[], bool]) -> Status:
+    """Carry out what is missing of a run. Every end but a kill is written as its status.
+
+    `tell` gets news, `stop` is asked after every step. What goes wrong in the run is not raised:
+    the status says so, and error.txt keeps the traceback.
+    """
+    from bench.train import Diverged, Interrupted
+
+    folder = job.folder
+    status = replace(read_status(folder), state="running", message="")
+    seconds = dict(status.seconds)
+    reached = status.step
+
+    def listen(news: News) -> None:
+        nonlocal reached
+        reached = news.step if news.phase == "training" else reached
+        tell(news)
+
+    try:
+        store.write_json(folder / records.SETTINGS, job.run.as_dict())
+        store.write_json(folder / records.ENVIRONMENT, environment(job.device, job.threads))
+        write_status(folder, status)
+        if not (folder / records.EVALUATION).exists():
+            _train_and_encode(job, seconds, listen, stop)
+        _score(job, seconds, listen)
+        collapsed = store.read_json(folder / records.EVALUATION)["collapsed"]
+        status = Status("collapsed" if collapsed else "done", job.run.steps, "", seconds)
+        _draw(job, status, seconds, listen)
+        write_status(folder, status)
+        for leftover in (records.CHECKPOINT, records.ERROR):
+            (folder / leftover).unlink(missing_ok=True)
+        return status
+    except Interrupted as error:
+        status = Status("interrupted", reached, str(error), seconds)
+    except Diverged as error:
+        status = Status("diverged", error.step, str(error), seconds)
+    except Exception as error:  # whatever it is, it is this run's end and not the study's
+        status = Status("failed", reached, f"{type(error).__name__}: {error}", seconds)
+        with contextlib.suppress(OSError):
+            store.write_text(folder / records.ERROR, traceback.format_exc())
+    with contextlib.suppress(OSError):  # a full disk: the caller still gets the status
+        write_status(folder, status)
+    return status
+
+
+def _train_and_encode(
+    job: Job,
+    seconds: dict[str, float],
+    tell: Callable[[News], None],
+    stop: Callable[[], bool],
+) -> None:
+    import torch
+
+    from bench.build import build_data, build_model
+    from bench.encode import encode, samples
+    from bench.representations import write_representation
+    from bench.streams import numpy_stream
+    from bench.train import train
+
+    run, folder = job.run, job.folder
+    torch.set_num_threads(job.threads)
+    torch.backends.cudnn.deterministic = True
+    device = torch.device(job.device)
+    data = build_data(run.dataset, run.data_settings, job.data_dir)
+    model = build_model(run, device)
+    progress = train(
+        model,
+        data,
+        steps=run.steps,
+        batch_size=run.batch_size,
+        seed=run.seed,
+        device=device,
+        checkpoint=folder / records.CHECKPOINT,
+        checkpoint_seconds=job.checkpoint_seconds,
+        watch=lambda step, terms: tell(News("training", step, run.steps, terms)),
+        stop=stop,
+    )
+    seconds["training"] = round(progress.seconds, 2)
+    seconds["data"] = round(progress.data_seconds, 2)  # of the training
+    store.write_rows(folder / records.HISTORY, progress.history)
+    store.write_weights(folder / records.WEIGHTS, model.state_dict())
+
+    with _timed(seconds, "encoding"):
+        rows = numpy_stream(run.seed, "scored rows").permutation(len(data))[: run.rows]
+        watch = lambda done: tell(News("encoding", done, len(rows)))  # noqa: E731
+        representation, evaluation = encode(model, data, rows, device, watch)
+        write_representation(folder / records.REPRESENTATION, representation, rows)
+        store.write_arrays(folder / records.SAMPLES, samples(model, data, rows, device))
+    # last of all: its presence says that the rest is there
+    store.write_json(folder / records.EVALUATION, evaluation)
+
+
+def _score(job: Job, seconds: dict[str, float], tell: Callable[[News], None]) -> None:
+    from bench.measure import score
+    from bench.representations import read_representation
+
+    path = job.folder / records.SCORES
+    scores = store.read_json(path) if path.exists() else {}
+    missing = [asked for asked in job.definitions if definitions_differ(scores, [asked])]
+    if not missing:
+        return
+    with _timed(seconds, "scoring"):
+        tell(News("scoring"))
+        representation = read_representation(job.folder / records.REPRESENTATION)
+        scores |= score(representation, missing, job.run.seed)
+        store.write_json(path, scores)
+
+
+def _draw(
+    job: Job, status: Status, seconds: dict[str, float], tell: Callable[[News], None]
+) -> None:
+    from bench.pictures import draw_run
+
+    with _timed(seconds, "drawing"):
+        tell(News("drawing"))
+        draw_run(replace(records.read_record(job.folder), status=status))
+
+
+@contextlib.contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    seconds[phase] = round(time.monotonic() - started, 2)
