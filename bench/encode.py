@@ -45,21 +45,22 @@ def encode(
             means.append(posterior.mean.cpu())
             logvars.append(posterior.logvar.cpu())
             categories.append(posterior.categories().cpu())
-            kls.append(torch.cat([posterior.kl_continuous(), posterior.kl_categorical()]) * len(x))
+            kl = torch.cat([posterior.kl_continuous(), posterior.kl_categorical()])
+            kls.append(kl.cpu().double() * len(x))  # not every device has float64
             if start < seen:
                 x, mode = x[: seen - start], posterior.mode()[: seen - start]
                 errors.append(model.reconstruction(x, model.decode(mode)).cpu() * len(x))
-                total += x.sum(0).double().cpu()
+                total += x.sum(0).cpu().double()
             watch(min(start + BATCH, len(rows)))
-    kl = (torch.stack(kls).double().sum(0) / len(rows)).cpu().numpy()
+    mean_kl = (torch.stack(kls).sum(0) / len(rows)).numpy()
     reconstruction = float(torch.stack(errors).double().sum() / seen)
     constant = _entropy(total / seen)
-    active = int((kl > ACTIVE).sum())
+    active = int((mean_kl >= ACTIVE).sum())
     evaluation = {
         "reconstruction": reconstruction,
         "mean_image_reconstruction": constant,
-        "kl": kl.tolist(),
-        "kl_total": float(kl.sum()),
+        "kl": mean_kl.tolist(),
+        "kl_total": float(mean_kl.sum()),
         "active_latents": active,
         "collapsed": active == 0 or reconstruction > COLLAPSED * constant,
         "rows": len(rows),
@@ -73,7 +74,7 @@ def encode(
         factor_kinds=tuple(factor.kind for factor in data.factors),
         factor_sizes=tuple(factor.size for factor in data.factors),
         logvar=torch.cat(logvars).numpy(),
-        kl=kl,
+        kl=mean_kl,
     )
     return representation, evaluation
 

@@ -96,7 +96,7 @@ def _listen(worker: _Worker, reporter: Reporter) -> Status | None:
         worker.process.join()
         code = worker.process.exitcode
         reason = f"the worker process ended with exit code {code}"
-        if code == -signal.SIGKILL:
+        if code == -9:
             reason = "the worker process was killed (out of memory?)"
         status = Status("failed", message=reason)
         with contextlib.suppress(OSError):

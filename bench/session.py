@@ -18,8 +18,8 @@ from bench.render import console_table
 from bench.report import write_report
 from bench.runs import Run
 from bench.store import read_json
-from bench.study import Plan, Request, check_folder, plan, write_study
-from bench.work import Job
+from bench.study import Plan, Request, check_folder, plan, unwritable, write_study
+from bench.work import Job, announce
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,11 @@ def carry_out(request: Request, options: Options, out: Console, talk: Console) -
             )
             for run in missing
         ]
+        try:
+            for job in jobs:  # a table counts what was asked for, also what never started
+                announce(job)
+        except OSError as error:
+            raise unwritable(planned.folder, error) from error
         stopped = False
         if jobs:
             with reporter(talk, len(jobs)) as watching:
@@ -164,10 +169,7 @@ class _locked:
                 "another folder with --output"
             ) from None
         except OSError as error:
-            raise RequestError(
-                f"{self._folder} cannot be written ({error.strerror}): choose another folder "
-                "with --output"
-            ) from None
+            raise unwritable(self._folder, error) from error
 
     def __exit__(self, *error: object) -> None:
         self._lock.release()

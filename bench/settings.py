@@ -47,9 +47,17 @@ def parse(option: str, texts: Iterable[str]) -> list[Assignment]:
 
 
 def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
-    """The settings of a class or function: its keyword-only arguments that have a default."""
+    """The settings of a class or function: its keyword-only arguments that have a default.
+
+    One without an annotation takes values of its default's type.
+    """
     return {
-        name: Parameter(parameter.annotation, parameter.default)
+        name: Parameter(
+            type(parameter.default)
+            if parameter.annotation is inspect.Parameter.empty
+            else parameter.annotation,
+            parameter.default,
+        )
         for name, parameter in inspect.signature(target, eval_str=True).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         and parameter.default is not inspect.Parameter.empty

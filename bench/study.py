@@ -183,10 +183,14 @@ def write_study(checked: Plan) -> None:
     try:
         write_json(checked.folder / STUDY, checked.study)
     except OSError as error:
-        raise RequestError(
-            f"{checked.folder} cannot be written ({error.strerror}): "
-            "choose another folder with --output"
-        ) from error
+        raise unwritable(checked.folder, error) from error
+
+
+def unwritable(folder: Path, error: OSError) -> RequestError:
+    """What to say where the study's folder refuses a file."""
+    return RequestError(
+        f"{folder} cannot be written ({error.strerror}): choose another folder with --output"
+    )
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,12 @@ class News:
     terms: Mapping[str, float] | None = None
 
 
+def announce(job: Job) -> None:
+    """Write what is asked of a run, before it starts. Raises OSError."""
+    store.write_json(job.folder / records.SETTINGS, job.run.as_dict())
+    write_status(job.folder, read_status(job.folder))
+
+
 def work(job: Job, tell: Callable[[News], None], stop: Callable[[], bool]) -> Status:
     """Carry out what is missing of a run. Every end but a kill is written as its status.
 
@@ -63,7 +69,7 @@ def work(job: Job, tell: Callable[[News], None], stop: Callable[[], bool]) -> St
         tell(news)
 
     try:
-        store.write_json(folder / records.SETTINGS, job.run.as_dict())
+        announce(job)
         store.write_json(folder / records.ENVIRONMENT, environment(job.device, job.threads))
         write_status(folder, status)
         if not (folder / records.EVALUATION).exists():

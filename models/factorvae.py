@@ -95,11 +95,13 @@ class FactorVAE(VAE):
         return {**super().players(), "discriminator": list(self.discriminator.parameters())}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        players = self.players()
         return {
-            "vae": torch.optim.Adam(players["vae"], lr=self.lr),
+            "vae": torch.optim.Adam(super().players()["vae"], lr=self.lr, fused=True),
             "discriminator": torch.optim.Adam(
-                players["discriminator"], lr=self.lr_discriminator, betas=(0.5, 0.9)
+                self.discriminator.parameters(),
+                lr=self.lr_discriminator,
+                betas=(0.5, 0.9),
+                fused=True,
             ),
         }
 

@@ -108,4 +108,7 @@ class VAE(nn.Module):
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """One optimiser a player."""
-        return {name: torch.optim.Adam(p, lr=self.lr) for name, p in self.players().items()}
+        return {
+            name: torch.optim.Adam(parameters, lr=self.lr, fused=True)
+            for name, parameters in self.players().items()
+        }
