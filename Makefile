@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/bench run --models jointvae,betavae --dataset dsprites
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 check: lint types test
 

@@ -17,10 +17,10 @@ from bench.streams import rows_of_step, torch_stream
 
 
 class Diverged(Exception):
-    """A loss is no longer a finite number."""
+    """A loss is no longer a finite number. `step` ends the interval in which that was seen."""
 
     def __init__(self, step: int, terms: list[str]) -> None:
-        super().__init__(f"{' and '.join(terms)} not finite at step {step}")
+        super().__init__(f"{' and '.join(terms)} not finite by step {step}")
         self.step = step
 
 
@@ -101,7 +101,7 @@ def train(
         if progress.count == interval or step == steps:
             _close_interval(progress)
         watch(step, progress.history[-1] if progress.history else {})
-        if stop():
+        if step < steps and stop():
             save()
             raise Interrupted(f"stopped at step {step} of {steps}")
         if time.monotonic() - saved > checkpoint_seconds and step < steps:

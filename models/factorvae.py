@@ -76,6 +76,8 @@ class FactorVAE(VAE):
     def objective(self, x: Tensor, step: int, generator: torch.Generator) -> Objective:
         other = None
         if self.second_batch:
+            if len(x) < 2:
+                raise ValueError("second_batch halves the batch: raise batch_size to at least 2")
             x, other = x.chunk(2)
         objective, z = self._objective(x, step, generator)
         z = z.detach()
