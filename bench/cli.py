@@ -78,6 +78,9 @@ def run(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop all runs when one fails.")
     ] = False,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0, help="Seconds between checkpoints of a run.")
+    ] = 30.0,
 ) -> None:
     from bench.session import Options, carry_out
     from bench.study import Request
@@ -102,6 +105,7 @@ def run(
         dry_run=dry_run,
         force=force,
         fail_fast=fail_fast,
+        checkpoint_seconds=checkpoint_seconds,
     )
     raise typer.Exit(carry_out(request, options, _stdout(), Console(stderr=True)))
 
@@ -158,7 +162,8 @@ def main() -> None:
     try:
         app()
     except RequestError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        line = " ".join(str(error).split())  # also where it quotes somebody's longer message
+        print(f"bench: {line}", file=sys.stderr)
         raise SystemExit(2) from None
 
 

@@ -13,13 +13,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
 from bench.progress import Reporter
-from bench.records import Status, write_status
+from bench.records import Status, read_status, write_status
 from bench.work import Job, News, work
 
 NEWS_EVERY = 0.2  # seconds between a worker's news
@@ -52,7 +52,7 @@ def execute(
                 reporter.started(job)
             wait([worker.pipe for worker in active.values()], timeout=0.25)
             for index, worker in list(active.items()):
-                status = _listen(worker, reporter)
+                status = _listen(worker, reporter, cut_short=len(signals) > 1)
                 if status is not None:
                     ended[index] = status
                     reporter.ended(worker.job, status)
@@ -84,7 +84,7 @@ def _start(job: Job) -> _Worker:
     return _Worker(job, process, ours)
 
 
-def _listen(worker: _Worker, reporter: Reporter) -> Status | None:
+def _listen(worker: _Worker, reporter: Reporter, cut_short: bool) -> Status | None:
     """Pass on the worker's news; its status once it has ended, in whichever way."""
     try:
         while worker.pipe.poll():
@@ -98,7 +98,9 @@ def _listen(worker: _Worker, reporter: Reporter) -> Status | None:
         reason = f"the worker process ended with exit code {code}"
         if code == -9:
             reason = "the worker process was killed (out of memory?)"
-        status = Status("failed", message=reason)
+        status = replace(read_status(worker.job.folder), state="failed", message=reason)
+        if cut_short:
+            status = replace(status, state="interrupted", message="stopped at once by Ctrl-C")
         with contextlib.suppress(OSError):
             write_status(worker.job.folder, status)
         return status
@@ -125,11 +127,18 @@ def _main(job: Job, pipe: "Connection[News | Status, str]") -> None:
         now = time.monotonic()
         if now - told > NEWS_EVERY or news.phase != phase:
             told, phase = now, news.phase
-            pipe.send(news)
+            send(news)
 
-    status = work(job, tell, stopping.is_set)
-    pipe.send(status)
+    def send(said: News | Status) -> None:
+        try:
+            pipe.send(said)
+        except OSError:  # the parent is gone, which is not the run's failure
+            os._exit(1)
+
+    send(work(job, tell, stopping.is_set))
     sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # an interpreter with these libraries takes seconds to close down
 
 
 @contextlib.contextmanager

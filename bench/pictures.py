@@ -36,7 +36,8 @@ def draw_reconstructions(record: Record, samples: dict[str, np.ndarray]) -> None
 
 def draw_traversals(record: Record, samples: dict[str, np.ndarray]) -> None:
     """A row a latent, the one with the largest KL first; categories one by one."""
-    kl = dict(zip(_latents(record), record.evaluation["kl"], strict=True))
+    latents = [name for name in samples if name not in ("originals", "reconstructions")]
+    kl = dict(zip(latents, record.evaluation["kl"], strict=True))
     order = sorted(kl, key=lambda name: -kl[name])
     count = max(len(samples[name]) for name in order)
     height = 0.55 + len(order) * WIDTH / (count + 2.4)
@@ -83,13 +84,6 @@ def draw_information(record: Record) -> None:
         panel.tick_params(axis="y", rotation=0)
         panel.set_ylabel("latent (KL in nats)")
         panel.set_title(f"{record.run.title}: mutual information", fontsize=8)
-
-
-def _latents(record: Record) -> list[str]:
-    """Names of the latents in the order of the evaluation: z1..zD, c1..cC."""
-    categories = len(record.run.settings.get("categorical", ()))
-    continuous = len(record.evaluation["kl"]) - categories
-    return [f"z{d + 1}" for d in range(continuous)] + [f"c{c + 1}" for c in range(categories)]
 
 
 def _named(latent: str) -> str:

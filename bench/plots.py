@@ -61,6 +61,8 @@ def draw_curves(records: Sequence[Record], path: Path, title: str) -> None:
     labels = list(dict.fromkeys(record.run.label for record in records))
     present = {key for rows in histories.values() for key in rows[0] if any(r[key] for r in rows)}
     terms = [term for term in _TERMS if term in present]
+    if not terms:
+        return
     columns = min(len(terms), 3)
     lines = math.ceil(len(terms) / columns)
     with figure(path, WIDTH, 0.6 + 1.7 * lines) as drawn:

@@ -58,9 +58,26 @@ class Record:
 
 
 def read_status(folder: Path) -> Status:
-    """The status of a run's folder; `pending` where there is none."""
+    """The status of a run's folder; `pending` where there is none. Raises RequestError."""
     path = folder / STATUS
-    return Status(**read_json(path)) if path.exists() else Status("pending")
+    if not path.exists():
+        return Status("pending")
+    try:
+        return Status(**read_json(path))
+    except (OSError, ValueError, TypeError) as error:
+        raise _unreadable(folder, error) from error
+
+
+def read_scores(folder: Path) -> dict[str, Any]:
+    """The scores of a run by metric, empty until they are there. Raises RequestError."""
+    try:
+        scores: dict[str, Any] = _optional(folder / SCORES)
+        for score in scores.values():
+            _ = score["value"], score["parts"], score["details"]
+            _ = [score["definition"][key] for key in ("name", "version", "options")]
+        return scores
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _unreadable(folder, error) from error
 
 
 def write_status(folder: Path, status: Status) -> None:
@@ -74,18 +91,15 @@ def read_record(folder: Path) -> Record:
             folder=folder,
             run=Run.from_dict(read_json(folder / SETTINGS)),
             status=read_status(folder),
-            scores=_optional(folder / SCORES),
+            scores=read_scores(folder),
             evaluation=_optional(folder / EVALUATION),
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RequestError(
-            f"{folder}: not a readable run ({type(error).__name__}: {error}); "
-            "remove the folder and run again"
-        ) from error
+        raise _unreadable(folder, error) from error
 
 
 def read_records(study: Path) -> list[Record]:
-    """All runs of a study's folder, by model in the order of their first appearance, then seed."""
+    """All runs of a study's folder, by label, then seed. Raises RequestError."""
     folders = [path.parent for path in (study / "runs").glob(f"*/{SETTINGS}")]
     records = [read_record(folder) for folder in sorted(folders)]
     return sorted(records, key=lambda r: (r.run.label, r.run.seed))
@@ -100,6 +114,13 @@ def definitions_differ(scores: Mapping[str, Any], definitions: Sequence[Mapping[
             for key in ("version", "options")
         )
         for definition in definitions
+    )
+
+
+def _unreadable(folder: Path, error: Exception) -> RequestError:
+    return RequestError(
+        f"{folder}: not a readable run ({type(error).__name__}: {error}); "
+        "remove the folder and run again"
     )
 
 

@@ -1,6 +1,7 @@
 """A table as text: for the terminal, Markdown, LaTeX and CSV."""
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -14,28 +15,64 @@ NOTHING = "–"
 
 
 def console_table(table: Table, console: Console) -> None:
-    """Print the table and its notes: scores, then how the trainings went, each in 80 columns."""
-    for title, columns in [
-        (f"{table.title}: scores", [c for c in table.columns if c.is_score]),
-        ("Trainings", [c for c in table.columns if not c.is_score]),
-    ]:
-        shown = RichTable(
-            title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False
-        )
-        shown.add_column("Model", overflow="fold")
-        shown.add_column("Runs", overflow="fold")
-        cells = {c: [_stacked(row.cells[c.key], c) for row in table.rows] for c in columns}
-        for column in columns:
-            title = column.title.replace(" ", "\n", 1)
-            widest = max(len(line) for cell in (title, *cells[column]) for line in cell.split("\n"))
-            shown.add_column(escape(title), justify="right", min_width=widest)
-        for place, row in enumerate(table.rows):
-            numbers = [escape(cells[column][place]) for column in columns]
-            shown.add_row(escape(row.label), escape(row.runs), *numbers)
-        console.print(shown, highlight=False)
-        console.print()
+    """Print the table and its notes: scores, then how the trainings went.
+
+    Columns that do not fit the console side by side go on in another table below.
+    """
+    scores = [column for column in table.columns if column.is_score]
+    others = [column for column in table.columns if not column.is_score]
+    for title, columns in [(f"{table.title}: scores", scores), ("Trainings", others)]:
+        for place, block in enumerate(_blocks(table, columns, console.width)):
+            console.print(_grid(table, title if place == 0 else None, block), highlight=False)
+            console.print()
     for note in table.notes:
         console.print(note, markup=False, highlight=False, style="dim")
+
+
+def _blocks(table: Table, columns: Sequence[Column], width: int) -> list[list[Column]]:
+    blocks: list[list[Column]] = [[]]
+    left = room = width - sum(_names_widths(table)) - 4  # two spaces belong to every column
+    for column in columns:
+        needed = _width(table, column) + 2
+        if blocks[-1] and needed > left:
+            blocks.append([])
+            left = room
+        blocks[-1].append(column)
+        left -= needed
+    return blocks
+
+
+def _grid(table: Table, title: str | None, columns: Sequence[Column]) -> RichTable:
+    shown = RichTable(
+        title=escape(title) if title else None,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+    )
+    shown.add_column("Model", overflow="fold")
+    shown.add_column("Runs", overflow="fold")
+    for column in columns:
+        width = _width(table, column)
+        heading = escape(textwrap.fill(column.title, width, break_long_words=False))
+        shown.add_column(heading, justify="right", no_wrap=True, min_width=width)
+    for row in table.rows:
+        numbers = [escape(_stacked(row.cells[column.key], column)) for column in columns]
+        shown.add_row(escape(row.label), escape(row.runs), *numbers)
+    return shown
+
+
+def _names_widths(table: Table) -> tuple[int, int]:
+    """Characters of the longest word among models and runs; longer ones than 20 are broken."""
+    texts = [row.label for row in table.rows], [row.runs for row in table.rows]
+    models, runs = (max(len(word) for text in t for word in text.split()) for t in texts)
+    return min(max(models, len("Model")), 20), min(max(runs, len("Runs")), 20)
+
+
+def _width(table: Table, column: Column) -> int:
+    """Characters of the widest line; only a title may be broken."""
+    cells = [_stacked(row.cells[column.key], column) for row in table.rows]
+    return max(len(part) for part in [*column.title.split(), *"\n".join(cells).split("\n")])
 
 
 def markdown(table: Table) -> str:

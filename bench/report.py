@@ -1,5 +1,6 @@
 """Tables and pictures of a study, from its records alone; deleting them loses nothing."""
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ def write_report(
                     draw_run(record)
     except OSError as error:
         raise RequestError(f"{folder} cannot be read or written: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise RequestError(f"{folder} holds a broken record ({error})") from error
     names = [
         "table.md",

@@ -34,9 +34,9 @@ def resolve(kind: Kind, name: str) -> Any:
         return known[name]
     installed = {entry.name: entry for entry in entry_points(group=f"bench.{kind}s")}
     if name in installed:
-        return installed[name].load()
+        return _imported(kind, name, installed[name].value)
     if ":" in name:
-        return _imported(kind, name)
+        return _imported(kind, name, name)
     raise RequestError(unknown(kind, name, [*known, *installed]))
 
 
@@ -48,8 +48,8 @@ def unknown(what: str, name: str, choices: Iterable[str]) -> str:
     return f"unknown {what} {name!r}: {hint}"
 
 
-def _imported(kind: Kind, name: str) -> Any:
-    place, _, attribute = name.rpartition(":")
+def _imported(kind: Kind, name: str, address: str) -> Any:
+    place, _, attribute = address.rpartition(":")
     try:
         module = _from_file(Path(place)) if place.endswith(".py") else _from_path(place)
     except Exception as error:  # whatever their module raises: it is theirs to mend

@@ -1,5 +1,6 @@
 """`bench run`: plan, carry out what is missing, report."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -13,11 +14,18 @@ from bench.errors import RequestError
 from bench.executor import execute
 from bench.presets import PRESETS
 from bench.progress import reporter
-from bench.records import FINISHED, SCORES, Status, definitions_differ, read_status
+from bench.records import (
+    EVALUATION,
+    FINISHED,
+    Status,
+    definitions_differ,
+    read_records,
+    read_scores,
+    read_status,
+)
 from bench.render import console_table
 from bench.report import write_report
 from bench.runs import Run
-from bench.store import read_json
 from bench.study import Plan, Request, check_folder, plan, unwritable, write_study
 from bench.work import Job, announce
 
@@ -33,6 +41,7 @@ class Options:
     dry_run: bool = False
     force: bool = False
     fail_fast: bool = False
+    checkpoint_seconds: float = 30.0
 
 
 def carry_out(request: Request, options: Options, out: Console, talk: Console) -> int:
@@ -44,18 +53,20 @@ def carry_out(request: Request, options: Options, out: Console, talk: Console) -
     device = choose_device(options.device)
     planned = plan(request)
     runs_folder = planned.folder / "runs"
-    missing = [
-        run
-        for run in planned.runs
-        if options.force or _incomplete(runs_folder / run.folder, planned)
-    ]
-    slots = min(options.jobs or _cores(device, options.threads), max(1, len(missing)))
-    _print_plan(planned, missing, slots, device, talk)
-    if options.dry_run:
-        return 0
-
-    with _locked(planned.folder):
+    place = contextlib.nullcontext() if options.dry_run else _locked(planned.folder)
+    with place:
         check_folder(planned)
+        read_records(planned.folder)  # a broken one is better told now than after the training
+        missing = [
+            run
+            for run in planned.runs
+            if options.force or _incomplete(runs_folder / run.folder, planned)
+        ]
+        slots = min(options.jobs or _cores(device, options.threads), max(1, len(missing)))
+        _print_plan(planned, missing, options.force, slots, device, talk)
+        if options.dry_run:
+            return 0
+
         write_study(planned)
         if options.force:
             for run in missing:
@@ -68,6 +79,7 @@ def carry_out(request: Request, options: Options, out: Console, talk: Console) -
                 device=device,
                 threads=options.threads,
                 data_dir=options.data_dir,
+                checkpoint_seconds=options.checkpoint_seconds,
             )
             for run in missing
         ]
@@ -123,19 +135,20 @@ def _incomplete(folder: Path, planned: Plan) -> bool:
         return True
     if state == "diverged":
         return False
-    scores = read_json(folder / SCORES) if (folder / SCORES).exists() else {}
-    return definitions_differ(scores, planned.definitions)
+    return definitions_differ(read_scores(folder), planned.definitions)
 
 
 def _print_plan(
-    planned: Plan, missing: Sequence[Run], slots: int, device: str, talk: Console
+    planned: Plan, missing: Sequence[Run], anew: bool, slots: int, device: str, talk: Console
 ) -> None:
     def say(text: str) -> None:
         talk.print(text, markup=False, highlight=False, soft_wrap=True)
 
     study = planned.study
     done = len(planned.runs) - len(missing)
-    steps = sum(run.steps for run in missing)
+    runs = planned.folder / "runs"
+    trained = [run for run in missing if (runs / run.folder / EVALUATION).exists() and not anew]
+    steps = sum(run.steps for run in missing if run not in trained)
     say(f"{study['dataset']} ({study['source']}), preset {study['preset']}")
     for label in dict.fromkeys(run.label for run in planned.runs):
         group = [run for run in planned.runs if run.label == label]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from bench.errors import RequestError
 from bench.resolve import unknown
@@ -77,7 +77,9 @@ def converted(assignment: Assignment, known: Mapping[str, Parameter]) -> Any:
     if getattr(annotation, "__origin__", None) is tuple:
         value = tuple(part for part in text.strip("()").split(",") if part.strip())
     try:
-        return TypeAdapter(annotation).validate_python(value)
+        # a record is JSON, which has neither NaN nor infinity
+        finite = ConfigDict(allow_inf_nan=False)
+        return TypeAdapter(annotation, config=finite).validate_python(value)
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
         raise RequestError(f"{owner}.{key}={text}: {problem[0].lower()}{problem[1:]}") from None

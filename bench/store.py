@@ -38,6 +38,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def sweep(folder: Path) -> None:
+    """Remove what killed writers have left in a folder where nobody else writes now."""
+    for leftover in folder.glob(".*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     with replacing(path) as file:
         file.write(text.encode())

@@ -1,6 +1,7 @@
 """From a request to a plan: every name, setting and place is checked before anything starts."""
 
 import itertools
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,11 @@ from bench.measure import applicable, definition, metric_names
 from bench.presets import PRESETS, Preset, Recipe
 from bench.resolve import registry, resolve, unknown
 from bench.runs import Run
+from bench.seeds import parse_seeds
 from bench.settings import Assignment, Parameter, converted, parameters, parse
 from bench.store import read_json, write_json
 
 STUDY = "study.json"
-MOST_SEEDS = 1_000
 
 # `--set train.batch_size=32`: the budget, for all models of the study
 _TRAIN = {"batch_size": Parameter(int, None), "rows": Parameter(int, None)}
@@ -124,45 +125,21 @@ def plan(request: Request) -> Plan:
     return checked
 
 
-def parse_seeds(text: str) -> list[int]:
-    """`5` is the seeds 0 to 4, `0-4` likewise, `3,7` these two. Raises RequestError."""
-    wrong = RequestError(
-        f"--seeds {text!r}: give a number of seeds (5), a range (0-4) or a list (3,7)"
-    )
-    seeds: list[int] = []
-    if re.fullmatch(r"\d+", text.strip()):
-        seeds = list(range(_bounded(text, wrong)))
-    else:
-        for part in text.split(","):
-            if not (match := re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)):
-                raise wrong
-            first, last = int(match[1]), int(match[2] or match[1])
-            if last < first or last - first >= MOST_SEEDS:
-                raise wrong
-            seeds += range(first, last + 1)
-    if not seeds or len(seeds) > MOST_SEEDS:
-        raise wrong
-    return sorted(set(seeds))
-
-
-def _bounded(text: str, wrong: RequestError) -> int:
-    if int(text) > MOST_SEEDS:
-        raise wrong
-    return int(text)
-
-
 def check_folder(checked: Plan) -> None:
     """Whether a study may go on in its folder. Raises RequestError; changes nothing."""
     folder = checked.folder
     other = "choose another folder with --output"
-    if folder.exists() and not folder.is_dir():
+    # os.path, as Path.exists raises where a folder above may not be searched
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise RequestError(f"{folder} is a file: {other}")
-    nearest = next(p for p in [folder, *folder.absolute().parents] if p.exists())
+    nearest = next(p for p in [folder, *folder.absolute().parents] if os.path.exists(p))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise RequestError(f"{folder} cannot be written ({nearest}): {other}")
     manifest = folder / STUDY
-    if not manifest.exists():
-        if folder.exists() and any(p.name != ".lock" for p in folder.iterdir()):
+    if not os.path.exists(manifest):
+        # a kill may leave the lock, and a temporary file of the store
+        ours = (".lock", f".{STUDY}.")
+        if nearest == folder and not all(p.name.startswith(ours) for p in folder.iterdir()):
             raise RequestError(f"{folder} is not empty and holds no study: {other}")
         return
     try:
@@ -269,9 +246,10 @@ def _variants(
     variants = []
     for point in given.grid_of(model, known):
         asked = {**fixed, **point}
-        settings = {**base, **asked}
+        settings = {**base, **{k: v for k, v in asked.items() if v != base[k]}}
         _try(model, settings, data.image_shape)
-        changed = {k: v for k, v in asked.items() if v != base[k] or k in point}
+        # in the signature's order: the same settings have the same name, however asked for
+        changed = {k: v for k, v in settings.items() if v != base[k]}
         variants.append((settings, changed))
     return variants
 
@@ -309,4 +287,5 @@ def _default_name(study: Mapping[str, Any], preset: Preset) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    """The value as it comes back from JSON."""
+    return json.loads(json.dumps(value))

@@ -42,11 +42,14 @@ class Row:
     cells: Mapping[str, Summary | None]
 
     @property
+    def scored(self) -> int:
+        return self.states.get("done", 0) + self.states.get("collapsed", 0)
+
+    @property
     def runs(self) -> str:
         """How many runs stand behind the numbers, and what became of the others."""
-        scored = self.states.get("done", 0) + self.states.get("collapsed", 0)
         asked = sum(self.states.values())
-        count = f"{scored}" if scored == asked else f"{scored} of {asked}"
+        count = f"{self.scored}" if self.scored == asked else f"{self.scored} of {asked}"
         others = [f"{n} {state}" for state, n in self.states.items() if state != "done"]
         return f"{count} ({', '.join(others)})" if others else count
 
@@ -75,7 +78,8 @@ def comparison(records: Sequence[Record], study: Mapping[str, Any]) -> Table:
         if any(r.scored for r in sound) and len(sound) < len(group):
             rows.append(_row(f"{label} without collapsed", sound, columns, metrics))
     title = f"{study['dataset']}, preset {study['preset']}"
-    return Table(title, columns, rows, _notes(records, study, metrics))
+    notes = [*_notes(records, study, metrics), *_fewer_runs(rows, columns)]
+    return Table(title, columns, rows, notes)
 
 
 def values_of(record: Record, metrics: "Metrics") -> dict[str, float]:
@@ -210,6 +214,17 @@ def _notes(records: Sequence[Record], study: Mapping[str, Any], metrics: Metrics
         by = f" ({options})" if options else ""
         notes.append(f"{title_of(metrics.key(definition))}: version {definition['version']}{by}.")
     return notes + _metric_notes(records)
+
+
+def _fewer_runs(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
+    """Numbers behind which stand fewer runs than their row says; an empty cell says so itself."""
+    fewer = [
+        f"{column.title} of {row.label} {cell.n}"
+        for row in rows
+        for column in columns
+        if (cell := row.cells[column.key]) is not None and cell.n < row.scored
+    ]
+    return [f"Fewer runs than the row has: {'; '.join(fewer)}."] if fewer else []
 
 
 def _metric_notes(records: Sequence[Record]) -> list[str]:

@@ -70,10 +70,12 @@ def work(job: Job, tell: Callable[[News], None], stop: Callable[[], bool]) -> St
 
     try:
         announce(job)
-        store.write_json(folder / records.ENVIRONMENT, environment(job.device, job.threads))
+        store.sweep(folder)
         write_status(folder, status)
         if not (folder / records.EVALUATION).exists():
+            store.write_json(folder / records.ENVIRONMENT, environment(job.device, job.threads))
             _train_and_encode(job, seconds, listen, stop)
+            write_status(folder, replace(status, step=job.run.steps, seconds=seconds))
         _score(job, seconds, listen)
         collapsed = store.read_json(folder / records.EVALUATION)["collapsed"]
         status = Status("collapsed" if collapsed else "done", job.run.steps, "", seconds)
@@ -87,7 +89,8 @@ def work(job: Job, tell: Callable[[News], None], stop: Callable[[], bool]) -> St
     except Diverged as error:
         status = Status("diverged", error.step, str(error), seconds)
     except Exception as error:  # whatever it is, it is this run's end and not the study's
-        status = Status("failed", reached, f"{type(error).__name__}: {error}", seconds)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        status = Status("failed", reached, reason, seconds)
         with contextlib.suppress(OSError):
             store.write_text(folder / records.ERROR, traceback.format_exc())
     with contextlib.suppress(OSError):  # a full disk: the caller still gets the status

@@ -1,8 +1,26 @@
 """What several test files need."""
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from filelock import FileLock
+
+from bench import cli
+from bench.records import Record, Status
+from bench.runs import Run
+
+LIMIT = 300  # seconds for one command: never reached but where it hangs
+TOY = ("--dataset", "toy", "--preset", "smoke")
+
+Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +30,153 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("reference data (../shared/data) is not at hand")
     return folder
+
+
+@pytest.fixture(scope="session")
+def bench() -> Bench:
+    """`bench(*arguments, cwd=...)`: the command in a process of its own, as a user calls it."""
+
+    def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bench", *arguments],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
+
+    return call
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli_here(monkeypatch, capsys) -> Callable[..., Said]:
+    """The command in this process: quick, for what starts no worker."""
+
+    def call(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["bench", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return Said(int(ended.value.code or 0), said.out, said.err)
+
+    return call
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished study in `root`/study, the command that made it, and what that said."""
+
+    root: Path
+    command: tuple[str, ...]
+    out: str
+    err: str
+    code: int
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "study"
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, bench) -> Finished:
+    """Two models, two seeds, trained once for all tests and all processes. Copy it to change it."""
+    root = tmp_path_factory.getbasetemp()
+    root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "finished"
+    command = ("run", "--models", "betavae,jointvae", *TOY, "--steps", "20", "--seeds", "2")
+    command = (*command, "--output", "study")
+    said = root / "said.json"
+    with FileLock(root.with_suffix(".lock")):
+        if not said.exists():
+            root.mkdir()
+            ran = bench(*command, cwd=root)
+            said.write_text(json.dumps([ran.stdout, ran.stderr, ran.returncode]))
+    return Finished(root, command, *json.loads(said.read_text()))
+
+
+@pytest.fixture
+def make_run() -> Callable[..., Run]:
+    """A run of betavae on toy; arguments replace its fields."""
+
+    def make(**fields: Any) -> Run:
+        given: dict[str, Any] = {
+            "model": "betavae",
+            "settings": {"continuous": 2, "categorical": (), "beta": 4.0},
+            "changed": {},
+            "dataset": "toy",
+            "data_settings": {"image_size": 32},
+            "fingerprint": "toy-1",
+            "image_shape": (1, 32, 32),
+            "preset": "smoke",
+            "steps": 100,
+            "batch_size": 32,
+            "rows": 576,
+            "seed": 0,
+        }
+        return Run(**{**given, **fields})
+
+    return make
+
+
+@pytest.fixture
+def make_record(make_run) -> Callable[..., Record]:
+    """A record with hand-made numbers: `scores` are MIGs, one a record, or whole scores."""
+
+    def make(
+        scores: float | dict[str, Any] | None = 0.5,
+        state: str = "done",
+        evaluation: dict[str, Any] | None = None,
+        folder: Path = Path("runs/none"),
+        message: str = "",
+        **fields: Any,
+    ) -> Record:
+        if isinstance(scores, float):
+            scores = {"mig": score_of("mig", scores)}
+        measured = {"reconstruction": 100.0, "kl_total": 5.0, "active_latents": 2}
+        return Record(
+            folder=folder,
+            run=make_run(**fields),
+            status=Status(state, 100, message, {"training": 1.0}),
+            scores=scores or {},
+            evaluation={**measured, "kl": [3.0, 2.0], **(evaluation or {})},
+        )
+
+    return make
+
+
+def score_of(name: str, value: float, parts: Any = (), details: Any = (), **options: Any) -> Any:
+    return {
+        "value": value,
+        "parts": dict(parts),
+        "definition": {"name": name, "version": 1, "options": options, "libraries": {}},
+        "seconds": 0.1,
+        "details": dict(details),
+    }
+
+
+@pytest.fixture
+def make_score() -> Callable[..., Any]:
+    """One metric's score, as scores.json holds it: name, value, parts, details, options."""
+    return score_of
+
+
+@pytest.fixture
+def hand_made_samples() -> Callable[[int], dict[str, np.ndarray]]:
+    """The arrays behind the pictures of a model with two continuous latents and a category."""
+
+    def make(channels: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(0)
+        counts = {"originals": 10, "reconstructions": 10, "z1": 10, "z2": 10, "c1": 3}
+        return {
+            name: rng.integers(256, size=(n, channels, 32, 32), dtype=np.uint8)
+            for name, n in counts.items()
+        }
+
+    return make
