@@ -109,7 +109,6 @@ def _listen(worker: _Worker, reporter: Reporter, cut_short: bool) -> Status | No
 
 def _main(job: Job, pipe: "Connection[News | Status, str]") -> None:
     """A worker process."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     stopping = threading.Event()
 
     def obey() -> None:
@@ -143,18 +142,20 @@ def _main(job: Job, pipe: "Connection[News | Status, str]") -> None:
 
 @contextlib.contextmanager
 def _inherited(threads: int) -> Iterator[None]:
-    """What a process that starts now inherits: threads of its libraries, deaf to Ctrl-C.
+    """What a process that starts now inherits: threads of its libraries, deaf to signals.
 
-    Libraries read the variable when they are loaded; a terminal's Ctrl-C reaches all processes,
-    but only the parent decides what to do about it.
+    Libraries read the variable when they are loaded; a terminal's Ctrl-C, or a scheduler's
+    SIGTERM, reaches all processes, but only the parent decides what to do about it.
     """
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stops = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in stops}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         if before is None:
             del os.environ["OMP_NUM_THREADS"]
         else:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import RequestError
+from bench.folder import STUDY
 from bench.records import read_records
 from bench.store import read_json, write_rows, write_text
-from bench.study import STUDY
 from bench.tables import Table, comparison, run_rows
 
 

@@ -6,8 +6,10 @@ A name is looked up in the registry of its kind, then among installed entry poin
 """
 
 import difflib
+import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
@@ -38,6 +40,17 @@ def resolve(kind: Kind, name: str) -> Any:
     if ":" in name:
         return _imported(kind, name, name)
     raise RequestError(unknown(kind, name, [*known, *installed]))
+
+
+def digest(target: Any) -> str | None:
+    """Of the file that defines a class or function, unless it is the suite's own."""
+    if target.__module__.partition(".")[0] == "bench":
+        return None
+    try:
+        file = inspect.getsourcefile(target)
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else None
+    except (OSError, TypeError):
+        return None
 
 
 def unknown(what: str, name: str, choices: Iterable[str]) -> str:

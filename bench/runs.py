@@ -15,7 +15,8 @@ class Run:
     settings: all arguments of the model's constructor but image_shape; changed: those of them
     that were asked for and differ from the preset (they name the row of the table);
     data_settings: arguments of the data set's constructor; fingerprint: the exact pixels;
-    rows: number of images that are encoded and scored; seed: of all its random streams.
+    rows: number of images that are encoded and scored; seed: of all its random streams; code:
+    digest of the file of a model that is not the suite's own.
     """
 
     model: str
@@ -30,6 +31,7 @@ class Run:
     batch_size: int
     rows: int
     seed: int
+    code: str | None = None
 
     @property
     def identity(self) -> str:
@@ -54,6 +56,19 @@ class Run:
         readable = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{self.model}{changes}").strip("-.")[:80]
         return f"{readable}-seed{self.seed}-{self.identity[:8]}"
 
+    def differs_from(self, other: "Run") -> str | None:
+        """What keeps two runs from being seeds of one row, in words; None where nothing does."""
+        mine, theirs = self.as_dict(), other.as_dict()
+        for key in mine:
+            if key in ("seed", "changed") or mine[key] == theirs[key]:
+                continue
+            if key == "settings":
+                pairs = {k: (mine[key].get(k), theirs[key].get(k)) for k in mine[key] | theirs[key]}
+                key, (new, old) = next((k, pair) for k, pair in pairs.items() if pair[0] != pair[1])
+                return f"{key} {old}, not {new}"
+            return "other code" if key == "code" else f"{key} {theirs[key]}, not {mine[key]}"
+        return None
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in settings.json."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
@@ -72,8 +87,9 @@ class Run:
         )
 
 
-# a preset is a name for settings that are all here; `data_settings` act through the fingerprint
-_NAMES_ONLY = {"changed", "preset", "data_settings"}
+# A preset is a name for settings that are all here; `data_settings` act through the fingerprint.
+# Runs of a changed model file take the place of the old ones, when that is asked for.
+_NAMES_ONLY = {"changed", "preset", "data_settings", "code"}
 
 
 def _tuples(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from bench.errors import RequestError
 from bench.executor import execute
+from bench.folder import check_folder, unwritable, write_study
 from bench.presets import PRESETS
 from bench.progress import reporter
 from bench.records import (
@@ -26,7 +27,7 @@ from bench.records import (
 from bench.render import console_table
 from bench.report import write_report
 from bench.runs import Run
-from bench.study import Plan, Request, check_folder, plan, unwritable, write_study
+from bench.study import Plan, Request, plan
 from bench.work import Job, announce
 
 
@@ -55,8 +56,8 @@ def carry_out(request: Request, options: Options, out: Console, talk: Console) -
     runs_folder = planned.folder / "runs"
     place = contextlib.nullcontext() if options.dry_run else _locked(planned.folder)
     with place:
-        check_folder(planned)
-        read_records(planned.folder)  # a broken one is better told now than after the training
+        check_folder(planned.folder, planned.study)
+        _check_records(planned, options.force)
         missing = [
             run
             for run in planned.runs
@@ -67,7 +68,7 @@ def carry_out(request: Request, options: Options, out: Console, talk: Console) -
         if options.dry_run:
             return 0
 
-        write_study(planned)
+        write_study(planned.folder, planned.study)
         if options.force:
             for run in missing:
                 shutil.rmtree(runs_folder / run.folder, ignore_errors=True)
@@ -102,6 +103,21 @@ def carry_out(request: Request, options: Options, out: Console, talk: Console) -
         out.print(str(path), markup=False, highlight=False, soft_wrap=True)
     out.print(f"{runs_folder}/: a folder a run", markup=False, highlight=False, soft_wrap=True)
     return _exit_code(planned, talk)
+
+
+def _check_records(planned: Plan, force: bool) -> None:
+    """Raise RequestError for a broken record, and for one that would share a row unfairly."""
+    replaced = {run.folder for run in planned.runs} if force else set()
+    for record in read_records(planned.folder):
+        if record.folder.name in replaced:
+            continue
+        for run in planned.runs:
+            if run.label == record.run.label and (apart := run.differs_from(record.run)):
+                again = " train them anew with --force, or" if apart == "other code" else ""
+                raise RequestError(
+                    f"{planned.folder}: runs of {run.label} were made with {apart};{again} "
+                    "choose another folder with --output"
+                )
 
 
 def choose_device(name: str) -> str:

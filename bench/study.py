@@ -1,9 +1,6 @@
 """From a request to a plan: every name, setting and place is checked before anything starts."""
 
 import itertools
-import json
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +9,13 @@ from typing import Any
 from bench.build import build_data
 from bench.datasets import FactorData
 from bench.errors import RequestError
+from bench.folder import check_folder, default_name
 from bench.measure import applicable, definition, metric_names
 from bench.presets import PRESETS, Preset, Recipe
-from bench.resolve import registry, resolve, unknown
+from bench.resolve import digest, registry, resolve, unknown
 from bench.runs import Run
 from bench.seeds import parse_seeds
 from bench.settings import Assignment, Parameter, converted, parameters, parse
-from bench.store import read_json, write_json
-
-STUDY = "study.json"
 
 # `--set train.batch_size=32`: the budget, for all models of the study
 _TRAIN = {"batch_size": Parameter(int, None), "rows": Parameter(int, None)}
@@ -69,10 +64,9 @@ def plan(request: Request) -> Plan:
     names = metric_names(request.metrics)
     given = _Given.sort(request, models, names)
 
-    data_settings = given.settings_of(
-        request.dataset, parameters(resolve("dataset", request.dataset))
-    )
-    if "image_size" in parameters(resolve("dataset", request.dataset)):
+    known = parameters(resolve("dataset", request.dataset))
+    data_settings = given.settings_of(request.dataset, known)
+    if "image_size" in known:
         data_settings = {"image_size": preset.image_size, **data_settings}
     data = _data(request.dataset, data_settings, request.data_dir)
     definitions = [
@@ -112,62 +106,17 @@ def plan(request: Request) -> Plan:
             batch_size=train.get("batch_size", recipe.batch_size),
             rows=min(train.get("rows", preset.rows), len(data)),
             seed=seed,
+            code=digest(resolve("model", model)),
         )
         for model in models
         for recipe in [_recipe(preset, model, request.steps)]
         for settings, changed in _variants(model, recipe, given, data)
         for seed in seeds
     )
-    folder = request.output or Path("results") / _default_name(study, preset)
+    folder = request.output or Path("results") / default_name(study, preset)
+    check_folder(folder, study)
     unique = {run.identity: run for run in runs}
-    checked = Plan(folder, tuple(unique.values()), tuple(good), study, refused)
-    check_folder(checked)
-    return checked
-
-
-def check_folder(checked: Plan) -> None:
-    """Whether a study may go on in its folder. Raises RequestError; changes nothing."""
-    folder = checked.folder
-    other = "choose another folder with --output"
-    # os.path, as Path.exists raises where a folder above may not be searched
-    if os.path.exists(folder) and not os.path.isdir(folder):
-        raise RequestError(f"{folder} is a file: {other}")
-    nearest = next(p for p in [folder, *folder.absolute().parents] if os.path.exists(p))
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise RequestError(f"{folder} cannot be written ({nearest}): {other}")
-    manifest = folder / STUDY
-    if not os.path.exists(manifest):
-        # a kill may leave the lock, and a temporary file of the store
-        ours = (".lock", f".{STUDY}.")
-        if nearest == folder and not all(p.name.startswith(ours) for p in folder.iterdir()):
-            raise RequestError(f"{folder} is not empty and holds no study: {other}")
-        return
-    try:
-        written = read_json(manifest)
-        differing = [key for key in checked.study if written[key] != _plain(checked.study[key])]
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise RequestError(f"{manifest} cannot be read ({error}): {other}") from error
-    differing = [key for key in differing if key != "source"]
-    if differing:
-        key = differing[0]
-        raise RequestError(
-            f"{folder} was written with {key} {written[key]}, not {checked.study[key]}: {other}"
-        )
-
-
-def write_study(checked: Plan) -> None:
-    """Make the study's folder. Raises RequestError where that fails."""
-    try:
-        write_json(checked.folder / STUDY, checked.study)
-    except OSError as error:
-        raise unwritable(checked.folder, error) from error
-
-
-def unwritable(folder: Path, error: OSError) -> RequestError:
-    """What to say where the study's folder refuses a file."""
-    return RequestError(
-        f"{folder} cannot be written ({error.strerror}): choose another folder with --output"
-    )
+    return Plan(folder, tuple(unique.values()), tuple(good), study, refused)
 
 
 @dataclass(frozen=True)
@@ -270,22 +219,3 @@ def _data(name: str, settings: Mapping[str, Any], data_dir: str | None) -> Facto
         return build_data(name, settings, data_dir)
     except (ValueError, TypeError, OSError) as error:
         raise RequestError(f"{name}: {error}") from error
-
-
-def _default_name(study: Mapping[str, Any], preset: Preset) -> str:
-    """Data and preset, and whatever else makes the study one of its own."""
-    parts = [study["dataset"], study["preset"]]
-    if study["steps"] is not None:
-        parts.append(f"steps{study['steps']}")
-    own = {
-        k: v
-        for k, v in study["data_settings"].items()
-        if (k, v) != ("image_size", preset.image_size)
-    }
-    parts += [f"{key}{value}" for key, value in {**own, **study["train"]}.items()]
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(map(str, parts)))
-
-
-def _plain(value: Any) -> Any:
-    """The value as it comes back from JSON."""
-    return json.loads(json.dumps(value))

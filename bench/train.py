@@ -17,11 +17,15 @@ from bench.streams import rows_of_step, torch_stream
 
 
 class Diverged(Exception):
-    """A loss is no longer a finite number. `step` ends the interval in which that was seen."""
+    """A loss is no longer a finite number.
 
-    def __init__(self, step: int, terms: list[str]) -> None:
+    `step` ends the interval in which that was seen; `history` has the rows before it.
+    """
+
+    def __init__(self, step: int, terms: list[str], history: list[dict[str, float]]) -> None:
         super().__init__(f"{' and '.join(terms)} not finite by step {step}")
         self.step = step
+        self.history = history
 
 
 class Interrupted(Exception):
@@ -123,7 +127,7 @@ def _close_interval(progress: Progress) -> None:
     values = (torch.stack(list(progress.sums.values())) / progress.count).tolist()
     broken = [name for name, value in zip(names, values, strict=True) if not math.isfinite(value)]
     if broken:
-        raise Diverged(progress.step, broken)
+        raise Diverged(progress.step, broken, progress.history)
     progress.history.append({"step": progress.step, **dict(zip(names, values, strict=True))})
     progress.sums, progress.count = {}, 0
 

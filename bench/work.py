@@ -88,6 +88,8 @@ def work(job: Job, tell: Callable[[News], None], stop: Callable[[], bool]) -> St
         status = Status("interrupted", reached, str(error), seconds)
     except Diverged as error:
         status = Status("diverged", error.step, str(error), seconds)
+        with contextlib.suppress(OSError):
+            store.write_rows(folder / records.HISTORY, error.history)
     except Exception as error:  # whatever it is, it is this run's end and not the study's
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         status = Status("failed", reached, reason, seconds)

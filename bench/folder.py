@@ -1,0 +1,77 @@
+"""The folder of a study: its name, and whether it may be written."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.errors import RequestError
+from bench.presets import Preset
+from bench.store import read_json, write_json
+
+STUDY = "study.json"
+
+
+def default_name(study: Mapping[str, Any], preset: Preset) -> str:
+    """Data and preset, and whatever else makes the study one of its own."""
+    parts = [study["dataset"], study["preset"]]
+    if study["steps"] is not None:
+        parts.append(f"steps{study['steps']}")
+    own = {
+        k: v
+        for k, v in study["data_settings"].items()
+        if (k, v) != ("image_size", preset.image_size)
+    }
+    parts += [f"{key}{value}" for key, value in {**own, **study["train"]}.items()]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(map(str, parts)))
+
+
+def check_folder(folder: Path, study: Mapping[str, Any]) -> None:
+    """Whether a study may go on in its folder. Raises RequestError; changes nothing."""
+    other = "choose another folder with --output"
+    # os.path, as Path.exists raises where a folder above may not be searched
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise RequestError(f"{folder} is a file: {other}")
+    nearest = next(p for p in [folder, *folder.absolute().parents] if os.path.exists(p))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise RequestError(f"{folder} cannot be written ({nearest}): {other}")
+    manifest = folder / STUDY
+    if not os.path.exists(manifest):
+        # a kill may leave the lock, and a temporary file of the store
+        ours = (".lock", f".{STUDY}.")
+        if nearest == folder and not all(p.name.startswith(ours) for p in folder.iterdir()):
+            raise RequestError(f"{folder} is not empty and holds no study: {other}")
+        return
+    try:
+        written = read_json(manifest)
+        differing = [key for key in study if written[key] != _plain(study[key])]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise RequestError(f"{manifest} cannot be read ({error}): {other}") from error
+    differing = [key for key in differing if key != "source"]
+    if differing:
+        key = differing[0]
+        raise RequestError(
+            f"{folder} was written with {key} {written[key]}, not {study[key]}: {other}"
+        )
+
+
+def write_study(folder: Path, study: Mapping[str, Any]) -> None:
+    """Make the study's folder. Raises RequestError where that fails."""
+    try:
+        write_json(folder / STUDY, study)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def unwritable(folder: Path, error: OSError) -> RequestError:
+    """What to say where the study's folder refuses a file."""
+    return RequestError(
+        f"{folder} cannot be written ({error.strerror}): choose another folder with --output"
+    )
+
+
+def _plain(value: Any) -> Any:
+    """The value as it comes back from JSON."""
+    return json.loads(json.dumps(value))
