@@ -7,10 +7,10 @@ from pathlib import Path
 
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from bench.columns import Metrics, score_columns, title_of, values_of
 from bench.figures import COLOURS, WIDTH, figure
 from bench.records import HISTORY, Record
 from bench.statistics import summarise
-from bench.tables import Metrics, score_columns, title_of, values_of
 
 _TERMS = {
     "reconstruction": "Reconstruction",

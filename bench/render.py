@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from bench.columns import Column
 from bench.statistics import Summary
-from bench.tables import Column, Row, Table
+from bench.tables import Row, Table
 
 NOTHING = "–"
 

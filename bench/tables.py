@@ -1,36 +1,14 @@
 """The comparison table: a function of records."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.columns import Column, Metrics, columns_of, title_of, values_of
 from bench.presets import PRESETS
 from bench.records import Record
 from bench.statistics import Summary, summarise
-
-_TITLES = {
-    "mig": "MIG",
-    "factorvae_score": "FactorVAE score",
-    "discrete_accuracy": "Accuracy, majority",
-    "discrete_accuracy.one_to_one": "Accuracy, one-to-one",
-}
-_EVALUATION = {
-    "reconstruction": ("Reconstruction", 1),
-    "kl_total": ("KL", 1),
-    "active_latents": ("Active latents", 1),
-}
-
-
-@dataclass(frozen=True)
-class Column:
-    """A number of each run: `key` of `values_of`, its title, and the digits shown."""
-
-    key: str
-    title: str
-    digits: int
-    is_score: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,7 +47,7 @@ def comparison(records: Sequence[Record], study: Mapping[str, Any]) -> Table:
     definitions has a column for each.
     """
     metrics = Metrics.of(records)
-    columns = _columns(records, metrics)
+    columns = columns_of(records, metrics)
     rows = []
     for label in dict.fromkeys(record.run.label for record in records):
         group = [record for record in records if record.run.label == label]
@@ -80,16 +58,6 @@ def comparison(records: Sequence[Record], study: Mapping[str, Any]) -> Table:
     title = f"{study['dataset']}, preset {study['preset']}"
     notes = [*_notes(records, study, metrics), *_fewer_runs(rows, columns)]
     return Table(title, columns, rows, notes)
-
-
-def values_of(record: Record, metrics: "Metrics") -> dict[str, float]:
-    """The numbers of one scored run by column key."""
-    values: dict[str, float] = {}
-    for score in record.scores.values():
-        definition = score["definition"]
-        values[metrics.key(definition)] = score["value"]
-        values |= {metrics.key(definition, p): value for p, value in score["parts"].items()}
-    return values | {key: record.evaluation[key] for key in _EVALUATION}
 
 
 def run_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -115,62 +83,6 @@ def run_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     return [{key: row.get(key) for key in keys} for row in rows]
 
 
-def score_columns(records: Sequence[Record]) -> list[Column]:
-    """The columns that hold scores, in the order of the table."""
-    return [column for column in _columns(records, Metrics.of(records)) if column.is_score]
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """The metrics of some records, by definition: two definitions never share a key.
-
-    definitions: by identity; apart: what sets each apart from others of its name, or nothing.
-    """
-
-    definitions: Mapping[str, Mapping[str, Any]]
-    apart: Mapping[str, str]
-
-    @classmethod
-    def of(cls, records: Sequence[Record]) -> "Metrics":
-        found = {
-            _identity(score["definition"]): score["definition"]
-            for record in records
-            for score in record.scores.values()
-        }
-        apart = {}
-        for identity, definition in found.items():
-            rivals = [d for d in found.values() if d["name"] == definition["name"]]
-            apart[identity] = f" ({_distinction(definition, rivals)})" if len(rivals) > 1 else ""
-        return cls(found, apart)
-
-    def key(self, definition: Mapping[str, Any], part: str | None = None) -> str:
-        """`mig`, `discrete_accuracy.one_to_one`, or with two definitions `mig (bins=20)`."""
-        name = definition["name"] if part is None else f"{definition['name']}.{part}"
-        return name + self.apart[_identity(definition)]
-
-
-def title_of(key: str) -> str:
-    """`factorvae_score` is `FactorVAE score`; what sets two definitions apart stays behind it."""
-    name, space, apart = key.partition(" (")
-    return _TITLES.get(name, name.rpartition(".")[2].replace("_", " ")) + space + apart
-
-
-def _identity(definition: Mapping[str, Any]) -> str:
-    return json.dumps([definition[k] for k in ("name", "version", "options")], sort_keys=True)
-
-
-def _distinction(definition: Mapping[str, Any], rivals: Sequence[Mapping[str, Any]]) -> str:
-    """What sets a definition apart from the others of its metric."""
-    apart = [
-        f"{key}={value}"
-        for key, value in definition["options"].items()
-        if any(rival["options"].get(key) != value for rival in rivals)
-    ]
-    if any(rival["version"] != definition["version"] for rival in rivals):
-        apart.append(f"version {definition['version']}")
-    return ", ".join(apart)
-
-
 def _row(label: str, group: Sequence[Record], columns: Sequence[Column], metrics: Metrics) -> Row:
     scored = [values_of(record, metrics) for record in group if record.scored]
     cells = {
@@ -180,22 +92,12 @@ def _row(label: str, group: Sequence[Record], columns: Sequence[Column], metrics
     return Row(label, Counter(record.status.state for record in group), cells)
 
 
-def _columns(records: Sequence[Record], metrics: Metrics) -> list[Column]:
-    parts: dict[str, list[str]] = {metrics.key(d): [] for d in metrics.definitions.values()}
-    for record in records:
-        for score in record.scores.values():
-            definition = score["definition"]
-            parts[metrics.key(definition)] += [metrics.key(definition, p) for p in score["parts"]]
-    keys = [key for whole, own in parts.items() for key in (whole, *dict.fromkeys(own))]
-    scores = [Column(key, title_of(key), 3) for key in keys]
-    return [*scores, *(Column(k, *shown, is_score=False) for k, shown in _EVALUATION.items())]
-
-
 def _notes(records: Sequence[Record], study: Mapping[str, Any], metrics: Metrics) -> list[str]:
     preset = PRESETS.get(study["preset"])
-    notes = [
-        f"Preset {study['preset']}: {preset.note}." if preset else f"Preset {study['preset']}."
-    ]
+    about = f": {preset.note}" if preset else ""
+    asked = {"steps": study["steps"], **study["train"]}
+    changed = ", ".join(f"{key} {value}" for key, value in asked.items() if value is not None)
+    notes = [f"Preset {study['preset']}{about}{f'; but {changed}' if changed else ''}."]
     budgets = {(r.run.steps, r.run.batch_size): None for r in records}
     if len(budgets) == 1:
         ((steps, batch),) = budgets

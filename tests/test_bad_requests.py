@@ -161,6 +161,21 @@ def test_a_broken_run(refused, study: Path, name: str) -> None:
         assert "remove the folder and run again" in said
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"settings": {"beta": 9.0}}, "betavae were made with beta 9.0, not 4.0"),
+        ({"rows": 100}, "betavae were made with rows 100, not 576"),
+    ],
+)
+def test_runs_that_differ_in_more_than_the_seed(refused, study: Path, change, said) -> None:
+    path = next(study.glob("runs/betavae-seed1-*")) / SETTINGS
+    written = read_json(path)
+    change = {k: {**written[k], **v} if k == "settings" else v for k, v in change.items()}
+    write_json(path, {**written, **change})
+    assert said in refused(output="study", steps=20)
+
+
 @pytest.mark.parametrize("name", ["samples.npz", "history.csv", "evaluation.json"])
 def test_a_report_of_a_broken_run(cli_here, study: Path, name: str) -> None:
     folder = sorted((study / "runs").iterdir())[0]

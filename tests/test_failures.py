@@ -97,6 +97,8 @@ def test_what_goes_wrong_in_a_run_is_its_own_affair(run, here: Path) -> None:
     status = {name: read_json(folder(here, name) / "status.json") for name in names}
     assert status["Diverges"]["step"] == 3
     assert "not finite by step 3" in status["Diverges"]["message"]
+    history = (folder(here, "Diverges") / "history.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in history] == ["step", "1", "2"]
     assert status["Raises"]["message"] == "RuntimeError: out of luck and of words"
     assert "killed" in status["Killed"]["message"]
     error = (folder(here, "Raises") / "error.txt").read_text()
@@ -121,6 +123,18 @@ def test_what_goes_wrong_in_a_run_is_its_own_affair(run, here: Path) -> None:
     assert kept == [
         (folder(here, n) / "status.json").stat().st_mtime_ns for n in ("Diverges", "Fine")
     ]
+
+
+def test_an_edited_plug_in_shares_no_row_with_its_older_runs(run, here: Path) -> None:
+    assert run("Fine", steps=3).returncode == 0
+    before = (folder(here, "Fine") / "status.json").stat().st_mtime_ns
+    (here / "plug.py").write_text(PLUG_INS + "# other code\n")
+    refused = run("Fine", steps=3)
+    assert refused.returncode == 2
+    assert "were made with other code; train them anew with --force" in refused.stderr
+    assert (folder(here, "Fine") / "status.json").stat().st_mtime_ns == before
+    assert run("Fine", steps=3, more=("--force",)).returncode == 0
+    assert run("Fine", steps=3).returncode == 0
 
 
 def test_fail_fast_stops_the_others(run, here: Path) -> None:

@@ -7,11 +7,18 @@ import math
 import pytest
 from rich.console import Console
 
+from bench.columns import Metrics, values_of
 from bench.render import console_table, latex, markdown, summary_rows
 from bench.statistics import summarise
-from bench.tables import Metrics, Table, comparison, run_rows, values_of
+from bench.tables import Table, comparison, run_rows
 
-STUDY = {"dataset": "toy", "preset": "smoke", "source": "toy_shapes 100%"}
+STUDY: dict = {
+    "dataset": "toy",
+    "preset": "smoke",
+    "source": "toy_shapes 100%",
+    "steps": None,
+    "train": {},
+}
 
 
 def cell(table: Table, label: str, key: str):
@@ -23,6 +30,13 @@ def runs(table: Table) -> dict[str, str]:
 
 
 # statistics
+
+
+def test_the_note_on_the_preset_names_what_was_changed(make_record) -> None:
+    study = {**STUDY, "preset": "paper", "steps": 7, "train": {"batch_size": 8}}
+    (note,) = (n for n in comparison([make_record()], study).notes if n.startswith("Preset"))
+    assert note.endswith("; but steps 7, batch_size 8.")
+    assert "but" not in comparison([make_record()], STUDY).notes[0]
 
 
 def test_the_t_interval_by_hand() -> None:
