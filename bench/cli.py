@@ -31,7 +31,7 @@ _RUN_EXAMPLES = """Train models, score them, and write tables and plots.
 
   bench run --models all --dataset dsprites --seeds 5 --jobs 4
 
-  bench run --models jointvae --dataset dsprites --set jointvae.gamma=30
+  bench run --models jointvae --dataset dsprites --set jointvae.gamma=6
 
   bench run --models betavae --dataset dsprites --sweep betavae.beta=1,2,4
 
@@ -55,21 +55,21 @@ def run(
         typer.Option(help="A row for each value, MODEL.KEY=V1,V2; several multiply."),
     ] = None,
     metrics: Annotated[
-        str | None, typer.Option(help="Metrics by name, comma-separated.  [default: all]")
+        str | None, typer.Option(help="Metrics by name, comma-separated. (Default: all.)")
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Training steps instead of the preset's; schedules scale.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(help="Runs side by side.  [default: one a core]")
+        int | None, typer.Option(help="Runs side by side. (Default: one a core.)")
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads of each run.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the study.  [default: results/DATA-PRESET]")
+        Path | None, typer.Option(help="Folder of the study. (Default: results/DATA-PRESET.)")
     ] = None,
     data_dir: Annotated[
-        str | None, typer.Option(help="Where data files lie.  [default: $BENCH_DATA_DIR, cache]")
+        str | None, typer.Option(help="Where data files lie. (Default: $BENCH_DATA_DIR, cache.)")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     force: Annotated[

@@ -48,11 +48,10 @@ def draw_traversals(record: Record, samples: dict[str, np.ndarray]) -> None:
             active = "" if kl[name] >= ACTIVE else "\n(inactive)"
             label = f"{_named(name)}\n{kl[name]:.2f} nats{active}"
             panel.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7)
-        drawn.suptitle(
-            f"{record.run.title}: continuous latents from {-REACH:g} to {REACH:g} prior standard "
-            "deviations, categorical ones category by category",
-            fontsize=8,
-        )
+        how = f"continuous latents from {-REACH:g} to {REACH:g} prior standard deviations"
+        if any(name.startswith("c") for name in order):
+            how += ", categorical ones category by category"
+        drawn.suptitle(f"{record.run.title}: {how}", fontsize=8)
 
 
 def draw_information(record: Record) -> None:

@@ -70,6 +70,8 @@ def draw_curves(records: Sequence[Record], path: Path, title: str) -> None:
         for panel, term in zip(axes, terms, strict=False):
             for record in records:
                 rows = [row for row in histories.get(id(record), []) if term in row]
+                if not any(row[term] for row in rows):  # a kind of latent that it does not have
+                    continue
                 colour = COLOURS[labels.index(record.run.label) % len(COLOURS)]
                 steps = [row["step"] for row in rows]
                 panel.plot(steps, [row[term] for row in rows], color=colour, linewidth=0.7)

@@ -212,4 +212,8 @@ def _exit_code(planned: Plan, talk: Console) -> int:
     failed = {t: s for t, s in statuses.items() if s.state not in ("done", "collapsed")}
     for title, status in failed.items():
         talk.print(f"{title}: {status.state}: {status.message}", markup=False, soft_wrap=True)
+    if any(status.state == "failed" for status in failed.values()):
+        talk.print(
+            "The same command tries failed runs again; error.txt in a run's folder says more."
+        )
     return 1 if failed else 0
