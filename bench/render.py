@@ -145,7 +145,8 @@ def _range(cell: Summary, column: Column) -> str:
     if cell.low is None or cell.high is None:
         return ""
     digits = max(1, column.digits - 1)  # no interval of a few seeds is known better
-    return f"[{cell.low:.{digits}f}, {cell.high:.{digits}f}]"
+    low, high = (round(end, digits) + 0.0 for end in (cell.low, cell.high))  # no -0.0
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def _stacked(cell: Summary | None, column: Column) -> str:

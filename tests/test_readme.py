@@ -1,0 +1,52 @@
+"""What the README says is true: its commands work, its model trains, its table has records."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+REFERENCE = ROOT / "results" / "reference" / "dsprites-quick"
+COMMANDS = re.findall(r"^    (bench (?:run|list|report) [^#\n]*)", README, re.MULTILINE)
+
+
+@pytest.fixture
+def model_of_readme(tmp_path, monkeypatch):
+    """The README's own model, in the folder where its commands are given."""
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "warm.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_readme_names_the_main_command():
+    assert "bench run --models jointvae,betavae --dataset dsprites" in COMMANDS
+    assert len(COMMANDS) >= 7
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_accepted(command, model_of_readme, cli_here):
+    words = shlex.split(command)[1:]
+    said = cli_here(*words, *(["--dry-run"] if words[0] == "run" else []))
+    assert said.code == 0, said.err
+
+
+def test_model_of_the_readme_trains(model_of_readme, bench, tmp_path):
+    command = next(c for c in COMMANDS if "warm.py" in c).replace("dsprites", "toy")
+    options = ("--preset", "smoke", "--steps", "4", "--seeds", "1")
+    ran = bench(*shlex.split(command)[1:], *options, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "warm.py:Warm" in ran.stdout
+
+
+def test_table_of_the_readme_is_that_of_the_committed_records(cli_here, tmp_path):
+    study = shutil.copytree(REFERENCE, tmp_path / "study")
+    (study / "table.md").unlink()
+    assert cli_here("report", str(study)).code == 0
+    made = (study / "table.md").read_text()
+    assert made == (REFERENCE / "table.md").read_text()
+    rows = [line for line in made.splitlines() if line.startswith("|")]
+    assert len(rows) >= 4
+    assert "\n".join(rows) in README
