@@ -55,7 +55,10 @@ def run(
         typer.Option(help="A row for each value, MODEL.KEY=V1,V2; several multiply."),
     ] = None,
     metrics: Annotated[
-        str | None, typer.Option(help="Metrics by name, comma-separated. (Default: all.)")
+        str | None,
+        typer.Option(
+            help="Metrics by name, or all. (Default: the first three of bench list metrics.)"
+        ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Training steps instead of the preset's; schedules scale.")

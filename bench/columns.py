@@ -12,6 +12,12 @@ _TITLES = {
     "factorvae_score": "FactorVAE score",
     "discrete_accuracy": "Accuracy, majority",
     "discrete_accuracy.one_to_one": "Accuracy, one-to-one",
+    "betavae_score": "BetaVAE score",
+    "sap": "SAP",
+    "irs": "IRS",
+    "mcc": "MCC",
+    "total_correlation": "Total correlation",
+    "total_correlation.wasserstein": "Wasserstein correlation",
 }
 _EVALUATION = {
     "reconstruction": ("Reconstruction", 1),

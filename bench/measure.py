@@ -14,6 +14,9 @@ from bench.resolve import resolve
 from bench.settings import parameters
 from bench.streams import numpy_stream
 
+# what a comparison shows unless it is asked for more
+DEFAULT = ("mig", "factorvae_score", "discrete_accuracy")
+
 _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 
 
@@ -83,10 +86,15 @@ def applicable(
 
 
 def metric_names(texts: str | None) -> list[str]:
-    """Names of a comma-separated list, or all registered metrics. Raises RequestError."""
-    names = [name.strip() for name in texts.split(",") if name.strip()] if texts else list(METRICS)
+    """Names of a comma-separated list, where `all` is every registered one; without a list the
+    default ones. Raises RequestError.
+    """
+    names = list(DEFAULT)
+    if texts is not None:
+        given = [name.strip() for name in texts.split(",") if name.strip()]
+        names = [name for g in given for name in (METRICS if g == "all" else [g])]
     if not names:
-        raise RequestError(f"no metric named: choose from {', '.join(METRICS)}")
+        raise RequestError(f"no metric named: choose from {', '.join(METRICS)}, or all")
     for name in names:
         resolve("metric", name)
     return list(dict.fromkeys(names))

@@ -5,15 +5,25 @@ with one function whose docstring starts with a line on the metric, its paper an
 in `METRICS` and `VERSIONS`.
 """
 
+from .betavae_score import betavae_score
 from .discrete_accuracy import discrete_accuracy
 from .factorvae_score import factorvae_score
+from .irs import irs
+from .mcc import mcc
 from .mig import mig
 from .representation import Metric, Representation, Score
+from .sap import sap
+from .total_correlation import total_correlation
 
 METRICS: dict[str, Metric] = {
     "mig": mig,
     "factorvae_score": factorvae_score,
     "discrete_accuracy": discrete_accuracy,
+    "betavae_score": betavae_score,
+    "sap": sap,
+    "irs": irs,
+    "mcc": mcc,
+    "total_correlation": total_correlation,
 }
 
 # Raised whenever a definition changes, so that numbers of two definitions are never put together.
@@ -21,15 +31,25 @@ VERSIONS: dict[str, int] = {
     "mig": 1,
     "factorvae_score": 1,
     "discrete_accuracy": 1,
+    "betavae_score": 1,
+    "sap": 1,
+    "irs": 1,
+    "mcc": 1,
+    "total_correlation": 1,
 }
 
 __all__ = [
     "METRICS",
-    "VERSIONS",
     "Metric",
     "Representation",
     "Score",
+    "VERSIONS",
+    "betavae_score",
     "discrete_accuracy",
     "factorvae_score",
+    "irs",
+    "mcc",
     "mig",
+    "sap",
+    "total_correlation",
 ]

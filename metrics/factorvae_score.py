@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .pools import Pools, active_latents
 from .representation import FloatArray, IntArray, Representation, Score
 
 # Bounds the memory: one chunk gathers CHUNK * batch rows.
@@ -67,8 +68,8 @@ def factorvae_score(
             f"votes={votes}, test_votes={test_votes}, batch={batch}: "
             "give at least 1, 0 and 2 of them"
         )
-    pools = _Pools.of(representation.factors)
-    active = _active(representation, min_kl, min_std)
+    pools = Pools.of(representation.factors, "factorvae_score")
+    active = active_latents(representation, min_kl, min_std)
     names = representation.factor_names
     latent_names = np.array(representation.latent_names)
     held = [names[k] for k in pools.factors]
@@ -122,21 +123,6 @@ def factorvae_score(
     )
 
 
-def _active(representation: Representation, min_kl: float, min_std: float) -> NDArray[np.bool_]:
-    """Which of the D + C latents take part. None of them is constant, so no ratio is 0/0."""
-    codes, categories = representation.codes, representation.categories
-    deviations = codes.std(axis=0, ddof=1, dtype=np.float64)
-    # Rounding can give a constant column a deviation above 0, and underflow a varying one 0.
-    steady = (np.ptp(codes, axis=0) == 0) | (deviations == 0)
-    varies = np.concatenate([~steady, np.ptp(categories, axis=0) > 0])
-    if representation.kl is not None:
-        alive = representation.kl >= min_kl
-    else:
-        alive = np.concatenate([deviations >= min_std, np.ones(categories.shape[1], dtype=bool)])
-    active: NDArray[np.bool_] = varies & alive
-    return active
-
-
 def _gini(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Gini variance (...,) from counts of categories (..., S)."""
     total = counts.sum(axis=-1).astype(np.float64)
@@ -188,51 +174,8 @@ class _Latents:
         return np.concatenate([continuous, categorical], axis=1)
 
 
-@dataclass(frozen=True)
-class _Pools:
-    """The rows of each value of each factor that can be held."""
-
-    order: IntArray  # rows sorted by each factor in turn; a pool is a slice of it
-    starts: IntArray  # of each pool
-    counts: IntArray  # rows in each pool
-    first: IntArray  # (K,) first pool of each factor
-    pools: IntArray  # (K,) number of pools of each factor
-    factors: IntArray  # the factors that can be held
-
-    @classmethod
-    def of(cls, factors: IntArray) -> "_Pools":
-        order, starts, counts, pools = [], [], [], []
-        for k, factor in enumerate(factors.T):
-            # Few bytes a value make the stable sort a radix sort.
-            small = factor.astype(np.min_scalar_type(int(factor.max())))
-            order.append(np.argsort(small, kind="stable").astype(np.int32))
-            sizes = np.bincount(factor)
-            begins = np.cumsum(sizes) - sizes + k * len(factor)
-            # The variance over copies of one row is 0 for every latent and tells nothing.
-            usable = sizes >= 2
-            if np.count_nonzero(sizes) < 2:
-                usable[:] = False
-            starts.append(begins[usable])
-            counts.append(sizes[usable])
-            pools.append(int(usable.sum()))
-        many = np.array(pools)
-        if not many.any():
-            raise ValueError(
-                "factors: no factor varies with two rows to a value, "
-                "factorvae_score is undefined: give more rows"
-            )
-        return cls(
-            order=np.concatenate(order),
-            starts=np.concatenate(starts),
-            counts=np.concatenate(counts),
-            first=np.cumsum(many) - many,
-            pools=many,
-            factors=np.flatnonzero(many),
-        )
-
-
 def _vote(
-    latents: _Latents, pools: _Pools, votes: int, batch: int, rng: np.random.Generator
+    latents: _Latents, pools: Pools, votes: int, batch: int, rng: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
     """Votes (M,) of the active latents and the factors (M,) that were held."""
     factor = pools.factors[rng.integers(len(pools.factors), size=votes)]

@@ -81,6 +81,41 @@ PROPERTIES: dict[str, dict[str, float | None]] = {
         "names of categories": 1e-12,
         "monotone warp of a latent": 1e-12,
     },
+    "betavae_score": {
+        "order of rows": 0.02,
+        "order of latents": 0.001,
+        "flip and scale of a latent": 0.002,
+        "names of categories": 1e-09,
+        "monotone warp of a latent": None,
+    },
+    "sap": {
+        "order of rows": 0.02,
+        "order of latents": 1e-09,
+        "flip and scale of a latent": 0.05,
+        "names of categories": 1e-09,
+        "monotone warp of a latent": 0.05,
+    },
+    "irs": {
+        "order of rows": 1e-09,
+        "order of latents": 1e-09,
+        "flip and scale of a latent": 0.05,
+        "names of categories": 1e-09,
+        "monotone warp of a latent": None,
+    },
+    "mcc": {
+        "order of rows": 1e-09,
+        "order of latents": 1e-09,
+        "flip and scale of a latent": 1e-09,
+        "names of categories": 1e-09,
+        "monotone warp of a latent": None,
+    },
+    "total_correlation": {
+        "order of rows": 1e-09,
+        "order of latents": 1e-09,
+        "flip and scale of a latent": 1e-09,
+        "names of categories": 1e-09,
+        "monotone warp of a latent": None,
+    },
 }
 
 

@@ -1,0 +1,149 @@
+"""Mean correlation coefficient: Hyvarinen & Morioka 2016, arXiv 1605.06336, section 6."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import rankdata
+
+from .information import contingency
+from .representation import FloatArray, IntArray, Representation, Score
+
+
+def mcc(
+    representation: Representation,
+    rng: np.random.Generator,
+    *,
+    correlation: Literal["pearson", "spearman"] = "pearson",
+    points: int = 10_000,
+) -> Score:
+    """Mean correlation coefficient (Hyvarinen & Morioka 2016): one latent a factor, how close?
+
+    Hyvarinen & Morioka, "Unsupervised Feature Extraction by Time-Contrastive Learning and
+    Nonlinear ICA", arXiv 1605.06336; Khemakhem et al. 2020, arXiv 1907.04809. Latents are assigned
+    to factors one to one so that the absolute correlations add up to most; the score is their
+    mean over the factors. A factor that no latent is left for counts 0, so at least K latents are
+    needed to reach 1.
+
+    The papers have no categories. Here the correlation of a pair with one is the largest that any
+    numbering of the categories could reach, or below:
+
+    - a category and a number: the square root of the correlation ratio, the share of the variance
+      of the number (or of its ranks) that lies between the categories;
+    - a categorical latent and a categorical factor of S classes: sqrt(phi^2 / (S - 1)), with
+      phi^2 the chi-squared statistic over N. It is 1 only where the latent tells every class.
+
+    Both are corrected for chance (Kelley 1935, Bergsma 2013), as they never average to 0 else.
+
+    The score sees linear (Pearson) or monotone (Spearman) relations only: a good code of a cyclic
+    factor, which is cut open at 0, is neither, and neither is a categorical factor in two latents.
+    Unused latents never lower it: what else a latent encodes shows only in its correlation.
+    Useless codes score the largest of many correlations by chance, about 0.02 at 10,000 rows.
+
+    Args:
+        representation: (N, D) codes, (N, C) categories (each one latent), (N, K) factors.
+        rng: chooses the rows where there are more than `points`.
+        correlation: "pearson", or "spearman" for that of the ranks, ties sharing their mean rank.
+        points: at most so many rows are used, drawn without replacement.
+
+    Returns:
+        Score in [0, 1]. Details: `correlations` (D + C, K), absolute, 0 for what is constant;
+        `assigned` latent and `matched` correlation by factor; `left_out`: factors that do not
+        vary over the rows, for which a correlation is undefined.
+
+    Raises:
+        ValueError: no factor varies, or an option is out of range.
+    """
+    if correlation not in ("pearson", "spearman"):
+        raise ValueError(f"correlation is {correlation!r}: use pearson or spearman")
+    if points < 2:
+        raise ValueError(f"points is {points}: give at least 2")
+    if len(representation) > points:
+        rows = rng.choice(len(representation), size=points, replace=False)
+        representation = representation.take(rows)
+
+    names, latent_names = representation.factor_names, representation.latent_names
+    varying = np.flatnonzero(np.ptp(representation.factors, axis=0) > 0)
+    if not len(varying):
+        raise ValueError("factors are all constant over the rows: mcc is undefined, give more rows")
+    table = _correlations(representation, ranked=correlation == "spearman")
+    latents, columns = linear_sum_assignment(table[:, varying], maximize=True)
+    assigned = dict(zip(varying[columns].tolist(), latents.tolist(), strict=True))
+    matched = {
+        names[k]: float(table[assigned[k], k]) if k in assigned else 0.0 for k in varying.tolist()
+    }
+    return Score(
+        value=float(np.mean(list(matched.values()))),
+        details={
+            "assigned": {
+                name: latent_names[assigned[k]] if k in assigned else None
+                for k, name in enumerate(names)
+            },
+            "matched": {name: matched.get(name) for name in names},
+            "correlations": table,
+            "latents": list(latent_names),
+            "factors": list(names),
+            "left_out": [name for name in names if name not in matched],
+            "correlation": correlation,
+            "points": len(representation),
+        },
+    )
+
+
+def _correlations(representation: Representation, ranked: bool) -> NDArray[np.float64]:
+    """Absolute correlations (D + C, K) of each latent and each factor."""
+    codes = [_unit(column, ranked) for column in representation.codes.T]
+    table = np.zeros((representation.latents, representation.factors.shape[1]))
+    for k, (factor, kind) in enumerate(
+        zip(representation.factors.T, representation.factor_kinds, strict=True)
+    ):
+        if kind == "categorical":
+            ofs = [_ratio(code, factor) for code in codes]
+            ofs += [_association(column, factor) for column in representation.categories.T]
+        else:
+            value = _unit(factor, ranked)
+            ofs = [abs(float(code @ value)) for code in codes]
+            ofs += [_ratio(value, column) for column in representation.categories.T]
+        table[:, k] = ofs
+    return np.minimum(table, 1.0)
+
+
+def _unit(column: FloatArray | IntArray, ranked: bool) -> NDArray[np.float64]:
+    """An (N,) column, or its ranks, with mean 0 and length 1; all 0 where it is constant."""
+    number = rankdata(column) if ranked else column.astype(np.float64)
+    low, spread = number.min(), np.ptp(number)
+    if spread == 0:
+        return np.zeros(len(number))
+    # Scaled before it is squared, so that nothing overflows or underflows.
+    number = (number - low) / spread
+    number -= number.mean()
+    unit: NDArray[np.float64] = number / np.linalg.norm(number)
+    return unit
+
+
+def _ratio(unit: NDArray[np.float64], categories: IntArray) -> float:
+    """Square root of the correlation ratio of (N,) numbers of mean 0, length 1 and categories."""
+    counts = np.bincount(categories)
+    sums = np.bincount(categories, weights=unit)[counts > 0]
+    between = float((sums**2 / counts[counts > 0]).sum())
+    spare = len(unit) - len(sums)
+    if not unit.any() or spare == 0:
+        return 0.0
+    return float(max(0.0, 1 - (1 - between) * (len(unit) - 1) / spare) ** 0.5)
+
+
+def _association(latent: IntArray, factor: IntArray) -> float:
+    """sqrt(phi^2 / (S - 1)) of (N,) categories and a factor of S classes, corrected for chance."""
+    table = contingency(latent, factor)
+    table = table[table.any(axis=1)][:, table.any(axis=0)]
+    categories, classes = table.shape
+    if min(categories, classes) == 1:
+        return 0.0
+    total = float(table.sum())
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / total
+    phi = float(((table - expected) ** 2 / expected).sum()) / total
+    # Rescaled so that a latent that tells every class still has 1.
+    chance = (categories - 1) * (classes - 1) / (total - 1)
+    largest = classes - 1 - chance
+    return min(1.0, max(0.0, phi - chance) / largest) ** 0.5 if largest > 0 else 0.0

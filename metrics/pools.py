@@ -1,0 +1,73 @@
+"""What metrics that hold a factor share: the rows of each of its values, and active latents."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .representation import IntArray, Representation
+
+
+@dataclass(frozen=True)
+class Pools:
+    """The rows of each value of each factor that can be held."""
+
+    order: IntArray  # rows sorted by each factor in turn; a pool is a slice of it
+    starts: IntArray  # of each pool
+    counts: IntArray  # rows in each pool
+    first: IntArray  # (K,) first pool of each factor
+    pools: IntArray  # (K,) number of pools of each factor
+    factors: IntArray  # the factors that can be held
+
+    @classmethod
+    def of(cls, factors: IntArray, metric: str) -> "Pools":
+        """The pools of (N, K) factors; where there is none, the error names the metric."""
+        order, starts, counts, pools = [], [], [], []
+        for k, factor in enumerate(factors.T):
+            # Few bytes a value make the stable sort a radix sort.
+            small = factor.astype(np.min_scalar_type(int(factor.max())))
+            order.append(np.argsort(small, kind="stable").astype(np.int32))
+            sizes = np.bincount(factor)
+            begins = np.cumsum(sizes) - sizes + k * len(factor)
+            # Copies of one row agree in every latent and tell nothing.
+            usable = sizes >= 2
+            if np.count_nonzero(sizes) < 2:
+                usable[:] = False
+            starts.append(begins[usable])
+            counts.append(sizes[usable])
+            pools.append(int(usable.sum()))
+        many = np.array(pools)
+        if not many.any():
+            raise ValueError(
+                "factors: no factor varies with two rows to a value, "
+                f"{metric} is undefined: give more rows"
+            )
+        return cls(
+            order=np.concatenate(order),
+            starts=np.concatenate(starts),
+            counts=np.concatenate(counts),
+            first=np.cumsum(many) - many,
+            pools=many,
+            factors=np.flatnonzero(many),
+        )
+
+
+def active_latents(
+    representation: Representation, min_kl: float, min_std: float
+) -> NDArray[np.bool_]:
+    """Which of the D + C latents take part: (D + C,), True where a latent is active.
+
+    By mean KL to the prior where it is known, else by standard deviation (continuous latents
+    only). None of them is constant, so no ratio is 0/0.
+    """
+    codes, categories = representation.codes, representation.categories
+    deviations = codes.std(axis=0, ddof=1, dtype=np.float64)
+    # Rounding can give a constant column a deviation above 0, and underflow a varying one 0.
+    steady = (np.ptp(codes, axis=0) == 0) | (deviations == 0)
+    varies = np.concatenate([~steady, np.ptp(categories, axis=0) > 0])
+    if representation.kl is not None:
+        alive = representation.kl >= min_kl
+    else:
+        alive = np.concatenate([deviations >= min_std, np.ones(categories.shape[1], dtype=bool)])
+    active: NDArray[np.bool_] = varies & alive
+    return active

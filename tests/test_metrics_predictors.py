@@ -1,0 +1,243 @@
+"""BetaVAE score and SAP on representations whose score is known by hand."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.metrics import Representation
+from bench.metrics.betavae_score import _points, betavae_score
+from bench.metrics.pools import Pools
+from bench.metrics.sap import sap
+
+SIZES = (3, 6, 40, 32, 32)  # dSprites
+ROWS = 10_000
+FEW = {"points": 3_000, "test_points": 3_000}
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def draw(rows: int = ROWS, sizes: tuple[int, ...] = SIZES) -> np.ndarray:
+    """(N, K) independent uniform factors."""
+    return rng(99).integers(np.array(sizes), size=(rows, len(sizes)))
+
+
+def grid(*sizes: int, copies: int = 1) -> np.ndarray:
+    """(N, K): every combination of the factors' values, so that nothing is left to chance."""
+    return np.tile(np.indices(sizes).reshape(len(sizes), -1).T, (copies, 1))
+
+
+def represent(
+    factors: np.ndarray,
+    codes: np.ndarray | None = None,
+    categories: np.ndarray | None = None,
+    kind: str = "ordinal",
+    **more: Any,
+) -> Representation:
+    """Factors are all of one kind."""
+    rows, count = factors.shape
+    none = np.zeros((rows, 0), dtype=int)
+    categories = none if categories is None else categories.reshape(rows, -1)
+    given: dict[str, Any] = {
+        "codes": none.astype(float) if codes is None else codes,
+        "categories": categories,
+        "factors": factors,
+        "category_sizes": tuple(int(c.max()) + 1 for c in categories.T),
+        "factor_names": tuple(f"v{k}" for k in range(count)),
+        "factor_kinds": (kind,) * count,
+        "factor_sizes": tuple(int(v.max()) + 1 for v in factors.T),
+    }
+    return Representation(**{**given, **more})
+
+
+# BetaVAE score
+
+
+def beta(*args: Any, **more: Any) -> float:
+    return betavae_score(represent(*args, **more), rng(), **FEW).value
+
+
+def test_betavae_score_of_perfect_constant_and_useless_codes() -> None:
+    factors = draw()
+    perfect = betavae_score(represent(factors, -3.0 * factors[:, ::-1] + 1), rng(), **FEW)
+    assert perfect.value == 1
+    assert perfect.details["converged"]
+    assert beta(factors, 1e-3 * factors + 1e5) == 0  # pruned
+    assert beta(factors, factors + 1e9) == 1
+    assert np.trace(perfect.details["confusion"]) == 3_000
+    constant = betavae_score(represent(factors, np.full((ROWS, 3), 0.1)), rng(), **FEW)
+    assert constant.value == 0
+    assert constant.details["note"] == "no latent is active"
+    noise = betavae_score(represent(factors, rng(1).normal(size=(ROWS, 10))), rng(), **FEW)
+    assert noise.value == pytest.approx(noise.details["chance"], abs=0.03)
+
+
+def test_betavae_score_saturates_with_one_factor_missing() -> None:
+    factors = draw()
+    assert beta(factors, 1.0 * factors[:, 1:]) == 1
+    # Two missing: they are held in two of five points, and a guess between them is right in half.
+    three = 1.0 * factors[:, 2:]
+    assert beta(factors, three) == pytest.approx(0.8, abs=0.02)
+    assert beta(factors, three, rng(1).integers(3, size=ROWS)) == pytest.approx(0.8, abs=0.02)
+    assert beta(factors, three, factors[:, 0]) == 1
+
+
+def test_betavae_score_of_two_factors_turned_by_45_degrees_is_chance() -> None:
+    factors = draw(sizes=(10, 10))
+    # Whichever is held, |sum| and |difference| of a pair are those of the other factor.
+    assert beta(factors, factors @ [[1.0, 1.0], [1.0, -1.0]]) == pytest.approx(0.5, abs=0.04)
+
+
+def test_a_pair_is_two_rows_of_one_value() -> None:
+    pairs = np.arange(20) // 2
+    factors = np.column_stack([pairs, np.arange(20) % 2])
+    pools = Pools.of(factors[:, :1], "test")
+    # Two rows a value, 1 apart in the code: any other pair, or one row twice, would show.
+    codes = np.column_stack([factors[:, 1], 5.0 * pairs])
+    points, held = _points(codes, factors, pools, 600, 7, rng())
+    np.testing.assert_array_equal(points, np.tile([1.0, 0.0, 0.0, 1.0], (600, 1)))
+    assert not held.any()
+
+
+def test_a_category_differs_as_often_as_two_rows_do() -> None:
+    factors = grid(4, 5, copies=200)
+    pools = Pools.of(factors, "test")
+    none = np.zeros((len(factors), 0))
+    points, held = _points(none, factors[:, :1], pools, 3_000, 64, rng())
+    assert not points[held == 0].any()
+    assert points[held == 1].mean() == pytest.approx(3 / 4, abs=0.005)
+
+
+def test_dead_latents_are_pruned_before_they_are_blown_up() -> None:
+    factors = draw()
+    trace = 1e-3 * factors
+    assert beta(factors, trace) == 0
+    assert beta(factors, trace, kl=np.full(5, 1.0)) == 1
+    assert beta(factors, 1.0 * factors, kl=np.array([0.01] * 3 + [1.0] * 2)) < 0.7
+
+
+def test_betavae_score_leaves_out_what_cannot_be_held() -> None:
+    factors = np.column_stack([draw(300, (3, 4)), np.arange(300), np.zeros(300, dtype=int)])
+    score = betavae_score(represent(factors, 1.0 * factors[:, :2]), rng(), **FEW)
+    assert score.details["left_out"] == ["v2", "v3"]
+    assert score.details["recall"] == {"v0": 1.0, "v1": 1.0, "v2": None, "v3": None}
+    assert score.details["chance"] == 0.5
+    only = betavae_score(represent(factors[:, [0, 3]], 1.0 * factors[:, :1]), rng(), **FEW)
+    assert (only.value, only.details["chance"]) == (1, 1)
+
+
+# SAP
+
+
+def test_sap_of_values_is_a_gap_of_r2() -> None:
+    factors = grid(4, 4)
+    x, y = 1.0 * factors.T
+    for codes in (-3.0 * factors + 1, factors[:, ::-1], np.column_stack([x, y, 0 * x + 0.1])):
+        assert sap(represent(factors, codes), rng(), factors="values").value == pytest.approx(1)
+    # R^2 of x + y is 1/2 for both; x alone has 1 and 0.
+    score = sap(represent(factors, np.column_stack([x, x + y])), rng(), factors="values")
+    assert list(score.details["gaps"].values()) == pytest.approx([0.5, 0.5])
+    assert score.details["best"] == {"v0": "z1", "v1": "z2"}
+    np.testing.assert_allclose(score.details["predictability"], [[1, 0], [0.5, 0.5]], atol=1e-12)
+    twice = sap(represent(factors, np.hstack([factors, factors])), rng(), factors="values")
+    assert twice.value == pytest.approx(0, abs=1e-12)
+
+
+def test_sap_takes_the_correlation_ratio_of_a_category() -> None:
+    factors = grid(4, 3, copies=2)
+    # Halves of 0 to 3 have means 0.5 and 2.5: a variance of 1, of 1.25.
+    pairs = sap(represent(factors, None, (factors[:, 0] + 2) % 4 // 2), rng(), factors="values")
+    assert pairs.details["gaps"] == {"v0": pytest.approx(0.8), "v1": pytest.approx(0)}
+    assert pairs.details["measures"] == {"v0": "r2", "v1": "r2"}
+
+
+def test_sap_of_classes_is_a_gap_of_accuracies() -> None:
+    factors = draw(sizes=(2, 2))
+    noise = rng(1).normal(size=(ROWS, 2))
+    perfect = sap(represent(factors, np.hstack([1.0 * factors, noise])), rng())
+    assert perfect.value == pytest.approx(0.5, abs=0.02)
+    assert perfect.details["measures"] == {"v0": "accuracy", "v1": "accuracy"}
+    assert sap(represent(factors, np.hstack([factors, factors]) * 1.0), rng()).value == 0
+    assert sap(represent(factors, noise), rng()).value < 0.03
+    assert sap(represent(factors, np.full((ROWS, 2), 0.1)), rng()).value == 0
+
+
+def test_sap_of_categorical_factors_is_always_by_classes() -> None:
+    factors = draw(sizes=(3, 3))
+    names = np.array([2, 0, 1])[factors]
+    representation = represent(factors, None, names, kind="categorical")
+    score = sap(representation, rng(), factors="values")
+    assert score.details["measures"] == {"v0": "accuracy", "v1": "accuracy"}
+    assert score.value == pytest.approx(2 / 3, abs=0.02)
+    # One latent only: against the largest class.
+    alone = sap(represent(factors[:, :1], None, names[:, 0], kind="categorical"), rng())
+    assert alone.value == pytest.approx(2 / 3, abs=0.02)
+
+
+@pytest.mark.parametrize("factors", ["classes", "values"])
+def test_a_useless_category_adds_nothing_to_sap(factors: Any) -> None:
+    truth, noise = draw(6_000, (3, 6, 8)), rng(1).integers(5, size=6_000)
+    for codes in (1.0 * truth, rng(2).normal(size=(6_000, 3))):
+        alone = sap(represent(truth, codes), rng(), factors=factors).value
+        beside = sap(represent(truth, codes, noise), rng(), factors=factors).value
+        assert beside < alone + 0.01
+
+
+def test_sap_is_scored_on_rows_it_was_not_fitted_on() -> None:
+    factors = draw(200, (3,))
+    latent = represent(factors, None, rng(1).integers(100, size=200))
+    # Fitted and scored on the same rows, about three in four would be right, and the gap 0.4.
+    assert np.mean([sap(latent, rng(s)).value for s in range(10)]) < 0.15
+    score = sap(represent(draw(), 1.0 * draw()), rng(), points=700)
+    assert (score.details["rows_fitted"], score.details["rows_scored"]) == (700, 700)
+
+
+def test_sap_of_classes_minds_the_scale_unless_standardised() -> None:
+    factors = draw(sizes=(6, 6))
+    codes = rng(1).normal(size=(ROWS, 2)) * 0.5 + factors
+    values = [
+        [sap(represent(factors, c), rng(), standardized=s).value for c in (codes, 0.05 * codes + 9)]
+        for s in (False, True)
+    ]
+    assert abs(values[0][0] - values[0][1]) > 0.02
+    assert values[1][0] == pytest.approx(values[1][1], abs=1e-3)
+
+
+def test_sap_leaves_out_a_constant_factor_and_stands_few_rows() -> None:
+    factors = draw(1_000, (3, 4, 5))
+    factors[:, 2] = 1
+    score = sap(represent(factors, 1.0 * factors), rng(), factors="values")
+    assert score.details["left_out"] == ["v2"]
+    assert score.value > 0.98
+    with pytest.raises(ValueError, match="undefined"):
+        sap(represent(factors[:1], 1.0 * factors[:1]), rng())
+    for rows in (2, 3, 4, 5):
+        few = represent(np.arange(rows)[:, None] % 2, rng(1).normal(size=(rows, 2)))
+        assert 0 <= sap(few, rng()).value <= 1
+
+
+@pytest.mark.parametrize(
+    ("metric", "options"),
+    [
+        (betavae_score, {"points": 0}),
+        (betavae_score, {"test_points": 0}),
+        (betavae_score, {"pairs": 0}),
+        (sap, {"factors": "ranks"}),
+        (sap, {"points": 1}),
+        (sap, {"penalty": 0.0}),
+    ],
+)
+def test_options_out_of_range_are_refused(metric: Any, options: dict[str, Any]) -> None:
+    factors = draw(100)
+    name = next(iter(options))
+    with pytest.raises(ValueError, match=rf"{name}.*(give|use)"):
+        metric(represent(factors, 1.0 * factors), rng(), **options)
+
+
+@pytest.mark.parametrize("metric", [betavae_score, sap])
+def test_constant_factors_leave_nothing_to_score(metric: Any) -> None:
+    nothing = represent(np.zeros((100, 2), dtype=int), rng().normal(size=(100, 2)))
+    with pytest.raises(ValueError, match=f"{metric.__name__} is undefined"):
+        metric(nothing, rng())
