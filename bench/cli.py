@@ -31,7 +31,7 @@ _RUN_EXAMPLES = """Train models, score them, and write tables and plots.
 
   bench run --models all --dataset dsprites --seeds 5 --jobs 4
 
-  bench run --models jointvae --dataset dsprites --set jointvae.gamma=6
+  bench run --models jointvae --dataset dsprites --set jointvae.gamma=2
 
   bench run --models betavae --dataset dsprites --sweep betavae.beta=1,2,4
 

@@ -67,16 +67,9 @@ def betavae_score(
     pools = Pools.of(representation.factors, "betavae_score")
     active = active_latents(representation, min_kl, min_std)
     names = representation.factor_names
-    latent_names = np.array(representation.latent_names)
-    held = [names[k] for k in pools.factors]
     known = representation.kl is not None
     details: dict[str, Any] = {
-        "active": latent_names[active].tolist(),
-        "pruned": latent_names[~active].tolist(),
-        "active_count": int(active.sum()),
-        "factors": list(names),
-        "left_out": [name for name in names if name not in held],
-        "chance": 1 / len(held),
+        **pools.taking_part(representation, active),
         "protocol": {
             "points": points,
             "test_points": test_points,
@@ -87,7 +80,7 @@ def betavae_score(
     }
     confusion = np.zeros((len(names), len(names)), dtype=np.int64)
     if not active.any():
-        recall = {name: 0.0 if name in held else None for name in names}
+        recall = {name: None if name in details["left_out"] else 0.0 for name in names}
         note = "no latent is active"
         return Score(0.0, {**details, "confusion": confusion, "recall": recall, "note": note})
 

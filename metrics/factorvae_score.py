@@ -71,16 +71,9 @@ def factorvae_score(
     pools = Pools.of(representation.factors, "factorvae_score")
     active = active_latents(representation, min_kl, min_std)
     names = representation.factor_names
-    latent_names = np.array(representation.latent_names)
-    held = [names[k] for k in pools.factors]
     known = representation.kl is not None
     details: dict[str, Any] = {
-        "active": latent_names[active].tolist(),
-        "pruned": latent_names[~active].tolist(),
-        "active_count": int(active.sum()),
-        "factors": list(names),
-        "left_out": [name for name in names if name not in held],
-        "chance": 1 / len(held),
+        **pools.taking_part(representation, active),
         "protocol": {
             "votes": votes,
             "test_votes": test_votes,
@@ -91,7 +84,7 @@ def factorvae_score(
         },
     }
     if not active.any():
-        recall = {name: 0.0 if name in held else None for name in names}
+        recall = {name: None if name in details["left_out"] else 0.0 for name in names}
         note = "no latent is active"
         empty = np.zeros((0, len(names)), dtype=np.int64)
         return Score(

@@ -1,6 +1,7 @@
 """What metrics that hold a factor share: the rows of each of its values, and active latents."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,22 @@ class Pools:
             pools=many,
             factors=np.flatnonzero(many),
         )
+
+    def taking_part(
+        self, representation: Representation, active: NDArray[np.bool_]
+    ) -> dict[str, Any]:
+        """Which latents and factors take part, for the details of a score."""
+        latents = np.array(representation.latent_names)
+        names = representation.factor_names
+        held = [names[k] for k in self.factors]
+        return {
+            "active": latents[active].tolist(),
+            "pruned": latents[~active].tolist(),
+            "active_count": int(active.sum()),
+            "factors": list(names),
+            "left_out": [name for name in names if name not in held],
+            "chance": 1 / len(held),
+        }
 
 
 def active_latents(
