@@ -98,7 +98,7 @@ _STANDARD = Preset(
             15_000, 64, {"lr": 5e-4, "gamma": 12.0, "C": 25.0, "iterations": 12_000}
         ),
         "jointvae": Recipe(
-            15_000, 64, {"lr": 5e-4, "gamma": 12.0, "C_z": 25.0, "C_c": 1.0, "iterations": 12_000}
+            15_000, 64, {"lr": 5e-4, "gamma": 12.0, "C_z": 25.0, "C_c": 0.8, "iterations": 12_000}
         ),
         "factorvae": Recipe(
             15_000, 64, {"lr": 5e-4, "gamma": 20.0, "hidden": 512, "lr_discriminator": 1e-4}
