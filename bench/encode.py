@@ -34,26 +34,33 @@ def encode(
     first, over all rows; `active_latents`; `collapsed` where the decoder does no better than the
     mean image or no latent is active.
     """
-    means, logvars, categories, kls, errors = [], [], [], [], []
+    # Filled in place: small results kept between large buffers would make the heap grow and grow.
+    latents = model.latents
+    means = np.empty((len(rows), latents.continuous), dtype=np.float32)
+    logvars = np.empty_like(means)
+    categories = np.empty((len(rows), len(latents.categorical)), dtype=np.int64)
+    kl = torch.zeros(latents.continuous + len(latents.categorical), dtype=torch.float64)
+    error = 0.0
     total = torch.zeros(data.image_shape, dtype=torch.float64)
     seen = min(RECONSTRUCTED, len(rows))
     model.eval()
     with torch.inference_mode():
         for start in range(0, len(rows), BATCH):
-            x = images(data, rows[start : start + BATCH], device)
+            batch = slice(start, min(start + BATCH, len(rows)))
+            x = images(data, rows[batch], device)
             posterior = model.encode(x)
-            means.append(posterior.mean.cpu())
-            logvars.append(posterior.logvar.cpu())
-            categories.append(posterior.categories().cpu())
-            kl = torch.cat([posterior.kl_continuous(), posterior.kl_categorical()])
-            kls.append(kl.cpu().double() * len(x))  # not every device has float64
+            means[batch] = posterior.mean.cpu()
+            logvars[batch] = posterior.logvar.cpu()
+            categories[batch] = posterior.categories().cpu()
+            each = torch.cat([posterior.kl_continuous(), posterior.kl_categorical()])
+            kl += each.cpu().double() * len(x)  # not every device has float64
             if start < seen:
                 x, mode = x[: seen - start], posterior.mode()[: seen - start]
-                errors.append(model.reconstruction(x, model.decode(mode)).cpu() * len(x))
+                error += float(model.reconstruction(x, model.decode(mode))) * len(x)
                 total += x.sum(0).cpu().double()
-            watch(min(start + BATCH, len(rows)))
-    mean_kl = (torch.stack(kls).sum(0) / len(rows)).numpy()
-    reconstruction = float(torch.stack(errors).double().sum() / seen)
+            watch(batch.stop)
+    mean_kl = (kl / len(rows)).numpy()
+    reconstruction = error / seen
     constant = _entropy(total / seen)
     active = int((mean_kl >= ACTIVE).sum())
     evaluation = {
@@ -66,14 +73,14 @@ def encode(
         "rows": len(rows),
     }
     representation = Representation(
-        codes=torch.cat(means).numpy(),
-        categories=torch.cat(categories).numpy(),
+        codes=means,
+        categories=categories,
         factors=data.values(rows),
-        category_sizes=model.latents.categorical,
+        category_sizes=latents.categorical,
         factor_names=tuple(factor.name for factor in data.factors),
         factor_kinds=tuple(factor.kind for factor in data.factors),
         factor_sizes=tuple(factor.size for factor in data.factors),
-        logvar=torch.cat(logvars).numpy(),
+        logvar=logvars,
         kl=mean_kl,
     )
     return representation, evaluation
