@@ -6,11 +6,15 @@ in `METRICS` and `VERSIONS`.
 """
 
 from .betavae_score import betavae_score
+from .dcimig import dcimig
 from .discrete_accuracy import discrete_accuracy
 from .factorvae_score import factorvae_score
 from .irs import irs
+from .jemmig import jemmig
 from .mcc import mcc
 from .mig import mig
+from .mig_sup import mig_sup
+from .modularity import modularity
 from .representation import Metric, Representation, Score
 from .sap import sap
 from .total_correlation import total_correlation
@@ -19,6 +23,10 @@ METRICS: dict[str, Metric] = {
     "mig": mig,
     "factorvae_score": factorvae_score,
     "discrete_accuracy": discrete_accuracy,
+    "mig_sup": mig_sup,
+    "jemmig": jemmig,
+    "dcimig": dcimig,
+    "modularity": modularity,
     "betavae_score": betavae_score,
     "sap": sap,
     "irs": irs,
@@ -31,6 +39,10 @@ VERSIONS: dict[str, int] = {
     "mig": 1,
     "factorvae_score": 1,
     "discrete_accuracy": 1,
+    "mig_sup": 1,
+    "jemmig": 1,
+    "dcimig": 1,
+    "modularity": 1,
     "betavae_score": 1,
     "sap": 1,
     "irs": 1,
@@ -45,11 +57,15 @@ __all__ = [
     "Score",
     "VERSIONS",
     "betavae_score",
+    "dcimig",
     "discrete_accuracy",
     "factorvae_score",
     "irs",
+    "jemmig",
     "mcc",
     "mig",
+    "mig_sup",
+    "modularity",
     "sap",
     "total_correlation",
 ]

@@ -4,7 +4,7 @@ The estimator is the plug-in one: relative frequencies put in the place of proba
 rows of A against B classes it is biased upwards by about (A - 1)(B - 1) / 2N nats.
 """
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .representation import FloatArray, IntArray, Representation
 
 Counts = NDArray[np.int64]
+Binning: TypeAlias = Literal["width", "frequency"]
 
 
 def contingency(
@@ -121,16 +122,22 @@ def apply_edges(column: FloatArray, edges: NDArray[np.float64]) -> IntArray:
     return np.searchsorted(edges, column.astype(np.float64), side="left")
 
 
-def mutual_information_matrix(
-    representation: Representation, bins: int = 20
-) -> NDArray[np.float64]:
-    """Mutual information in nats of each latent and each factor.
+def bin_latents(
+    representation: Representation, bins: int, binning: Binning = "width"
+) -> list[IntArray]:
+    """The D + C latents as (N,) classes: continuous ones cut into bins, categorical ones as given.
 
-    A continuous latent is cut into `bins` bins of equal width; a categorical latent is one latent
-    and exact.
+    Bins are of equal width, or of nearly equal numbers of rows; with the latter, a latent of few
+    distinct values has fewer than `bins`.
 
-    Returns:
-        (D + C, K) float, continuous latents first.
+    Raises:
+        ValueError: no such binning.
     """
-    latents = [*equal_width_bins(representation.codes, bins).T, *representation.categories.T]
-    return np.array([[mutual_information(z, v) for v in representation.factors.T] for z in latents])
+    if binning not in ("width", "frequency"):
+        raise ValueError(f"binning is {binning!r}: use width or frequency")
+    if binning == "width":
+        continuous = list(equal_width_bins(representation.codes, bins).T)
+    else:
+        columns = representation.codes.T
+        continuous = [apply_edges(z, equal_frequency_edges(z, bins)) for z in columns]
+    return [*continuous, *representation.categories.T]

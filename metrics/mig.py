@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .information import entropy, mutual_information_matrix
+from .information import Binning
+from .relations import Relations
 from .representation import Representation, Score
 
 
@@ -11,6 +12,7 @@ def mig(
     rng: np.random.Generator,
     *,
     bins: int = 20,
+    binning: Binning = "width",
     points: int = 10_000,
 ) -> Score:
     """Mutual information gap (Chen et al. 2018): how far one latent alone tells each factor.
@@ -25,12 +27,14 @@ def mig(
     equal width, all factors. Chen et al. themselves take samples of the posterior, the aggregate
     posterior of the whole data and no factor of shape: their numbers are not comparable. The bins
     limit the value: codes that repeat the dSprites factors score 0.79 / 0.90 / 0.99 with
-    10 / 20 / 50 bins, and a few outliers widen the bins and lower it.
+    10 / 20 / 50 bins, and a few outliers widen the bins and lower it; bins of equal frequency do
+    not mind outliers or any other monotone warp of a latent.
 
     Args:
         representation: (N, D) codes, (N, C) categories (each one latent, exact), (N, K) factors.
         rng: chooses the rows where there are more than `points`.
         bins: bins of each continuous latent.
+        binning: bins of equal "width" or equal "frequency".
         points: at most so many rows are used, drawn without replacement.
 
     Returns:
@@ -41,19 +45,9 @@ def mig(
     Raises:
         ValueError: no factor varies, or an option is out of range.
     """
-    if bins < 2 or points < 2:
-        raise ValueError(f"bins is {bins} and points {points}: give at least 2 of each")
-    if len(representation) > points:
-        rows = rng.choice(len(representation), size=points, replace=False)
-        representation = representation.take(rows)
-
-    names = representation.factor_names
-    entropies = np.array([entropy(v) for v in representation.factors.T])
-    varying = entropies > 0
-    if not varying.any():
-        raise ValueError("factors are all constant over the rows: mig is undefined, give more rows")
-
-    information = mutual_information_matrix(representation, bins)
+    relations = Relations.of(representation, rng, "mig", bins, binning, points)
+    names, varying = representation.factor_names, relations.varying
+    information, entropies = relations.information, relations.entropies
     ranked = -np.sort(-np.vstack([information, np.zeros_like(entropies)]), axis=0)
     gaps = (ranked[0] - ranked[1])[varying] / entropies[varying]
     gap_of = dict(zip(np.array(names)[varying].tolist(), gaps.tolist(), strict=True))
@@ -61,12 +55,6 @@ def mig(
         value=float(gaps.mean()),
         details={
             "gaps": {name: gap_of.get(name) for name in names},
-            "entropies": dict(zip(names, entropies.tolist(), strict=True)),
-            "mutual_information": information,
-            "latents": list(representation.latent_names),
-            "factors": list(names),
-            "left_out": [name for name in names if name not in gap_of],
-            "bins": bins,
-            "points": len(representation),
+            **relations.details,
         },
     )

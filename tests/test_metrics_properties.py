@@ -18,9 +18,9 @@ from bench.metrics.information import (
     equal_frequency_edges,
     equal_width_bins,
     mutual_information,
-    mutual_information_matrix,
     normalized_mutual_information,
 )
+from bench.metrics.relations import Relations
 
 SIZES = (3, 6, 40)
 
@@ -80,6 +80,34 @@ PROPERTIES: dict[str, dict[str, float | None]] = {
         "flip and scale of a latent": 1e-3,
         "names of categories": 1e-12,
         "monotone warp of a latent": 1e-12,
+    },
+    "mig_sup": {
+        "order of rows": 1e-12,
+        "order of latents": 1e-12,
+        "flip and scale of a latent": 1e-12,
+        "names of categories": 1e-12,
+        "monotone warp of a latent": None,
+    },
+    "jemmig": {
+        "order of rows": 1e-12,
+        "order of latents": 1e-12,
+        "flip and scale of a latent": 1e-12,
+        "names of categories": 1e-12,
+        "monotone warp of a latent": None,
+    },
+    "dcimig": {
+        "order of rows": 1e-12,
+        "order of latents": 1e-12,
+        "flip and scale of a latent": 1e-12,
+        "names of categories": 1e-12,
+        "monotone warp of a latent": None,
+    },
+    "modularity": {
+        "order of rows": 1e-12,
+        "order of latents": 1e-12,
+        "flip and scale of a latent": 1e-12,
+        "names of categories": 1e-12,
+        "monotone warp of a latent": None,
     },
     "betavae_score": {
         "order of rows": 0.02,
@@ -206,7 +234,7 @@ def test_bins_of_equal_frequency_keep_equal_values_together() -> None:
 
 def test_matrix_has_a_row_for_each_latent() -> None:
     representation = mixed()
-    matrix = mutual_information_matrix(representation, 10)
+    matrix = Relations.of(representation, rng(), "test", 10, "width", 9_000).information
     assert matrix.shape == (4, 3)
     edges = np.histogram(representation.codes[:, 1], 10)[1][:-1]
     binned = np.digitize(representation.codes[:, 1], edges)

@@ -91,7 +91,7 @@ def test_metric_options_are_in_the_definition() -> None:
     by_name = {d["name"]: d["options"] for d in asked.definitions}
     assert list(by_name) == ["mig", "factorvae_score"]
     assert by_name["factorvae_score"]["votes"] == 500
-    assert by_name["mig"] == {"bins": 20, "points": 10_000}
+    assert by_name["mig"] == {"bins": 20, "binning": "width", "points": 10_000}
 
 
 @pytest.mark.parametrize(

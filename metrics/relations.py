@@ -1,0 +1,122 @@
+"""What each latent tells about each factor: the ground that MIG and its relatives stand on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from .information import (
+    Binning,
+    Counts,
+    bin_latents,
+    contingency,
+    entropy,
+    mutual_information_of_table,
+)
+from .representation import FloatArray, Representation
+
+# Nats. Rounding alone leaves some 1e-16 of information between independent latents and factors.
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Relations:
+    """Latents against factors over the rows that a metric uses; entropies are in nats.
+
+    Args:
+        information: (D + C, K) plug-in mutual information, continuous latents first.
+        chances: (D + C, K) how often independence would look as dependent: the p-value of
+            Pearson's test of each contingency table, 1 for a constant latent or factor.
+        latent_entropies: (D + C,) of the bins of the continuous latents, of the categories.
+        entropies: (K,) of the factors.
+        varying: (K,) which factors take more than one value.
+        details: what every metric that reads this reports.
+    """
+
+    information: NDArray[np.float64]
+    chances: NDArray[np.float64]
+    latent_entropies: NDArray[np.float64]
+    entropies: NDArray[np.float64]
+    varying: NDArray[np.bool_]
+    details: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        representation: Representation,
+        rng: np.random.Generator,
+        metric: str,
+        bins: int,
+        binning: Binning,
+        points: int,
+    ) -> "Relations":
+        """The relations over at most `points` rows, drawn by `rng` where there are more.
+
+        Raises:
+            ValueError: no factor varies (the message names the metric), or an option is out of
+                range.
+        """
+        if bins < 2 or points < 2:
+            raise ValueError(f"bins is {bins} and points {points}: give at least 2 of each")
+        if len(representation) > points:
+            rows = rng.choice(len(representation), size=points, replace=False)
+            representation = representation.take(rows)
+        latents = bin_latents(representation, bins, binning)
+
+        names = representation.factor_names
+        entropies = np.array([entropy(v) for v in representation.factors.T])
+        varying = entropies > 0
+        if not varying.any():
+            raise ValueError(
+                f"factors are all constant over the rows: {metric} is undefined, give more rows"
+            )
+        tables = [[contingency(z, v) for v in representation.factors.T] for z in latents]
+        information = np.array([[mutual_information_of_table(t) for t in row] for row in tables])
+        return cls(
+            information=information,
+            chances=np.array([[_chance(t) for t in row] for row in tables]),
+            latent_entropies=np.array([entropy(z) for z in latents]),
+            entropies=entropies,
+            varying=varying,
+            details={
+                "entropies": dict(zip(names, entropies.tolist(), strict=True)),
+                "mutual_information": information,
+                "latents": list(representation.latent_names),
+                "factors": list(names),
+                "left_out": np.array(names)[~varying].tolist(),
+                "bins": bins,
+                "binning": binning,
+                "points": len(representation),
+            },
+        )
+
+    def active(self, kl: FloatArray | None, min_kl: float, level: float) -> NDArray[np.bool_]:
+        """Which of the D + C latents tell anything: used by the posterior, and not by chance.
+
+        A latent is active if its mean KL, where known, is at least `min_kl`, and it depends on
+        some factor at the significance level `level` (Sidak's correction for the number of factors
+        that vary). At level 1 only latents without any information are left out.
+
+        Raises:
+            ValueError: `level` is out of range.
+        """
+        if not 0 < level <= 1:
+            raise ValueError(f"level is {level}: give a number above 0 and at most 1")
+        each = 1 - (1 - level) ** (1 / int(self.varying.sum()))
+        tells = (self.information > ROUNDING) & (self.chances <= each)
+        active: NDArray[np.bool_] = tells.any(axis=1)
+        return active if kl is None else active & (kl >= min_kl)
+
+
+def _chance(table: Counts) -> float:
+    """P-value of Pearson's chi-squared test of independence; unlike the G-test's, not too small
+    where cells are nearly empty."""
+    table = table[table.any(axis=1)][:, table.any(axis=0)]
+    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
+    if not freedom:
+        return 1.0
+    total = table.sum()
+    expected = table.sum(axis=1)[:, None] * (table.sum(axis=0) / total)
+    return float(chi2.sf(max(0.0, float((table**2 / expected).sum() - total)), freedom))
