@@ -108,10 +108,11 @@ def _identity(definition: Mapping[str, Any]) -> str:
 
 def _distinction(definition: Mapping[str, Any], rivals: Sequence[Mapping[str, Any]]) -> str:
     """What sets a definition apart from the others of its metric."""
+    options = definition["options"]
     apart = [
-        f"{key}={value}"
-        for key, value in definition["options"].items()
-        if any(rival["options"].get(key) != value for rival in rivals)
+        f"{key}={options[key]}" if key in options else f"no {key}"
+        for key in dict.fromkeys(key for rival in rivals for key in rival["options"])
+        if any(rival["options"].get(key) != options.get(key) for rival in rivals)
     ]
     if any(rival["version"] != definition["version"] for rival in rivals):
         apart.append(f"version {definition['version']}")

@@ -94,6 +94,15 @@ def test_a_model_without_any_score_is_a_row(make_record) -> None:
     assert comparison([make_record(None, state="diverged")], STUDY).rows
 
 
+def test_an_option_that_only_one_definition_has_is_named(make_record, make_score) -> None:
+    records = [
+        make_record({"mig": make_score("mig", 0.1, bins=20)}, seed=0),
+        make_record({"mig": make_score("mig", 0.3, bins=20, binning="width")}, seed=1),
+    ]
+    names = [c.title for c in comparison(records, STUDY).columns if c.is_score]
+    assert names == ["MIG (no binning)", "MIG (binning=width)"]
+
+
 def test_two_definitions_never_share_a_column(make_record, make_score) -> None:
     records = [
         make_record({"mig": make_score("mig", 0.1, bins=20, points=5)}, seed=0),
