@@ -51,11 +51,6 @@ def mutual_information_of_table(table: Counts) -> float:
     return max(0.0, float((joint * np.log(joint / independent)).sum()))
 
 
-def mutual_information(a: IntArray, b: IntArray) -> float:
-    """Plug-in mutual information in nats of two (N,) arrays of non-negative integers."""
-    return mutual_information_of_table(contingency(a, b))
-
-
 def normalized_mutual_information(table: Counts) -> float:
     """Mutual information over the mean of the two entropies, in [0, 1].
 
