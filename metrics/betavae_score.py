@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import FloatArray, IntArray
 from .pools import Pools, active_latents
-from .representation import FloatArray, IntArray, Representation, Score
+from .representation import Representation, Score
 
 # Bounds the memory: one chunk gathers 2 * CHUNK * pairs rows.
 CHUNK = 256

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .information import Binning
+from .binning import Binning
 from .relations import Relations
 from .representation import Representation, Score
 

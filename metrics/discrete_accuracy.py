@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from .arrays import IntArray
+from .binning import apply_edges, equal_frequency_edges
 from .information import (
     Counts,
     adjusted_rand_index,
-    apply_edges,
     contingency,
-    equal_frequency_edges,
     normalized_mutual_information,
 )
-from .representation import IntArray, Representation, Score
+from .representation import Representation, Score
 
 
 def discrete_accuracy(representation: Representation, rng: np.random.Generator) -> Score:

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import rankdata
 
+from .arrays import FloatArray, IntArray
 from .information import contingency
-from .representation import FloatArray, IntArray, Representation, Score
+from .representation import Representation, Score
 
 
 def mcc(

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .information import Binning
+from .binning import Binning
 from .relations import Relations
 from .representation import Representation, Score
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .representation import IntArray, Representation
+from .arrays import IntArray
+from .representation import Representation
 
 
 @dataclass(frozen=True)

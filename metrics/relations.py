@@ -7,15 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from .information import (
-    Binning,
-    Counts,
-    bin_latents,
-    contingency,
-    entropy,
-    mutual_information_of_table,
-)
-from .representation import FloatArray, Representation
+from .arrays import FloatArray, IntArray
+from .binning import Binning, apply_edges, equal_frequency_edges, equal_width_bins
+from .information import Counts, contingency, entropy, mutual_information_of_table
+from .representation import Representation
 
 # Nats. Rounding alone leaves some 1e-16 of information between independent latents and factors.
 ROUNDING = 1e-9
@@ -108,6 +103,27 @@ class Relations:
         tells = (self.information > ROUNDING) & (self.chances <= each)
         active: NDArray[np.bool_] = tells.any(axis=1)
         return active if kl is None else active & (kl >= min_kl)
+
+
+def bin_latents(
+    representation: Representation, bins: int, binning: Binning = "width"
+) -> list[IntArray]:
+    """The D + C latents as (N,) classes: continuous ones cut into bins, categorical ones as given.
+
+    Bins are of equal width, or of nearly equal numbers of rows; with the latter, a latent of few
+    distinct values has fewer than `bins`.
+
+    Raises:
+        ValueError: no such binning.
+    """
+    if binning not in ("width", "frequency"):
+        raise ValueError(f"binning is {binning!r}: use width or frequency")
+    if binning == "width":
+        continuous = list(equal_width_bins(representation.codes, bins).T)
+    else:
+        columns = representation.codes.T
+        continuous = [apply_edges(z, equal_frequency_edges(z, bins)) for z in columns]
+    return [*continuous, *representation.categories.T]
 
 
 def _chance(table: Counts) -> float:

@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .representation import FloatArray, IntArray, Representation, Score
+from .arrays import FloatArray, IntArray
+from .representation import Representation, Score
 
 
 def sap(

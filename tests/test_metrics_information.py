@@ -9,11 +9,11 @@ from scipy.stats import chi2_contingency
 
 from bench.metrics import Metric, Representation, mig
 from bench.metrics.dcimig import dcimig
-from bench.metrics.information import bin_latents, contingency
+from bench.metrics.information import contingency
 from bench.metrics.jemmig import jemmig
 from bench.metrics.mig_sup import mig_sup
 from bench.metrics.modularity import modularity
-from bench.metrics.relations import Relations
+from bench.metrics.relations import Relations, bin_latents
 
 SIZES = (3, 6, 40, 32, 32)  # dSprites
 ROWS = 10_000
@@ -114,7 +114,7 @@ def test_merged_factors() -> None:
 
 def test_a_latent_that_tells_half_of_its_factor() -> None:
     factors = grid(2, 4)
-    half = represent(factors, np.column_stack([factors[:, 0], factors[:, 1] // 2]))
+    half = represent(factors, 1.0 * np.column_stack([factors[:, 0], factors[:, 1] // 2]))
     assert values(half) == all_of(0.75, (1 + own(L4 - L2, L4)) / 2, 2 * L2 / L8, 1)
     assert mig_sup(half, rng(), normalization="latents").value == pytest.approx(1)
 

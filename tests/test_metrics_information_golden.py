@@ -12,10 +12,11 @@ import pytest
 
 from bench.metrics import Metric, Representation, mig
 from bench.metrics.dcimig import dcimig
-from bench.metrics.information import bin_latents, contingency, mutual_information_of_table
+from bench.metrics.information import contingency, mutual_information_of_table
 from bench.metrics.jemmig import jemmig
 from bench.metrics.mig_sup import mig_sup
 from bench.metrics.modularity import modularity
+from bench.metrics.relations import bin_latents
 
 SIZES = (3, 6, 40, 32, 32)  # dSprites
 ROWS = 10_000

@@ -134,7 +134,7 @@ def test_betavae_score_leaves_out_what_cannot_be_held() -> None:
 def test_sap_of_values_is_a_gap_of_r2() -> None:
     factors = grid(4, 4)
     x, y = 1.0 * factors.T
-    for codes in (-3.0 * factors + 1, factors[:, ::-1], np.column_stack([x, y, 0 * x + 0.1])):
+    for codes in (-3.0 * factors + 1, 1.0 * factors[:, ::-1], np.column_stack([x, y, 0 * x + 0.1])):
         assert sap(represent(factors, codes), rng(), factors="values").value == pytest.approx(1)
     # R^2 of x + y is 1/2 for both; x alone has 1 and 0.
     score = sap(represent(factors, np.column_stack([x, x + y])), rng(), factors="values")

@@ -1,0 +1,141 @@
+"""From the arrays that somebody has to a whole representation: sizes, classes, KL to the prior."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import arrays
+from .arrays import MISSING, FloatArray, IntArray
+from .binning import apply_edges, equal_frequency_edges
+
+CLASSES = 20  # of a continuous factor, where a metric needs classes
+
+Arrays = Mapping[str, Any]
+
+
+def filled(
+    given: Arrays,
+    category_sizes: Sequence[int] | None,
+    factor_names: Sequence[str] | None,
+    factor_kinds: Sequence[str] | None,
+    factor_sizes: Sequence[int] | None,
+    test: Arrays | None,
+) -> dict[str, Any]:
+    """All arguments of `Representation` from those of `Representation.of`; raises ValueError."""
+    from .representation import Representation
+
+    sides = [_side(each) for each in (given, test) if each is not None]
+    if len({side["factors"].shape[1] for side in sides}) > 1:
+        raise ValueError("the test rows have another number of factors: give the same ones")
+    # Rows and rows held out share sizes and classes, so labels are made of both together.
+    rows = len(sides[0]["factors"])
+    raw = np.concatenate([side["factors"] for side in sides])
+    columns = raw.shape[1]
+    names = factor_names or [f"v{k + 1}" for k in range(columns)]
+    kinds = factor_kinds or [_kind(column) for column in raw.T]
+    arrays.factor_words(names, kinds, columns)
+    sizes = list(factor_sizes or [0] * columns)
+    if len(sizes) != columns:
+        raise ValueError(f"factors has {columns} columns but {len(sizes)} sizes: match them")
+    labels, values = np.empty(raw.shape, dtype=np.int64), np.full(raw.shape, np.nan)
+    for k, kind in enumerate(kinds):
+        if kind == "continuous":
+            values[:, k] = raw[:, k]
+            labels[:, k] = _cut(values[:, k], rows, sizes[k] or CLASSES)
+            sizes[k] = max(int(labels[:, k].max()) + 1, 1)
+        else:
+            labels[:, k] = _classes(raw[:, k], names[k])
+            sizes[k] = sizes[k] or max(int(labels[:, k].max()) + 1, 1)
+    if category_sizes is None:
+        every = np.concatenate([side["categories"] for side in sides])
+        category_sizes = [int(column.max(initial=0)) + 1 for column in every.T]
+    made: list[dict[str, Any]] = []
+    for side, part in zip(sides, (slice(rows), slice(rows, None)), strict=False):
+        if side["kl"] is None:
+            posterior = side["codes"], side["logvar"], side["probabilities"]
+            side["kl"] = posterior_kl(*posterior, category_sizes)
+        side["factors"] = labels[part]
+        side["values"] = values[part] if "continuous" in kinds else None
+        made.append(
+            {
+                **side,
+                "category_sizes": tuple(category_sizes),
+                "factor_names": tuple(names),
+                "factor_kinds": tuple(kinds),
+                "factor_sizes": tuple(sizes),
+            }
+        )
+    return {**made[0], "test": None if test is None else Representation(**made[1])}
+
+
+def posterior_kl(
+    codes: FloatArray,
+    logvar: FloatArray | None,
+    probabilities: FloatArray | None,
+    category_sizes: Sequence[int],
+) -> NDArray[np.float64] | None:
+    """(D + C,) mean KL of each latent's posterior to its prior in nats; None if one is not known.
+
+    The priors are N(0, 1) and uniform categories.
+    """
+    if (codes.shape[1] and logvar is None) or (category_sizes and probabilities is None):
+        return None
+    kl = []
+    for d in range(codes.shape[1]):
+        mean, log = codes[:, d].astype(np.float64), np.asarray(logvar)[:, d].astype(np.float64)
+        kl.append(float(0.5 * (mean**2 + np.exp(log) - log - 1).mean()))
+    first = 0
+    for size in category_sizes:
+        p = np.asarray(probabilities)[:, first : first + size].astype(np.float64)
+        # 0 log 0 is 0
+        kl.append(float((p * np.log(np.maximum(p, 1e-300) * size)).sum(axis=1).mean()))
+        first += size
+    return np.array(kl)
+
+
+def _side(given: Arrays) -> dict[str, Any]:
+    """The arrays of one side, empty ones for the latents that there are none of."""
+    if "factors" not in given:
+        raise ValueError("the test rows have no factors: give them too")
+    factors = arrays.matrix("factors", given["factors"], "K")
+    codes, categories = given.get("codes"), given.get("categories")
+    if codes is None:
+        codes = np.zeros((len(factors), 0))
+    if categories is None:
+        categories = np.zeros((len(factors), 0), dtype=np.int64)
+    side = {
+        "codes": arrays.codes(codes),
+        "categories": arrays.matrix("categories", categories, "C"),
+        "factors": factors,
+    }
+    arrays.same_rows(**side)
+    return {**side, **{name: given.get(name) for name in ("logvar", "probabilities", "kl")}}
+
+
+def _kind(column: NDArray[Any]) -> str:
+    if column.dtype.kind != "f":
+        return "ordinal"
+    known = column[np.isfinite(column)]
+    return "ordinal" if (known == np.rint(known)).all() else "continuous"
+
+
+def _classes(column: NDArray[Any], name: str) -> IntArray:
+    """Class indices of a column of ints, or of floats that are whole numbers or NaN."""
+    if column.dtype.kind in "iu":
+        return column.astype(np.int64)
+    if column.dtype.kind != "f":
+        raise ValueError(f"factor {name} has type {column.dtype}: give integer class indices")
+    known = np.isfinite(column)
+    if (column[known] != np.rint(column[known])).any():
+        raise ValueError(f"factor {name} has fractions: call its kind continuous, or give classes")
+    return np.where(known, column, MISSING).astype(np.int64)
+
+
+def _cut(numbers: NDArray[np.float64], rows: int, size: int) -> IntArray:
+    """Classes (N,) of equal frequency over the known ones of the first `rows` numbers."""
+    known = np.isfinite(numbers)
+    first = numbers[:rows][known[:rows]]
+    edges = equal_frequency_edges(first, size) if len(first) else np.empty(0)
+    return np.where(known, apply_edges(numbers, edges), MISSING)
