@@ -70,4 +70,5 @@ def dcimig(
             "latent_gaps": dict(zip(latents, gaps.tolist(), strict=True)),
             **relations.details,
         },
+        warnings=relations.warnings,
     )

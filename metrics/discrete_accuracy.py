@@ -39,7 +39,8 @@ def discrete_accuracy(representation: Representation, rng: np.random.Generator) 
     Args:
         representation: (N, D) codes, (N, C) categories, (N, K) factors; only factors of the kind
             "categorical" are asked for.
-        rng: chooses the halves.
+        rng: chooses the halves; where there are `test` rows, the mappings are fitted on all others
+            and scored on these.
 
     Returns:
         Score in [0, 1]: the majority accuracy, averaged over factors, with the part `one_to_one`.
@@ -53,17 +54,14 @@ def discrete_accuracy(representation: Representation, rng: np.random.Generator) 
     """
     names, kinds = representation.factor_names, representation.factor_kinds
     categorical = [k for k, kind in enumerate(kinds) if kind == "categorical"]
-    asked = [k for k in categorical if np.ptp(representation.factors[:, k]) > 0]
+    asked = [k for k in categorical if representation.varying[k]]
     if not asked:
         raise ValueError(
             "the representation has no categorical factor with two classes among the rows, "
             "discrete_accuracy is undefined: leave it out for this data"
         )
-    order = rng.permutation(len(representation))
-    half = len(order) // 2
-    fitted, scored = representation.take(order[:half]), representation.take(order[half:])
-
-    by_factor = {names[k]: _score_factor(fitted, scored, k) for k in asked}
+    fitted, scored = representation.split(rng)
+    by_factor = {names[k]: _score_factor(fitted.labelled(k), scored.labelled(k), k) for k in asked}
 
     def mean(key: str) -> float:
         return float(np.mean([entry[key] for entry in by_factor.values()]))

@@ -59,12 +59,7 @@ def irs(
     """
     if not 0 < quantile <= 1:
         raise ValueError(f"quantile is {quantile}: give a number above 0 and at most 1")
-    if points < 2:
-        raise ValueError(f"points is {points}: give at least 2")
-    if len(representation) > points:
-        rows = rng.choice(len(representation), size=points, replace=False)
-        representation = representation.take(rows)
-
+    representation = representation.at_most(points, rng)
     pools = Pools.of(representation.factors, "irs")
     names, latent_names = representation.factor_names, np.array(representation.latent_names)
     codes = representation.codes.astype(np.float64)

@@ -61,7 +61,7 @@ def jemmig(
     classes = [bins] * representation.codes.shape[1] + list(representation.category_sizes)
 
     ranked = -np.sort(-np.vstack([information, np.zeros_like(entropies)]), axis=0)
-    joint = relations.latent_entropies[:, None] + entropies - information
+    joint = relations.latent_entropies[:, relations.varying] + entropies - information
     # Every latent as z*: (D + C, K), at least 0 but for rounding.
     unscaled = np.maximum(0.0, joint - information + ranked[1])
     scores = 1 - unscaled / (entropies + np.log(classes)[:, None])
@@ -82,4 +82,5 @@ def jemmig(
             },
             **relations.details,
         },
+        warnings=relations.warnings,
     )

@@ -58,14 +58,9 @@ def mcc(
     """
     if correlation not in ("pearson", "spearman"):
         raise ValueError(f"correlation is {correlation!r}: use pearson or spearman")
-    if points < 2:
-        raise ValueError(f"points is {points}: give at least 2")
-    if len(representation) > points:
-        rows = rng.choice(len(representation), size=points, replace=False)
-        representation = representation.take(rows)
-
+    representation = representation.at_most(points, rng)
     names, latent_names = representation.factor_names, representation.latent_names
-    varying = np.flatnonzero(np.ptp(representation.factors, axis=0) > 0)
+    varying = np.flatnonzero(representation.varying)
     if not len(varying):
         raise ValueError("factors are all constant over the rows: mcc is undefined, give more rows")
     table = _correlations(representation, ranked=correlation == "spearman")
@@ -94,18 +89,21 @@ def mcc(
 
 def _correlations(representation: Representation, ranked: bool) -> NDArray[np.float64]:
     """Absolute correlations (D + C, K) of each latent and each factor."""
-    codes = [_unit(column, ranked) for column in representation.codes.T]
     table = np.zeros((representation.latents, representation.factors.shape[1]))
-    for k, (factor, kind) in enumerate(
-        zip(representation.factors.T, representation.factor_kinds, strict=True)
-    ):
-        if kind == "categorical":
+    whole = [_unit(column, ranked) for column in representation.codes.T]
+    for k in np.flatnonzero(representation.varying).tolist():
+        rows = representation.labelled(k)
+        # The units of all rows serve every factor without a missing label.
+        complete = rows is representation
+        codes = whole if complete else [_unit(column, ranked) for column in rows.codes.T]
+        if rows.factor_kinds[k] == "categorical":
+            factor = rows.factors[:, k]
             ofs = [_ratio(code, factor) for code in codes]
-            ofs += [_association(column, factor) for column in representation.categories.T]
+            ofs += [_association(column, factor) for column in rows.categories.T]
         else:
-            value = _unit(factor, ranked)
+            value = _unit(rows.number(k), ranked)
             ofs = [abs(float(code @ value)) for code in codes]
-            ofs += [_ratio(value, column) for column in representation.categories.T]
+            ofs += [_ratio(value, column) for column in rows.categories.T]
         table[:, k] = ofs
     return np.minimum(table, 1.0)
 

@@ -57,4 +57,5 @@ def mig(
             "gaps": {name: gap_of.get(name) for name in names},
             **relations.details,
         },
+        warnings=relations.warnings,
     )

@@ -73,7 +73,7 @@ def mig_sup(
     if normalization == "factors":
         shares = shares / relations.entropies[relations.varying]
     else:
-        shares = shares / relations.latent_entropies[active][:, None]
+        shares = shares / relations.latent_entropies[active][:, relations.varying]
     ranked = -np.sort(-np.hstack([shares, np.zeros((len(shares), 1))]), axis=1)
     gaps = ranked[:, 0] - ranked[:, 1]
     gap_of = dict(zip(latents[active].tolist(), gaps.tolist(), strict=True))
@@ -88,4 +88,4 @@ def mig_sup(
     }
     if not active.any():
         return Score(0.0, {**details, "note": "no latent is active"})
-    return Score(min(1.0, float(gaps.mean())), details)
+    return Score(min(1.0, float(gaps.mean())), details, warnings=relations.warnings)

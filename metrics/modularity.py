@@ -82,4 +82,4 @@ def modularity(
     }
     if not active.any():
         return Score(0.0, {**details, "note": "no latent is active"})
-    return Score(float(np.clip(scores.mean(), 0.0, 1.0)), details)
+    return Score(float(np.clip(scores.mean(), 0.0, 1.0)), details, warnings=relations.warnings)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import IntArray
+from .arrays import MISSING, IntArray
 from .representation import Representation
 
 
@@ -23,14 +23,19 @@ class Pools:
 
     @classmethod
     def of(cls, factors: IntArray, metric: str) -> "Pools":
-        """The pools of (N, K) factors; where there is none, the error names the metric."""
+        """The pools of (N, K) factors; where there is none, the error names the metric.
+
+        Rows without a label of a factor are in no pool of it.
+        """
         order, starts, counts, pools = [], [], [], []
         for k, factor in enumerate(factors.T):
-            # Few bytes a value make the stable sort a radix sort.
-            small = factor.astype(np.min_scalar_type(int(factor.max())))
+            # Few bytes a value make the stable sort a radix sort; missing labels go to the front.
+            shifted = factor.astype(np.int64) - MISSING
+            small = shifted.astype(np.min_scalar_type(int(shifted.max())))
             order.append(np.argsort(small, kind="stable").astype(np.int32))
-            sizes = np.bincount(factor)
-            begins = np.cumsum(sizes) - sizes + k * len(factor)
+            sizes = np.bincount(shifted)
+            begins = (np.cumsum(sizes) - sizes + k * len(factor))[1:]
+            sizes = sizes[1:]
             # Copies of one row agree in every latent and tell nothing.
             usable = sizes >= 2
             if np.count_nonzero(sizes) < 2:

@@ -1,5 +1,6 @@
 """What each latent tells about each factor: the ground that MIG and its relatives stand on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from .arrays import FloatArray, IntArray
+from .arrays import MISSING, FloatArray, IntArray
 from .binning import Binning, apply_edges, equal_frequency_edges, equal_width_bins
-from .information import Counts, contingency, entropy, mutual_information_of_table
+from .information import Counts, contingency, entropy_of_counts, mutual_information_of_table
 from .representation import Representation
+
+# Share of a factor's entropy. Above it, what looks like information may be mostly bias.
+BIASED = 0.05
 
 # Nats. Rounding alone leaves some 1e-16 of information between independent latents and factors.
 ROUNDING = 1e-9
@@ -24,10 +28,12 @@ class Relations:
         information: (D + C, K) plug-in mutual information, continuous latents first.
         chances: (D + C, K) how often independence would look as dependent: the p-value of
             Pearson's test of each contingency table, 1 for a constant latent or factor.
-        latent_entropies: (D + C,) of the bins of the continuous latents, of the categories.
+        latent_entropies: (D + C, K) of the bins of the continuous latents, of the categories, over
+            the rows where the factor is known.
         entropies: (K,) of the factors.
         varying: (K,) which factors take more than one value.
         details: what every metric that reads this reports.
+        warnings: the factors for which the rows are too few for the estimator, in a line.
     """
 
     information: NDArray[np.float64]
@@ -36,6 +42,7 @@ class Relations:
     entropies: NDArray[np.float64]
     varying: NDArray[np.bool_]
     details: dict[str, Any]
+    warnings: tuple[str, ...]
 
     @classmethod
     def of(
@@ -55,24 +62,25 @@ class Relations:
         """
         if bins < 2 or points < 2:
             raise ValueError(f"bins is {bins} and points {points}: give at least 2 of each")
-        if len(representation) > points:
-            rows = rng.choice(len(representation), size=points, replace=False)
-            representation = representation.take(rows)
+        representation = representation.at_most(points, rng)
         latents = bin_latents(representation, bins, binning)
 
-        names = representation.factor_names
-        entropies = np.array([entropy(v) for v in representation.factors.T])
-        varying = entropies > 0
+        names, varying = representation.factor_names, representation.varying
         if not varying.any():
             raise ValueError(
                 f"factors are all constant over the rows: {metric} is undefined, give more rows"
             )
-        tables = [[contingency(z, v) for v in representation.factors.T] for z in latents]
-        information = np.array([[mutual_information_of_table(t) for t in row] for row in tables])
+        tables = [[_table(z, v) for v in representation.factors.T] for z in latents]
+
+        def each(of: Callable[[Counts], float]) -> NDArray[np.float64]:
+            return np.array([[of(table) for table in row] for row in tables])
+
+        information = each(mutual_information_of_table)
+        entropies = each(lambda table: entropy_of_counts(table.sum(axis=0)))[0]
         return cls(
             information=information,
-            chances=np.array([[_chance(t) for t in row] for row in tables]),
-            latent_entropies=np.array([entropy(z) for z in latents]),
+            chances=each(_chance),
+            latent_entropies=each(lambda table: entropy_of_counts(table.sum(axis=1))),
             entropies=entropies,
             varying=varying,
             details={
@@ -85,6 +93,7 @@ class Relations:
                 "binning": binning,
                 "points": len(representation),
             },
+            warnings=_too_few(names, entropies, each(_bias).max(axis=0)),
         )
 
     def active(self, kl: FloatArray | None, min_kl: float, level: float) -> NDArray[np.bool_]:
@@ -124,6 +133,36 @@ def bin_latents(
         columns = representation.codes.T
         continuous = [apply_edges(z, equal_frequency_edges(z, bins)) for z in columns]
     return [*continuous, *representation.categories.T]
+
+
+def _table(latent: IntArray, factor: IntArray) -> Counts:
+    """Classes of a latent against those of a factor, over the rows where the factor is known."""
+    known = factor != MISSING
+    if not known.any():
+        return np.zeros((1, 1), dtype=np.int64)
+    return contingency(latent, factor) if known.all() else contingency(latent[known], factor[known])
+
+
+def _bias(table: Counts) -> float:
+    """How much the plug-in estimate exceeds the information of independent classes, in nats."""
+    rows, columns = (int(table.any(axis=axis).sum()) for axis in (1, 0))
+    return (rows - 1) * (columns - 1) / max(1, 2 * int(table.sum()))
+
+
+def _too_few(
+    names: tuple[str, ...], entropies: NDArray[np.float64], biases: NDArray[np.float64]
+) -> tuple[str, ...]:
+    worst = [
+        f"{name} by {bias:.2f} nats of {h:.2f}"
+        for name, h, bias in zip(names, entropies, biases, strict=True)
+        if h > 0 and bias > BIASED * h
+    ]
+    if not worst:
+        return ()
+    return (
+        "the rows are too few for the bins: information of independent latents would come out "
+        f"above 0, about {', '.join(worst)}; give more rows or fewer bins",
+    )
 
 
 def _chance(table: Counts) -> float:

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import FloatArray, IntArray
+from .arrays import MISSING, FloatArray, IntArray
 from .representation import Representation, Score
 
 
@@ -31,7 +31,8 @@ def sap(
       one-hot columns together.
     - `factors="values"`: for ordinal and cyclic factors R^2, the squared correlation of latent
       and class index over all rows; of a categorical latent the correlation ratio. Categorical
-      factors have no values and are scored as classes.
+      factors have no values and are scored as classes. Continuous factors are always scored by
+      their values.
 
     Classes and penalty are those of Locatello et al. 2019, who fit on 10,000 and score on 5,000
     fresh points. The values are small by construction: one line cuts off only the outer classes
@@ -43,7 +44,7 @@ def sap(
 
     Args:
         representation: (N, D) codes, (N, C) categories (each one latent), (N, K) factors.
-        rng: chooses the halves, and the rows of each.
+        rng: chooses the halves, and the rows of each; `test` rows are scored where there are any.
         factors: what ordinal and cyclic factors are taken as.
         points: at most so many rows of each half are used.
         penalty: C of the classifier; smaller is a stronger penalty.
@@ -62,25 +63,25 @@ def sap(
         raise ValueError(f"factors is {factors!r}: use classes or values")
     if points < 2 or penalty <= 0:
         raise ValueError(f"points={points}, penalty={penalty}: give at least 2 and more than 0")
-    both = representation.take(rng.permutation(len(representation))[: 2 * points])
+    fitted, scored = representation.split(rng, points)
     names, latent_names = representation.factor_names, representation.latent_names
-    varying = np.flatnonzero(np.ptp(both.factors, axis=0) > 0).tolist()
+    varying = np.flatnonzero(_varies(fitted, scored)).tolist()
     if not varying:
         raise ValueError("factors are all constant over the rows: sap is undefined, give more rows")
-    rows = np.arange(len(both))
-    fitted, scored = both.take(rows[: len(rows) // 2]), both.take(rows[len(rows) // 2 :])
 
     table = np.zeros((len(latent_names), len(names)))
     gaps, measures = {}, {}
     for k in varying:
-        by_value = factors == "values" and representation.factor_kinds[k] != "categorical"
+        kind = representation.factor_kinds[k]
+        by_value = kind == "continuous" or (factors == "values" and kind != "categorical")
+        first, second = fitted.labelled(k), scored.labelled(k)
         if by_value:
-            table[:, k] = _determination(both, k)
+            table[:, k] = _determination(first, second, k)
         else:
-            table[:, k] = _accuracies(fitted, scored, k, penalty, standardized)
+            table[:, k] = _accuracies(first, second, k, penalty, standardized)
         ranked = -np.sort(-table[:, k])
         if len(ranked) == 1:
-            ranked = np.append(ranked, 0.0 if by_value else _largest_class(fitted, scored, k))
+            ranked = np.append(ranked, 0.0 if by_value else _largest_class(first, second, k))
         gaps[names[k]] = max(0.0, float(ranked[0] - ranked[1]))
         measures[names[k]] = "r2" if by_value else "accuracy"
     return Score(
@@ -97,6 +98,15 @@ def sap(
             "rows_scored": len(scored),
         },
     )
+
+
+def _varies(fitted: Representation, scored: Representation) -> NDArray[np.bool_]:
+    """(K,) which factors have a label on both sides, and more than one over both together."""
+    both = np.concatenate([fitted.factors, scored.factors])
+    varies = np.array([len(np.unique(column[column != MISSING])) > 1 for column in both.T])
+    for side in (fitted, scored):
+        varies &= (side.factors != MISSING).any(axis=0)
+    return varies
 
 
 def _accuracies(
@@ -144,19 +154,21 @@ def _largest_class(fitted: Representation, scored: Representation, factor: int) 
     return float((scored.factors[:, factor] == largest).mean())
 
 
-def _determination(representation: Representation, factor: int) -> NDArray[np.float64]:
-    """R^2 (D + C,) of the class index, taken as a number, given each latent alone."""
-    value = representation.factors[:, factor].astype(np.float64)
+def _determination(
+    fitted: Representation, scored: Representation, factor: int
+) -> NDArray[np.float64]:
+    """R^2 (D + C,) of the factor as a number given each latent alone, over the rows of both."""
+    value = np.concatenate([fitted.number(factor), scored.number(factor)])
     value = value - value.mean()
     total = value @ value
     shares = []
-    for column in representation.codes.T:
+    for column in np.concatenate([fitted.codes, scored.codes]).T:
         code = column.astype(np.float64)
         # Scaled first, so that no square can overflow or underflow; a constant latent tells 0.
         code = (code - code.mean()) / (np.ptp(column.astype(np.float64)) or np.inf)
         spread = code @ code
         shares.append((code @ value) ** 2 / (spread * total) if spread > 0 else 0.0)
-    for column in representation.categories.T:
+    for column in np.concatenate([fitted.categories, scored.categories]).T:
         counts = np.bincount(column)
         sums = np.bincount(column, weights=value)[counts > 0]
         shares.append((sums**2 / counts[counts > 0]).sum() / total)

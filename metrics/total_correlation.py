@@ -49,12 +49,7 @@ def total_correlation(
     """
     if not 0 < floor < 1:
         raise ValueError(f"floor is {floor}: give a number above 0 and below 1")
-    if points < 2:
-        raise ValueError(f"points is {points}: give at least 2")
-    if len(representation) > points:
-        rows = rng.choice(len(representation), size=points, replace=False)
-        representation = representation.take(rows)
-
+    representation = representation.at_most(points, rng)
     names = np.array(representation.latent_names)
     split = representation.codes.shape[1]
     # Rounding can give a constant column a deviation above 0, and underflow a varying one 0.
