@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 
 from bench import __version__
+from bench.cli_evaluate import EVALUATE_HELP, evaluate
+from bench.console import stdout
 from bench.errors import RequestError
 
 app = typer.Typer(
@@ -110,7 +112,10 @@ def run(
         fail_fast=fail_fast,
         checkpoint_seconds=checkpoint_seconds,
     )
-    raise typer.Exit(carry_out(request, options, _stdout(), Console(stderr=True)))
+    raise typer.Exit(carry_out(request, options, stdout(), Console(stderr=True)))
+
+
+app.command(help=EVALUATE_HELP)(evaluate)
 
 
 @app.command(name="list")
@@ -141,7 +146,7 @@ def report(
     talk = Console(stderr=True)
     with talk.status("reading records") as status:
         made = write_report(folder, pictures_of_runs=True, tell=status.update)
-    console_table(made.table, _stdout())
+    console_table(made.table, stdout())
     for path in made.files:
         talk.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
 
@@ -153,11 +158,6 @@ def _options(
     if version:
         print(__version__)
         raise typer.Exit
-
-
-def _stdout() -> Console:
-    """A terminal is as wide as it is; a file or a pipe takes long lines."""
-    return Console() if sys.stdout.isatty() else Console(width=100)
 
 
 def main() -> None:

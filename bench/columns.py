@@ -21,6 +21,7 @@ _TITLES = {
     "irs": "IRS",
     "mcc": "MCC",
     "total_correlation": "Total correlation",
+    "udr": "UDR",
     "total_correlation.wasserstein": "Wasserstein correlation",
 }
 _EVALUATION = {
@@ -102,8 +103,16 @@ def title_of(key: str) -> str:
     return _TITLES.get(name, name.rpartition(".")[2].replace("_", " ")) + space + apart
 
 
+def definition_words(definition: Mapping[str, Any]) -> str:
+    """`version 1 (bins 20, points 10000)`, and which classes were merged."""
+    options = ", ".join(f"{k} {v}" for k, v in definition["options"].items())
+    merged = f", merged {', '.join(definition['merge'])}" if "merge" in definition else ""
+    return f"version {definition['version']}{f' ({options})' if options else ''}{merged}"
+
+
 def _identity(definition: Mapping[str, Any]) -> str:
-    return json.dumps([definition[k] for k in ("name", "version", "options")], sort_keys=True)
+    parts = [definition.get(k) for k in ("name", "version", "options", "merge")]
+    return json.dumps(parts, sort_keys=True)
 
 
 def _distinction(definition: Mapping[str, Any], rivals: Sequence[Mapping[str, Any]]) -> str:
@@ -114,6 +123,8 @@ def _distinction(definition: Mapping[str, Any], rivals: Sequence[Mapping[str, An
         for key in dict.fromkeys(key for rival in rivals for key in rival["options"])
         if any(rival["options"].get(key) != options.get(key) for rival in rivals)
     ]
+    if any(rival.get("merge") != definition.get("merge") for rival in rivals):
+        apart.append(f"merged {', '.join(definition.get('merge', ['nothing']))}")
     if any(rival["version"] != definition["version"] for rival in rivals):
         apart.append(f"version {definition['version']}")
     return ", ".join(apart)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from bench.errors import RequestError
 from bench.presets import Preset
 from bench.store import read_json, write_json
@@ -70,6 +72,29 @@ def unwritable(folder: Path, error: OSError) -> RequestError:
     return RequestError(
         f"{folder} cannot be written ({error.strerror}): choose another folder with --output"
     )
+
+
+class locked:
+    """The study's folder for this process alone; freed by the system even after a kill."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = FileLock(folder / ".lock", timeout=0)
+
+    def __enter__(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except Timeout:
+            raise RequestError(
+                f"{self._folder}: another bench run is at work there; wait for it, or choose "
+                "another folder with --output"
+            ) from None
+        except OSError as error:
+            raise unwritable(self._folder, error) from error
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,9 @@
 """Scoring a representation: which metrics, by which definition, and what they gave."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -9,45 +11,101 @@ import numpy as np
 
 from bench.datasets import FactorData
 from bench.errors import RequestError
-from bench.metrics import METRICS, VERSIONS, Representation, Score
+from bench.metrics import METRICS, STUDY_METRICS, VERSIONS, Representation, Score
 from bench.resolve import resolve
-from bench.settings import parameters
+from bench.settings import Assignment, converted, parameters
 from bench.streams import numpy_stream
 
 # what a comparison shows unless it is asked for more
 DEFAULT = ("mig", "factorvae_score", "discrete_accuracy")
 
+# minutes of all cores; every other metric takes seconds
+SLOW = ("dci",)
+
 _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 
 
-def definition(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What a score is: the metric's name, version and all of its options."""
-    known = {
-        key: parameter.default for key, parameter in parameters(resolve("metric", name)).items()
-    }
-    return {"name": name, "version": VERSIONS.get(name, 1), "options": {**known, **options}}
+def definition(name: str, given: Iterable[Assignment] = ()) -> dict[str, Any]:
+    """What a score is: the metric's name, version and all of its options.
+
+    Of the assignments those of other owners are passed over. Raises RequestError.
+    """
+    known = parameters(resolve("metric", name))
+    options = {key: parameter.default for key, parameter in known.items()}
+    options |= {a.key: converted(a, known) for a in given if a.owner == name}
+    return {"name": name, "version": VERSIONS.get(name, 1), "options": options}
 
 
 def score(
-    representation: Representation, definitions: Iterable[Mapping[str, Any]], seed: int
+    representation: Representation,
+    asked: Mapping[str, Any],
+    seed: int,
+    resamples: int = 0,
 ) -> dict[str, Any]:
-    """Every metric on one representation, as scores.json holds it: by name value, parts, details,
-    definition with library versions, and seconds. Each metric draws from a stream of its own.
+    """One metric by its definition, as scores.json holds it: value, parts, details, definition
+    with library versions, seconds, and where there are any warnings and standard errors.
+
+    Each metric draws from a stream of its own. Raises ValueError where it is undefined.
     """
-    libraries = {library: version(library) for library in _LIBRARIES}
-    scores = {}
-    for asked in definitions:
-        metric: Callable[..., Score] = resolve("metric", asked["name"])
-        started = time.perf_counter()
-        result = metric(representation, numpy_stream(seed, asked["name"]), **asked["options"])
-        scores[asked["name"]] = {
-            "value": result.value,
-            "parts": dict(result.parts),
-            "definition": {**asked, "libraries": libraries},
-            "seconds": round(time.perf_counter() - started, 3),
-            "details": dict(result.details),
-        }
-    return scores
+    metric: Callable[..., Score] = resolve("metric", asked["name"])
+
+    def once(rows: Representation, stream: str) -> Score:
+        return metric(rows, numpy_stream(seed, stream), **asked["options"])
+
+    started = time.perf_counter()
+    result = once(representation, asked["name"])
+    errors = {}
+    if resamples:
+        errors = standard_errors(
+            representation,
+            result,
+            lambda rows, k: once(rows, f"{asked['name']} of resample {k}"),
+            numpy_stream(seed, f"resamples of {asked['name']}"),
+            resamples,
+        )
+    return {
+        "value": result.value,
+        "parts": dict(result.parts),
+        "definition": {**asked, "libraries": {name: version(name) for name in _LIBRARIES}},
+        "seconds": round(time.perf_counter() - started, 3),
+        "details": dict(result.details),
+        **({"warnings": list(result.warnings)} if result.warnings else {}),
+        **({"standard_errors": errors, "resamples": resamples} if resamples else {}),
+    }
+
+
+def standard_errors(
+    representation: Representation,
+    whole: Score,
+    metric: Callable[[Representation, int], Score],
+    rng: np.random.Generator,
+    resamples: int,
+) -> dict[str, float]:
+    """Standard error of the value ("value") and of each part over the choice of rows.
+
+    Random subsets of half as many rows as the score stands on, without replacement, so that no
+    row is its own copy (delete-d jackknife, Shao & Wu 1989, Annals of Statistics 17): the
+    deviation of m of N rows shows sqrt(1/m - 1/N) of a score's, wanted is sqrt(1/n) for its n rows.
+    The chance of the metric's own draws is in it. Raises ValueError where a half is too small.
+    """
+    total = len(representation)
+    used = min(total, int(whole.details.get("points", total)))
+    half = used // 2
+    if resamples < 2 or half < 2:
+        raise ValueError(f"{resamples} resamples of {used} rows: give at least 2 of 4 rows")
+    held_out = representation.test
+    values = []
+    for k in range(resamples):
+        rows = representation.take(rng.choice(total, size=half, replace=False))
+        if held_out is not None:
+            some = rng.choice(len(held_out), size=max(1, len(held_out) // 2), replace=False)
+            rows = replace(rows, test=held_out.take(some))
+        score = metric(rows, k)
+        values.append({"value": score.value, **score.parts})
+    factor = math.sqrt((1 / used) / (1 / half - 1 / total))
+    return {
+        name: factor * float(np.std([each[name] for each in values], ddof=1)) for name in values[0]
+    }
 
 
 def applicable(
@@ -71,6 +129,9 @@ def applicable(
     )
     good, refused = [], {}
     for asked in definitions:
+        if asked["name"] in STUDY_METRICS:
+            good.append(asked)
+            continue
         name, metric = asked["name"], resolve("metric", asked["name"])
         try:
             metric(trial, rng)
@@ -85,16 +146,22 @@ def applicable(
     return good, refused
 
 
-def metric_names(texts: str | None) -> list[str]:
+def metric_names(texts: str | None, default: Iterable[str] = DEFAULT) -> list[str]:
     """Names of a comma-separated list, where `all` is every registered one; without a list the
     default ones. Raises RequestError.
     """
-    names = list(DEFAULT)
+    names = list(default)
     if texts is not None:
         given = [name.strip() for name in texts.split(",") if name.strip()]
-        names = [name for g in given for name in (METRICS if g == "all" else [g])]
+        every = [*METRICS, *STUDY_METRICS]
+        names = [name for g in given for name in (every if g == "all" else [g])]
     if not names:
         raise RequestError(f"no metric named: choose from {', '.join(METRICS)}, or all")
     for name in names:
         resolve("metric", name)
     return list(dict.fromkeys(names))
+
+
+def evaluated_names(texts: str | None) -> list[str]:
+    """Likewise for `bench evaluate`, whose default is all but the slow ones."""
+    return metric_names(texts, [name for name in METRICS if name not in SLOW])

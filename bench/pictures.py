@@ -3,9 +3,8 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from bench.encode import ACTIVE, REACH
 from bench.figures import WIDTH, figure
-from bench.records import SAMPLES, Record
+from bench.records import ACTIVE, REACH, SAMPLES, Record
 from bench.store import read_arrays
 
 

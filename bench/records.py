@@ -26,6 +26,9 @@ SAMPLES = "samples.npz"
 CHECKPOINT = "checkpoint.pt"
 ERROR = "error.txt"
 
+ACTIVE = 0.1  # nats of mean KL from which a latent counts as active
+REACH = 2.0  # standard deviations of the prior that a traversal covers to each side
+
 # done: trained and scored; collapsed: likewise, but the decoder uses no code;
 # diverged: a loss stopped being finite; failed: an error, kept in error.txt;
 # interrupted: stopped on request; running: under way, or killed if nothing runs
@@ -110,8 +113,8 @@ def definitions_differ(scores: Mapping[str, Any], definitions: Sequence[Mapping[
     return any(
         definition["name"] not in scores
         or any(
-            scores[definition["name"]]["definition"][key] != definition[key]
-            for key in ("version", "options")
+            scores[definition["name"]]["definition"].get(key) != definition.get(key)
+            for key in ("version", "options", "merge")
         )
         for definition in definitions
     )

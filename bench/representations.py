@@ -43,3 +43,8 @@ def read_representation(path: Path) -> Representation:
         logvar=arrays.get("logvar"),
         kl=arrays.get("kl"),
     )
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """Which rows of the data set the representation in a file is of, (N,)."""
+    return read_arrays(path)["rows"]

@@ -26,7 +26,7 @@ def registry(kind: Kind) -> Mapping[str, Any]:
     """The registry of a kind: name -> class or function."""
     module = importlib.import_module(f"bench.{kind}s")
     entries: Mapping[str, Any] = getattr(module, f"{kind}s".upper())
-    return entries
+    return {**entries, **module.STUDY_METRICS} if kind == "metric" else entries
 
 
 def resolve(kind: Kind, name: str) -> Any:

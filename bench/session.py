@@ -3,16 +3,18 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
+from bench.agreement import score_agreement
 from bench.errors import RequestError
 from bench.executor import execute
-from bench.folder import check_folder, unwritable, write_study
+from bench.folder import check_folder, locked, unwritable, write_study
+from bench.metrics import STUDY_METRICS
 from bench.presets import PRESETS
 from bench.progress import reporter
 from bench.records import (
@@ -54,7 +56,7 @@ def carry_out(request: Request, options: Options, out: Console, talk: Console) -
     device = choose_device(options.device)
     planned = plan(request)
     runs_folder = planned.folder / "runs"
-    place = contextlib.nullcontext() if options.dry_run else _locked(planned.folder)
+    place = contextlib.nullcontext() if options.dry_run else locked(planned.folder)
     with place:
         check_folder(planned.folder, planned.study)
         _check_records(planned, options.force)
@@ -76,7 +78,7 @@ def carry_out(request: Request, options: Options, out: Console, talk: Console) -
             Job(
                 run=run,
                 folder=runs_folder / run.folder,
-                definitions=planned.definitions,
+                definitions=_of_one_run(planned.definitions),
                 device=device,
                 threads=options.threads,
                 data_dir=options.data_dir,
@@ -96,6 +98,7 @@ def carry_out(request: Request, options: Options, out: Console, talk: Console) -
         if stopped:
             talk.print("Stopped. The same command goes on from the last checkpoints.")
             return 130
+        _compare(planned, talk)
         made = write_report(planned.folder, pictures_of_runs=False)
     console_table(made.table, out)
     out.print()
@@ -151,7 +154,21 @@ def _incomplete(folder: Path, planned: Plan) -> bool:
         return True
     if state == "diverged":
         return False
-    return definitions_differ(read_scores(folder), planned.definitions)
+    return definitions_differ(read_scores(folder), _of_one_run(planned.definitions))
+
+
+def _of_one_run(definitions: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Without the metrics that compare runs."""
+    return tuple(asked for asked in definitions if asked["name"] not in STUDY_METRICS)
+
+
+def _compare(planned: Plan, talk: Console) -> None:
+    """Score the metrics that compare runs, where the runs have changed."""
+    for asked in planned.definitions:
+        if asked["name"] in STUDY_METRICS:
+            _, refused = score_agreement(read_records(planned.folder), asked)
+            for label, reason in refused.items():
+                talk.print(f"{label}: {reason}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_plan(
@@ -179,29 +196,6 @@ def _print_plan(
         f"{len(planned.runs)} runs: {done} done, {len(missing)} to do, {steps} steps, "
         f"{slots} side by side on {device}; in {planned.folder}"
     )
-
-
-class _locked:
-    """The study's folder for this process alone; freed by the system even after a kill."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._lock = FileLock(folder / ".lock", timeout=0)
-
-    def __enter__(self) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except Timeout:
-            raise RequestError(
-                f"{self._folder}: another bench run is at work there; wait for it, or choose "
-                "another folder with --output"
-            ) from None
-        except OSError as error:
-            raise unwritable(self._folder, error) from error
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.release()
 
 
 def _exit_code(planned: Plan, talk: Console) -> int:

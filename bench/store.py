@@ -51,7 +51,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write plain values and numpy numbers or arrays as JSON; NaN and infinity raise."""
-    write_text(path, json.dumps(value, indent=1, default=_plain, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, indent=1, default=plain, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -95,7 +95,8 @@ def write_weights(path: Path, state: Mapping[str, "torch.Tensor"]) -> None:
         file.write(data)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A numpy number or array as JSON takes it; the `default` of json.dumps."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} has no place in a record")

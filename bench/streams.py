@@ -7,9 +7,12 @@ else's numbers.
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # scores need streams too, and no torch
+    import torch
 
 
 def numpy_stream(seed: int, name: str) -> np.random.Generator:
@@ -17,8 +20,10 @@ def numpy_stream(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng(_sequence(seed, name))
 
 
-def torch_stream(seed: int, name: str, device: torch.device) -> torch.Generator:
+def torch_stream(seed: int, name: str, device: "torch.device") -> "torch.Generator":
     """The torch generator of a purpose, on the device where it draws."""
+    import torch
+
     return torch.Generator(device).manual_seed(_integer(seed, name))
 
 
@@ -38,6 +43,8 @@ def lent_global_torch_stream(seed: int, name: str) -> Iterator[None]:
 
     Layers initialise themselves from the global generator and take no other.
     """
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_integer(seed, name))
         yield

@@ -69,10 +69,7 @@ def plan(request: Request) -> Plan:
     if "image_size" in known:
         data_settings = {"image_size": preset.image_size, **data_settings}
     data = _data(request.dataset, data_settings, request.data_dir)
-    definitions = [
-        definition(name, given.settings_of(name, parameters(resolve("metric", name))))
-        for name in names
-    ]
+    definitions = [definition(name, given.sets) for name in names]
     good, refused = applicable(definitions, data)
     if not good:
         raise RequestError(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.columns import Column, Metrics, columns_of, title_of, values_of
+from bench.columns import Column, Metrics, columns_of, definition_words, title_of, values_of
 from bench.presets import PRESETS
 from bench.records import Record
 from bench.statistics import Summary, summarise
@@ -112,10 +112,9 @@ def _notes(records: Sequence[Record], study: Mapping[str, Any], metrics: Metrics
         "Reconstruction and KL in nats an image; a latent is active from 0.1 nats."
     )
     for definition in metrics.definitions.values():
-        options = ", ".join(f"{k} {v}" for k, v in definition["options"].items())
-        by = f" ({options})" if options else ""
-        notes.append(f"{title_of(metrics.key(definition))}: version {definition['version']}{by}.")
-    return notes + _metric_notes(records)
+        title = title_of(metrics.key(definition))
+        notes.append(f"{title}: {definition_words(definition)}.")
+    return notes + _two_definitions(metrics) + _metric_notes(records)
 
 
 def _fewer_runs(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
@@ -129,17 +128,33 @@ def _fewer_runs(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
     return [f"Fewer runs than the row has: {'; '.join(fewer)}."] if fewer else []
 
 
+def _two_definitions(metrics: Metrics) -> list[str]:
+    """Metrics that some runs have by one definition and others by another, and the remedy."""
+    names = Counter(definition["name"] for definition in metrics.definitions.values())
+    several = [name for name, count in names.items() if count > 1]
+    if not several:
+        return []
+    return [
+        f"Scored by several definitions, which are not comparable: "
+        f"{', '.join(title_of(name) for name in several)}. To score all runs by one, without "
+        f"training: bench evaluate FOLDER --metrics {','.join(several)}."
+    ]
+
+
 def _metric_notes(records: Sequence[Record]) -> list[str]:
     """Chance levels, and models whose continuous latents stood in for a category."""
     notes = []
     chance: dict[str, list[float]] = {}
-    binned = []
+    binned: list[str] = []
+    warned: dict[tuple[str, str], list[str]] = {}
     for record in records:
         for name, score in record.scores.items():
             if score["details"].get("chance") is not None:
                 chance.setdefault(name, []).append(score["details"]["chance"])
             if score["details"].get("binned"):
                 binned.append(record.run.label)
+            for warning in score.get("warnings", ()):
+                warned.setdefault((name, warning), []).append(record.run.label)
     if chance:
         levels = "; ".join(f"{title_of(n)} {sum(v) / len(v):.3f}" for n, v in chance.items())
         notes.append(f"Chance: {levels}.")
@@ -149,4 +164,6 @@ def _metric_notes(records: Sequence[Record]) -> list[str]:
             f"Accuracy of {models}: no categorical latent, so the best continuous latent "
             "in equal-frequency bins."
         )
+    for (name, warning), labels in warned.items():
+        notes.append(f"{title_of(name)} of {', '.join(dict.fromkeys(labels))}: {warning}.")
     return notes

@@ -159,7 +159,8 @@ def _score(job: Job, seconds: dict[str, float], tell: Callable[[News], None]) ->
     with _timed(seconds, "scoring"):
         tell(News("scoring"))
         representation = read_representation(job.folder / records.REPRESENTATION)
-        scores |= score(representation, missing, job.run.seed)
+        for asked in missing:
+            scores[asked["name"]] = score(representation, asked, job.run.seed)
         store.write_json(path, scores)
 
 

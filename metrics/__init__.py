@@ -5,6 +5,8 @@ with one function whose docstring starts with a line on the metric, its paper an
 in `METRICS` and `VERSIONS`.
 """
 
+from collections.abc import Callable
+
 from .betavae_score import betavae_score
 from .dcimig import dcimig
 from .discrete_accuracy import discrete_accuracy
@@ -18,6 +20,7 @@ from .modularity import modularity
 from .representation import Metric, Representation, Score
 from .sap import sap
 from .total_correlation import total_correlation
+from .udr import udr
 
 METRICS: dict[str, Metric] = {
     "mig": mig,
@@ -34,6 +37,11 @@ METRICS: dict[str, Metric] = {
     "total_correlation": total_correlation,
 }
 
+# Compare models: called with the representations of several, answer with a score for each.
+STUDY_METRICS: dict[str, Callable[..., list[Score]]] = {
+    "udr": udr,
+}
+
 # Raised whenever a definition changes, so that numbers of two definitions are never put together.
 VERSIONS: dict[str, int] = {
     "mig": 1,
@@ -48,12 +56,14 @@ VERSIONS: dict[str, int] = {
     "irs": 1,
     "mcc": 1,
     "total_correlation": 1,
+    "udr": 1,
 }
 
 __all__ = [
     "METRICS",
     "Metric",
     "Representation",
+    "STUDY_METRICS",
     "Score",
     "VERSIONS",
     "betavae_score",
@@ -68,4 +78,5 @@ __all__ = [
     "modularity",
     "sap",
     "total_correlation",
+    "udr",
 ]

@@ -11,6 +11,7 @@ from .arrays import MISSING, FloatArray, IntArray
 from .binning import apply_edges, equal_frequency_edges
 
 CLASSES = 20  # of a continuous factor, where a metric needs classes
+LARGEST = 100_000  # classes of a factor: tables have a column for each
 
 Arrays = Mapping[str, Any]
 
@@ -33,10 +34,19 @@ def filled(
     rows = len(sides[0]["factors"])
     raw = np.concatenate([side["factors"] for side in sides])
     columns = raw.shape[1]
-    names = factor_names or [f"v{k + 1}" for k in range(columns)]
-    kinds = factor_kinds or [_kind(column) for column in raw.T]
+    # words may come as arrays
+    names = (
+        [f"v{k + 1}" for k in range(columns)]
+        if factor_names is None
+        else [str(name) for name in factor_names]
+    )
+    kinds = (
+        [kind_of(column) for column in raw.T]
+        if factor_kinds is None
+        else [str(kind) for kind in factor_kinds]
+    )
     arrays.factor_words(names, kinds, columns)
-    sizes = list(factor_sizes or [0] * columns)
+    sizes = [0] * columns if factor_sizes is None else [int(size) for size in factor_sizes]
     if len(sizes) != columns:
         raise ValueError(f"factors has {columns} columns but {len(sizes)} sizes: match them")
     labels, values = np.empty(raw.shape, dtype=np.int64), np.full(raw.shape, np.nan)
@@ -48,9 +58,15 @@ def filled(
         else:
             labels[:, k] = _classes(raw[:, k], names[k])
             sizes[k] = sizes[k] or max(int(labels[:, k].max()) + 1, 1)
+            if sizes[k] > LARGEST:
+                raise ValueError(
+                    f"factor {names[k]} has class {sizes[k] - 1}: number its classes from 0, "
+                    "or call its kind continuous"
+                )
     if category_sizes is None:
         every = np.concatenate([side["categories"] for side in sides])
         category_sizes = [int(column.max(initial=0)) + 1 for column in every.T]
+    category_sizes = [int(size) for size in category_sizes]
     made: list[dict[str, Any]] = []
     for side, part in zip(sides, (slice(rows), slice(rows, None)), strict=False):
         if side["kl"] is None:
@@ -114,7 +130,8 @@ def _side(given: Arrays) -> dict[str, Any]:
     return {**side, **{name: given.get(name) for name in ("logvar", "probabilities", "kl")}}
 
 
-def _kind(column: NDArray[Any]) -> str:
+def kind_of(column: NDArray[Any]) -> str:
+    """The kind that is assumed of a factor: ordinal of whole numbers, else continuous."""
     if column.dtype.kind != "f":
         return "ordinal"
     known = column[np.isfinite(column)]

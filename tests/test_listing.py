@@ -9,11 +9,16 @@ import pytest
 
 from bench import __version__
 from bench.datasets import DATASETS
-from bench.metrics import METRICS
+from bench.metrics import METRICS, STUDY_METRICS
 from bench.models import MODELS
 from bench.presets import PRESETS
 
-REGISTRIES = {"models": MODELS, "metrics": METRICS, "datasets": DATASETS, "presets": PRESETS}
+REGISTRIES = {
+    "models": MODELS,
+    "metrics": METRICS | STUDY_METRICS,
+    "datasets": DATASETS,
+    "presets": PRESETS,
+}
 
 
 @pytest.mark.parametrize("what", REGISTRIES)
