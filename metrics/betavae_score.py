@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import FloatArray, IntArray
-from .pools import Pools, active_latents
+from .pools import Pools, active_latents, standardised
 from .representation import Representation, Score
 
 # Bounds the memory: one chunk gathers 2 * CHUNK * pairs rows.
@@ -59,13 +59,14 @@ def betavae_score(
         `left_out`: factors that do not vary, or of which no value has two rows.
 
     Raises:
-        ValueError: no factor can be held while others vary, or an option is out of range.
+        ValueError: fewer than two factors can be held while others vary, or an option is out of
+            range.
     """
     if points < 1 or test_points < 1 or pairs < 1:
         raise ValueError(
             f"points={points}, test_points={test_points}, pairs={pairs}: give at least 1 of each"
         )
-    pools = Pools.of(representation.factors, "betavae_score")
+    pools = Pools.of(representation.factors, "betavae_score", several=True)
     active = active_latents(representation, min_kl, min_std)
     names = representation.factor_names
     known = representation.kl is not None
@@ -106,10 +107,8 @@ def _latents(
 ) -> tuple[FloatArray, IntArray]:
     """The active latents: (N, active continuous) float32, centred, and (N, active categorical)."""
     split = representation.codes.shape[1]
-    codes = representation.codes[:, active[:split]].astype(np.float64)
-    # Centred and scaled in float64: float32 would lose a small spread around a large mean.
-    codes = (codes - codes.mean(axis=0)) / codes.std(axis=0)
-    return codes.astype(np.float32), representation.categories[:, active[split:]]
+    codes = standardised(representation.codes, np.flatnonzero(active[:split]), ddof=0)
+    return codes, representation.categories[:, active[split:]]
 
 
 def _points(

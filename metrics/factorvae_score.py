@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import FloatArray, IntArray
-from .pools import Pools, active_latents
+from .pools import Pools, active_latents, standardised
 from .representation import Representation, Score
 
 # Bounds the memory: one chunk gathers CHUNK * batch rows.
@@ -62,14 +62,15 @@ def factorvae_score(
         of which no value has two rows.
 
     Raises:
-        ValueError: no factor can be held while others vary, or an option is out of range.
+        ValueError: fewer than two factors can be held while others vary, or an option is out of
+            range.
     """
     if votes < 1 or test_votes < 0 or batch < 2:
         raise ValueError(
             f"votes={votes}, test_votes={test_votes}, batch={batch}: "
             "give at least 1, 0 and 2 of them"
         )
-    pools = Pools.of(representation.factors, "factorvae_score")
+    pools = Pools.of(representation.factors, "factorvae_score", several=True)
     active = active_latents(representation, min_kl, min_std)
     names = representation.factor_names
     known = representation.kl is not None
@@ -138,11 +139,7 @@ class _Latents:
     def of(cls, representation: Representation, active: NDArray[np.bool_]) -> "_Latents":
         split = representation.codes.shape[1]
         columns = np.flatnonzero(active[:split])
-        codes = np.empty((len(representation), len(columns)), dtype=np.float32)
-        for j, column in enumerate(columns):
-            # Centred in float64 first: float32 would lose a small spread around a large mean.
-            code = representation.codes[:, column].astype(np.float64)
-            codes[:, j] = (code - code.mean()) / code.std(ddof=1)
+        codes = standardised(representation.codes, columns, ddof=1)
         chosen = np.flatnonzero(active[split:])
         categories = representation.categories[:, chosen]
         sizes = tuple(representation.category_sizes[j] for j in chosen)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import MISSING, IntArray
+from .arrays import MISSING, FloatArray, IntArray
 from .representation import Representation
 
 
@@ -22,8 +22,10 @@ class Pools:
     factors: IntArray  # the factors that can be held
 
     @classmethod
-    def of(cls, factors: IntArray, metric: str) -> "Pools":
+    def of(cls, factors: IntArray, metric: str, several: bool = False) -> "Pools":
         """The pools of (N, K) factors; where there is none, the error names the metric.
+
+        `several` refuses a single factor too: that it was held needs no guess.
 
         Rows without a label of a factor are in no pool of it.
         """
@@ -48,6 +50,11 @@ class Pools:
             raise ValueError(
                 "factors: no factor varies with two rows to a value, "
                 f"{metric} is undefined: give more rows"
+            )
+        if several and np.count_nonzero(many) < 2:
+            raise ValueError(
+                f"one factor alone can be held, so that {metric} would be 1 for any code: "
+                "leave it out for this data"
             )
         return cls(
             order=np.concatenate(order),
@@ -75,6 +82,19 @@ class Pools:
         }
 
 
+def standardised(codes: FloatArray, columns: IntArray, ddof: int) -> FloatArray:
+    """Some columns of (N, D) codes as float32 with mean 0 and variance 1, none of them constant.
+
+    Centred in float64 first: float32 would lose a small spread around a large mean. One by one, as
+    a copy of all in float64 would take twice the memory of the codes.
+    """
+    scaled = np.empty((len(codes), len(columns)), dtype=np.float32)
+    for j, column in enumerate(columns):
+        code = codes[:, column].astype(np.float64)
+        scaled[:, j] = (code - code.mean()) / code.std(ddof=ddof)
+    return scaled
+
+
 def active_latents(
     representation: Representation, min_kl: float, min_std: float
 ) -> NDArray[np.bool_]:
@@ -84,7 +104,7 @@ def active_latents(
     only). None of them is constant, so no ratio is 0/0.
     """
     codes, categories = representation.codes, representation.categories
-    deviations = codes.std(axis=0, ddof=1, dtype=np.float64)
+    deviations = np.array([column.std(ddof=1, dtype=np.float64) for column in codes.T])
     # Rounding can give a constant column a deviation above 0, and underflow a varying one 0.
     steady = (np.ptp(codes, axis=0) == 0) | (deviations == 0)
     varies = np.concatenate([~steady, np.ptp(categories, axis=0) > 0])

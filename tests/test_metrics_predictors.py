@@ -7,6 +7,7 @@ import pytest
 
 from bench.metrics import Representation
 from bench.metrics.betavae_score import _points, betavae_score
+from bench.metrics.factorvae_score import factorvae_score
 from bench.metrics.pools import Pools
 from bench.metrics.sap import sap
 
@@ -124,8 +125,10 @@ def test_betavae_score_leaves_out_what_cannot_be_held() -> None:
     assert score.details["left_out"] == ["v2", "v3"]
     assert score.details["recall"] == {"v0": 1.0, "v1": 1.0, "v2": None, "v3": None}
     assert score.details["chance"] == 0.5
-    only = betavae_score(represent(factors[:, [0, 3]], 1.0 * factors[:, :1]), rng(), **FEW)
-    assert (only.value, only.details["chance"]) == (1, 1)
+    alone = represent(factors[:, [0, 3]], 1.0 * factors[:, :1])
+    for metric in (betavae_score, factorvae_score):
+        with pytest.raises(ValueError, match="would be 1 for any code"):
+            metric(alone, rng())
 
 
 # SAP
