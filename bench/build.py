@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.datasets import FactorData
+from bench.datasets.subsets import Subset
 from bench.resolve import resolve
 from bench.runs import Run
 from bench.settings import parameters
 from bench.streams import lent_global_torch_stream
+
+SUBSET = ("correlate", "hold_out")
 
 if TYPE_CHECKING:
     import torch
@@ -17,11 +20,16 @@ if TYPE_CHECKING:
 
 
 def build_data(name: str, settings: Mapping[str, Any], data_dir: str | Path | None) -> FactorData:
-    """The data set; `data_dir` is for those that look for files."""
+    """The data set, or the subset of it that `correlate` and `hold_out` of the settings ask for.
+
+    `data_dir` is for those that look for files.
+    """
     target = resolve("dataset", name)
+    rules = {key: settings[key] for key in SUBSET if key in settings}
+    own = {key: value for key, value in settings.items() if key not in SUBSET}
     place = {"data_dir": data_dir} if "data_dir" in parameters(target) else {}
-    data: FactorData = target(**settings, **place)
-    return data
+    data: FactorData = target(**own, **place)
+    return Subset(data, **rules) if rules else data
 
 
 def build_model(run: Run, device: "torch.device") -> "VAE":

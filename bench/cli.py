@@ -4,7 +4,9 @@ Exit codes: 0 all that was asked for succeeded, 1 a run failed or diverged, 2 a 
 130 stopped by Ctrl-C.
 """
 
+import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +39,10 @@ _RUN_EXAMPLES = """Train models, score them, and write tables and plots.
 
   bench run --models betavae --dataset dsprites --sweep betavae.beta=1,2,4
 
+  bench run --models betavae --dataset dsprites --correlate scale:posX=0.2
+
+  bench run --models betavae --dataset dsprites --hold-out shape=heart,orientation=0-9
+
 The same command goes on where it stopped, and trains nothing twice; more --seeds or --models
 add what is missing.
 """
@@ -64,6 +70,14 @@ def run(
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Training steps instead of the preset's; schedules scale.")
+    ] = None,
+    correlate: Annotated[
+        list[str] | None,
+        typer.Option(help="Train on correlated factors, FACTOR:FACTOR=SIGMA; may be repeated."),
+    ] = None,
+    hold_out: Annotated[
+        list[str] | None,
+        typer.Option(help="Train without combinations, FACTOR=CLASSES,...; may be repeated."),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(help="Runs side by side. (Default: one a core.)")
@@ -99,6 +113,8 @@ def run(
         sweeps=sweep or [],
         metrics=metrics,
         steps=steps,
+        correlate=correlate or [],
+        hold_out=hold_out or [],
         output=output,
         data_dir=data_dir,
     )
@@ -162,6 +178,10 @@ def _options(
 
 def main() -> None:
     """Entry point of the `bench` command."""
+    # what takes long once, and what a data set's files are suspected of
+    logging.basicConfig(stream=sys.stderr, format="%(message)s")
+    logging.getLogger("bench").setLevel(logging.INFO)
+    warnings.formatwarning = lambda message, *where: f"bench: {message}\n"
     try:
         app()
     except RequestError as error:

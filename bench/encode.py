@@ -9,14 +9,13 @@ import torch
 from bench.datasets import FactorData
 from bench.metrics import Representation
 from bench.models import VAE
+from bench.records import ACTIVE, REACH
 from bench.train import images
 
 BATCH = 256
-ACTIVE = 0.1  # nats of mean KL from which a latent counts as active
 RECONSTRUCTED = 10_000  # rows behind the reconstruction error
 COLLAPSED = 0.99  # of the mean image's error: above, the decoder uses no code
 SHOWN = 10  # images in the picture of reconstructions, values in a traversal
-REACH = 2.0  # standard deviations of the prior that a traversal covers to each side
 
 
 def encode(
@@ -39,6 +38,7 @@ def encode(
     means = np.empty((len(rows), latents.continuous), dtype=np.float32)
     logvars = np.empty_like(means)
     categories = np.empty((len(rows), len(latents.categorical)), dtype=np.int64)
+    probabilities = np.empty((len(rows), sum(latents.categorical)), dtype=np.float32)
     kl = torch.zeros(latents.continuous + len(latents.categorical), dtype=torch.float64)
     error = 0.0
     total = torch.zeros(data.image_shape, dtype=torch.float64)
@@ -52,6 +52,9 @@ def encode(
             means[batch] = posterior.mean.cpu()
             logvars[batch] = posterior.logvar.cpu()
             categories[batch] = posterior.categories().cpu()
+            if posterior.logits:
+                softmax = [logits.softmax(-1) for logits in posterior.logits]
+                probabilities[batch] = torch.cat(softmax, -1).cpu()
             each = torch.cat([posterior.kl_continuous(), posterior.kl_categorical()])
             kl += each.cpu().double() * len(x)  # not every device has float64
             if start < seen:
@@ -82,6 +85,7 @@ def encode(
         factor_sizes=tuple(factor.size for factor in data.factors),
         logvar=logvars,
         kl=mean_kl,
+        probabilities=probabilities if latents.categorical else None,
     )
     return representation, evaluation
 

@@ -117,7 +117,7 @@ def applicable(
     data does not suit it; refusing only the options asked for is a RequestError.
     """
     rng = np.random.default_rng(0)
-    rows = rng.integers(len(data), size=min(2_000, len(data)))
+    rows = rng.integers(data.training, size=min(2_000, data.training))
     trial = Representation(
         codes=rng.normal(size=(len(rows), 2)),
         categories=np.zeros((len(rows), 0), dtype=np.int64),
@@ -126,6 +126,8 @@ def applicable(
         factor_names=tuple(factor.name for factor in data.factors),
         factor_kinds=tuple(factor.kind for factor in data.factors),
         factor_sizes=tuple(factor.size for factor in data.factors),
+        # every model has a posterior: here one much narrower than the codes vary
+        logvar=np.full((len(rows), 2), -2.0),
     )
     good, refused = [], {}
     for asked in definitions:

@@ -2,10 +2,11 @@
 
 A name is looked up in the registry of its kind, then among installed entry points
 (`bench.models`, `bench.datasets`, `bench.metrics`), then taken as `package.module:Name` or
-`path/to/file.py:Name`.
+`path/to/file.py:Name`; a data set may also be a file of arrays, `path/to/file.npz`.
 """
 
 import difflib
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -39,6 +40,10 @@ def resolve(kind: Kind, name: str) -> Any:
         return _imported(kind, name, installed[name].value)
     if ":" in name:
         return _imported(kind, name, name)
+    if kind == "dataset" and name.endswith(".npz"):
+        from bench.datasets import Arrays
+
+        return functools.partial(Arrays, Path(name).resolve())
     raise RequestError(unknown(kind, name, [*known, *installed]))
 
 

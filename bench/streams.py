@@ -27,14 +27,14 @@ def torch_stream(seed: int, name: str, device: "torch.device") -> "torch.Generat
     return torch.Generator(device).manual_seed(_integer(seed, name))
 
 
-def rows_of_step(seed: int, step: int, length: int, batch_size: int) -> np.ndarray:
-    """The rows of one training step, (B,), drawn with replacement from `length` rows.
+def rows_stream(seed: int, step: int) -> np.random.Generator:
+    """The numpy generator that draws the rows of one training step.
 
     A function of the step alone, so that a resumed run needs no state to go on.
     """
     key = _sequence(seed, "rows").generate_state(2, np.uint64)
     philox = np.random.Philox(key=key, counter=[0, 0, 0, step])
-    return np.random.Generator(philox).integers(length, size=batch_size)
+    return np.random.Generator(philox)
 
 
 @contextlib.contextmanager

@@ -33,6 +33,8 @@ class Request:
     sweeps: Sequence[str] = ()
     metrics: str | None = None
     steps: int | None = None
+    correlate: Sequence[str] = ()
+    hold_out: Sequence[str] = ()
     output: Path | None = None
     data_dir: str | None = None
 
@@ -68,6 +70,8 @@ def plan(request: Request) -> Plan:
     data_settings = given.settings_of(request.dataset, known)
     if "image_size" in known:
         data_settings = {"image_size": preset.image_size, **data_settings}
+    rules = {"correlate": sorted(request.correlate), "hold_out": sorted(request.hold_out)}
+    data_settings |= {key: texts for key, texts in rules.items() if texts}
     data = _data(request.dataset, data_settings, request.data_dir)
     definitions = [definition(name, given.sets) for name in names]
     good, refused = applicable(definitions, data)
@@ -101,7 +105,7 @@ def plan(request: Request) -> Plan:
             preset=request.preset,
             steps=recipe.steps,
             batch_size=train.get("batch_size", recipe.batch_size),
-            rows=min(train.get("rows", preset.rows), len(data)),
+            rows=min(train.get("rows", preset.rows), data.training),
             seed=seed,
             code=digest(resolve("model", model)),
         )
@@ -215,4 +219,5 @@ def _data(name: str, settings: Mapping[str, Any], data_dir: str | None) -> Facto
     try:
         return build_data(name, settings, data_dir)
     except (ValueError, TypeError, OSError) as error:
-        raise RequestError(f"{name}: {error}") from error
+        about = "" if str(error).startswith((name, str(Path(name).resolve()))) else f"{name}: "
+        raise RequestError(f"{about}{error}") from error

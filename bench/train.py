@@ -13,7 +13,7 @@ from torch import Tensor
 from bench.datasets import FactorData
 from bench.models import VAE
 from bench.store import write_checkpoint
-from bench.streams import rows_of_step, torch_stream
+from bench.streams import rows_stream, torch_stream
 
 
 class Diverged(Exception):
@@ -86,7 +86,7 @@ def train(
 
     for step in range(progress.step + 1, steps + 1):
         before = time.monotonic()
-        x = images(data, rows_of_step(seed, step, len(data), batch_size), device)
+        x = images(data, data.draw(rows_stream(seed, step), batch_size), device)
         progress.data_seconds += time.monotonic() - before
 
         objective = model.objective(x, step, noise)

@@ -138,9 +138,17 @@ def _train_and_encode(
     store.write_weights(folder / records.WEIGHTS, model.state_dict())
 
     with _timed(seconds, "encoding"):
-        rows = numpy_stream(run.seed, "scored rows").permutation(len(data))[: run.rows]
+        stream = numpy_stream(run.seed, "scored rows")
+        rows = stream.permutation(data.training)[: run.rows]
         watch = lambda done: tell(News("encoding", done, len(rows)))  # noqa: E731
         representation, evaluation = encode(model, data, rows, device, watch)
+        if data.held_out:
+            held_out = data.training + stream.permutation(data.held_out)[: run.rows]
+            test, of_test = encode(model, data, held_out, device)
+            representation = replace(representation, test=test)
+            evaluation["held_out"] = {
+                key: of_test[key] for key in ("reconstruction", "kl_total", "rows")
+            }
         write_representation(folder / records.REPRESENTATION, representation, rows)
         store.write_arrays(folder / records.SAMPLES, samples(model, data, rows, device))
     # last of all: its presence says that the rest is there

@@ -1,24 +1,19 @@
 """The dSprites data set of Matthey et al. 2017, drawn here or read from the official file."""
 
 import functools
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from numpy.typing import ArrayLike, NDArray
 
-from . import dsprites_file, sprites
+from . import dsprites_file, files, sprites
 from .factors import Factor, FactorData
-
-APPLICATION = "disentanglement-bench"
-DATA_DIR_VARIABLE = "BENCH_DATA_DIR"
 
 _BLOCK = 128  # images at a time: what is drawn on the way stays in the cache of the processor
 
 FACTORS = (
-    Factor("shape", 3, "categorical", (1.0, 2.0, 3.0)),
+    Factor("shape", 3, "categorical", (1.0, 2.0, 3.0), ("square", "ellipse", "heart")),
     Factor("scale", 6, "ordinal", tuple(sprites.SCALES.tolist())),
     Factor("orientation", 40, "cyclic", tuple(sprites.ORIENTATIONS.tolist())),
     Factor("posX", 32, "ordinal", tuple(sprites.POSITIONS.tolist())),
@@ -40,10 +35,11 @@ class DSprites(FactorData):
     `image_size` 64 gives pixels 0 and 255; 32 gives the mean of 2x2 pixels, rounded.
 
     The images are drawn by `sprites`, unless the official file
-    dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz lies in the data folder or its subfolder
-    dsprites/. The data folder is `data_dir`, else the environment variable BENCH_DATA_DIR, else
-    the user's cache folder. Nothing is ever downloaded. The first use of the official file packs
-    it into the user's cache folder (377 MB), or into memory if that cannot be written.
+    dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz (Apache-2.0), or the one that ends in .hdf5, lies
+    in the data folder or its subfolder dsprites/. The data folder is `data_dir`, else the
+    environment variable BENCH_DATA_DIR, else the user's cache folder. Nothing is downloaded
+    unasked. The first use of the official file packs it into the user's cache folder (377 MB), or
+    into memory if that cannot be written.
 
     Raises ValueError for another `image_size`, a `data_dir` that is not a folder, and an official
     file that is damaged or not the official one.
@@ -55,17 +51,16 @@ class DSprites(FactorData):
         self.factors = FACTORS
         self.image_shape = (1, image_size, image_size)
         # Absolute, as a worker process may start in another folder.
-        self._data_dir = None if data_dir is None else Path(data_dir).expanduser().resolve()
+        self._data_dir = None if data_dir is None else files.data_root(data_dir)
         self._bits: NDArray[np.uint64] | None = None
-        path = _official_file(self._data_dir)
-        if path is None:
+        file = dsprites_file.official(self._data_dir)
+        if file is None:
             origin = "dSprites drawn from its geometry by the built-in renderer, version 1"
             identity = f"dsprites-render-1:sha256:{sprites.SHA256[:16]}"
         else:
-            cache = Path(platformdirs.user_cache_dir(APPLICATION))
-            self._bits = dsprites_file.official_bits(path, self.sizes, cache)
-            origin = f"dSprites, official file {path}"
-            identity = f"dsprites-official:md5:{dsprites_file.MD5}"
+            self._bits = dsprites_file.official_bits(file, self.sizes)
+            origin = f"dSprites, official file {file.path}"
+            identity = file.identity
         scaling = "64x64 pixels" if image_size == 64 else "64x64 pixels averaged to 32x32"
         self.source = f"{origin}, {scaling}"
         self.fingerprint = f"{identity}:{image_size}x{image_size}"
@@ -78,7 +73,7 @@ class DSprites(FactorData):
             if self._bits is None:
                 bits = sprites.render(self.values(block))
             else:
-                bits = self._bits[block]
+                bits = files.taken(self._bits, block)
             pixels = sprites.unpack(bits)
             drawn = images[start : start + _BLOCK, 0]
             if self.image_shape[1] == 32:
@@ -101,17 +96,3 @@ def _halved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     pairs = rows.view(np.uint16)
     counts = (pairs & 255) + (pairs >> 8)
     return ((counts * 255 + 2) >> 2).astype(np.uint8)
-
-
-def _official_file(folder: Path | None) -> Path | None:
-    if folder is not None:
-        if not folder.is_dir():
-            raise ValueError(f"dsprites: data_dir {folder} is not a folder")
-    else:
-        # A folder from the environment may not exist yet: it says where files would be.
-        default = platformdirs.user_cache_dir(APPLICATION)
-        folder = Path(os.environ.get(DATA_DIR_VARIABLE) or default).expanduser()
-    for path in (folder / dsprites_file.NAME, folder / "dsprites" / dsprites_file.NAME):
-        if path.exists():
-            return path
-    return None

@@ -1,158 +1,131 @@
-"""Reading the official dSprites file.
+"""Reading the official dSprites files.
 
-The archive holds `imgs` uint8 (n, 64, 64) of 0 and 1, `latents_classes` int64 (n, 6) and others.
-Loaded plainly it takes 3 GB, so it is streamed once into packed bits, which are memory-mapped. Its
-`metadata` is a pickle and is never opened.
+The npz archive holds `imgs` uint8 (n, 64, 64) of 0 and 1, `latents_classes` int64 (n, 6) and
+others; the HDF5 file has the latter as `latents/classes`. Loaded plainly the images take 3 GB, so
+they are streamed once into packed bits, which are memory-mapped. The `metadata` of the archive is a
+pickle and is never opened.
 """
 
-import hashlib
 import math
-import os
 import zipfile
-import zlib
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import filelock
 import numpy as np
 from numpy.typing import NDArray
 
+from . import blocks, files
+from .blocks import Foreign, Stream
 from .sprites import SIDE, pack
 
 NAME = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 MD5 = "7da33b31b13a06f4b04a70402ce90c2e"
+HDF5_NAME = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.hdf5"
+HDF5_SHA256 = "729fa22e884c9c500e1f17415d580746b4c5894fbbb780a1319bbcfa39a745bb"
 
-_BLOCK = 4096  # images read at a time: 16 MB
 _REMEDY = "remove it to use the built-in renderer, or fetch the official file again"
 
 
-def official_bits(path: Path, sizes: tuple[int, ...], cache: Path) -> NDArray[np.uint64]:
-    """Bit rows (n, 64) of all images of the official file, as `sprites.unpack` takes them.
+@dataclass(frozen=True)
+class Official:
+    """An official file that is there: its checksum is the known one.
 
-    Read-only from a file in the folder `cache`, which is written if it is not there; in memory if
-    it cannot be written. `sizes` are those of the factors without colour. Raises ValueError if the
-    file is not the official one, names the file and says what to do.
+    identity: of the file, for the fingerprint of the data set.
     """
-    _check_md5(path)
-    # The name has the md5, so that what lies in the cache belongs to this very file.
-    packed = cache / f"dsprites-{MD5}.npy"
-    count = math.prod(sizes)
-    # Without the lock at first: a cache that others have filled may be read-only.
-    if _is_packed(packed, count):
-        return _mapped(packed)
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(packed.with_suffix(".lock")):
-            if not _is_packed(packed, count):
-                _write(packed, path, sizes)
-            return _mapped(packed)
-    except (OSError, NotImplementedError):  # the latter where the file system has no locks
-        bits = np.empty((count, SIDE), dtype=np.uint64)
-        start = 0
-        for block in _blocks(path, sizes):
-            bits[start : start + len(block)] = block
-            start += len(block)
-        bits.setflags(write=False)
-        return bits
+
+    path: Path
+    algorithm: str
+    checksum: str
+
+    @property
+    def identity(self) -> str:
+        kind = "official" if self.path.name == NAME else "official-hdf5"
+        return f"dsprites-{kind}:{self.algorithm}:{self.checksum}"
 
 
-def _check_md5(path: Path) -> None:
+def official(data_dir: str | Path | None) -> Official | None:
+    """The official file in the data folder, the npz before the HDF5 file.
+
+    Raises ValueError if it is not the official one, names the file and says what to do.
+    """
+    path = files.found("dsprites", data_dir, (NAME, HDF5_NAME))
+    if path is None:
+        return None
+    algorithm, known = ("md5", MD5) if path.name == NAME else ("sha256", HDF5_SHA256)
+    checksum = files.digest(path, algorithm)
+    if checksum != known:
+        kind = "another file" if _is_whole(path) else f"truncated or not an {_kind(path)} file"
+        raise _refusal(path, f"is {kind}: its {algorithm} is {checksum}, not {known}")
+    return Official(path, algorithm, checksum)
+
+
+def official_bits(file: Official, sizes: tuple[int, ...]) -> NDArray[np.uint64]:
+    """Bit rows (n, 64) of all images of an official file, as `sprites.unpack` takes them.
+
+    Prepared on first use. `sizes` are those of the factors without colour. Raises ValueError as
+    `official` does.
+    """
+    # The name has the checksum, so that what lies in the cache belongs to this very file.
+    key = f"dsprites-{file.checksum}"
+    shape = (math.prod(sizes), SIDE)
+    return files.prepared(key, shape, np.uint64, lambda: _blocks(file.path, sizes))
+
+
+def _kind(path: Path) -> str:
+    return "npz" if path.name == NAME else "HDF5"
+
+
+def _is_whole(path: Path) -> bool:
+    if path.name == NAME:
+        return zipfile.is_zipfile(path)
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
-    except OSError as error:
-        raise _refusal(path, f"cannot be read ({error.strerror})") from error
-    if found.hexdigest() != MD5:
-        kind = "another file" if zipfile.is_zipfile(path) else "truncated or not an npz file"
-        raise _refusal(path, f"is {kind}: its md5 is {found.hexdigest()}, not {MD5}")
+        with blocks.open_h5(path):
+            return True
+    except OSError:
+        return False
 
 
 def _refusal(path: Path, what: str) -> ValueError:
     return ValueError(f"dsprites: {path} {what}; {_REMEDY}")
 
 
-def _mapped(packed: Path) -> NDArray[np.uint64]:
-    return np.asarray(np.load(packed, mmap_mode="r", allow_pickle=False))
-
-
-def _is_packed(packed: Path, count: int) -> bool:
-    try:
-        bits = _mapped(packed)
-    except (OSError, ValueError, EOFError):
-        return False
-    return bits.shape == (count, SIDE) and bits.dtype == np.dtype("<u8")
-
-
-def _write(packed: Path, path: Path, sizes: tuple[int, ...]) -> None:
-    # Written, not mapped: a full disk must be an OSError and not the end of the process. The name
-    # is always the same, so that what an interrupted process left is overwritten.
-    partial = packed.with_suffix(".partial")
-    header = {"descr": "<u8", "fortran_order": False, "shape": (math.prod(sizes), SIDE)}
-    try:
-        with partial.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for block in _blocks(path, sizes):
-                file.write(block.astype("<u8", copy=False).tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, packed)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
 def _blocks(path: Path, sizes: tuple[int, ...]) -> Iterator[NDArray[np.uint64]]:
     """Bit rows of the images in blocks, after a check of the labels. Raises ValueError."""
-    count = math.prod(sizes)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            classes = _members(archive, "latents_classes", np.dtype("<i8"), (count, 1 + len(sizes)))
-            imgs = _members(archive, "imgs", np.dtype("u1"), (count, SIDE, SIDE))
-            # Closed here, or a complaint would leave the members, and with them the file, open.
-            with closing(classes), closing(imgs):
-                for start, found in classes:
-                    rows = np.arange(start, start + len(found))
-                    expected = np.stack([0 * rows, *np.unravel_index(rows, sizes)], axis=1)
-                    if not np.array_equal(found, expected):
-                        raise _Foreign("holds its images in another order")
-                for _, pixels in imgs:
-                    if pixels.max() > 1:
-                        raise _Foreign("holds pixels other than 0 and 1")
-                    yield pack(pixels)
-    except _Foreign as error:
-        raise _refusal(path, str(error)) from error
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
-        raise _refusal(path, f"is damaged ({error})") from error
+    with (
+        blocks.complaints(lambda what: _refusal(path, what)),
+        _streams(path, math.prod(sizes), 1 + len(sizes)) as (classes, images),
+    ):
+        start = 0
+        for found in classes:
+            rows = np.arange(start, start + len(found))
+            expected = np.stack([0 * rows, *np.unravel_index(rows, sizes)], axis=1)
+            if not np.array_equal(found, expected):
+                raise Foreign("holds its images in another order")
+            start += len(found)
+        for pixels in images:
+            if pixels.max() > 1:
+                raise Foreign("holds pixels other than 0 and 1")
+            yield pack(pixels)
 
 
-class _Foreign(Exception):
-    """The archive can be read but is not the official one."""
-
-
-def _members(
-    archive: zipfile.ZipFile, key: str, dtype: np.dtype[Any], shape: tuple[int, ...]
-) -> Generator[tuple[int, NDArray[Any]], None, None]:
-    """The array `key` in blocks along its first axis, each with its first index."""
-    try:
-        member = archive.open(f"{key}.npy")
-    except KeyError:
-        raise _Foreign(f"has no array {key!r}") from None
-    with member:
-        version = np.lib.format.read_magic(member)
-        if version != (1, 0):
-            raise _Foreign(f"has the array {key!r} in the npy version {version}")
-        found = np.lib.format.read_array_header_1_0(member)
-        if found != (shape, False, dtype):
-            raise _Foreign(f"has the array {key!r} as {found[2]} {found[0]}, not {dtype} {shape}")
-        width = dtype.itemsize * math.prod(shape[1:])
-        for start in range(0, shape[0], _BLOCK):
-            length = min(_BLOCK, shape[0] - start)
-            data = member.read(length * width)
-            if len(data) != length * width:
-                raise EOFError(f"{key} ends early")
-            yield start, np.frombuffer(data, dtype=dtype).reshape(length, *shape[1:])
-        # Reading on to the end makes zipfile check the checksum of the member.
-        if member.read(1):
-            raise _Foreign(f"has more in the array {key!r} than its header says")
+@contextmanager
+def _streams(path: Path, count: int, factors: int) -> Iterator[tuple[Stream, Stream]]:
+    """Labels and images of either file. Both are closed at the end, or the file would stay open."""
+    label, pixel = np.dtype("<i8"), np.dtype("u1")
+    labels, images = (count, factors), (count, SIDE, SIDE)
+    if path.name == NAME:
+        with (
+            zipfile.ZipFile(path) as archive,
+            closing(blocks.npz_blocks(archive, "latents_classes", label, labels)) as first,
+            closing(blocks.npz_blocks(archive, "imgs", pixel, images)) as second,
+        ):
+            yield first, second
+    else:
+        with (
+            blocks.open_h5(path) as file,
+            closing(blocks.h5_blocks(file, "latents/classes", label, labels)) as first,
+            closing(blocks.h5_blocks(file, "imgs", pixel, images)) as second,
+        ):
+            yield first, second

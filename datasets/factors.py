@@ -15,19 +15,23 @@ class Factor:
     """One generative factor: `size` classes and the quantity `values[k]` behind each of them.
 
     `kind` says how classes relate: `categorical` (no order), `ordinal` (a line) or `cyclic` (a
-    circle). Raises ValueError if `kind` is none of these or `values` does not have `size` entries.
+    circle); `labels` are the words for the classes, where there are any. Raises ValueError if
+    `kind` is none of these, or `values` or `labels` do not have `size` entries.
     """
 
     name: str
     size: int
     kind: str
     values: tuple[float, ...]
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"factor {self.name}: kind {self.kind!r} is none of {KINDS}")
         if self.size < 1 or len(self.values) != self.size:
             raise ValueError(f"factor {self.name}: {len(self.values)} values for size {self.size}")
+        if self.labels and len(self.labels) != self.size:
+            raise ValueError(f"factor {self.name}: {len(self.labels)} labels for size {self.size}")
 
 
 class FactorData(ABC):
@@ -40,12 +44,14 @@ class FactorData(ABC):
     image_shape  (C, H, W)
     source       one line: what exactly these pixels are and where they come from
     fingerprint  short identifier that changes whenever a pixel or a label changes
+    held_out     number of rows at the end that are for testing only; 0 unless the set has a split
     """
 
     factors: tuple[Factor, ...]
     image_shape: tuple[int, int, int]
     source: str
     fingerprint: str
+    held_out: int = 0
 
     @abstractmethod
     def images(self, rows: ArrayLike) -> NDArray[np.uint8]:
@@ -59,6 +65,15 @@ class FactorData(ABC):
     def __len__(self) -> int:
         return math.prod(self.sizes)
 
+    @property
+    def training(self) -> int:
+        """Number of rows to train on: rows 0 to training - 1; those from it on are held out."""
+        return len(self) - self.held_out
+
+    def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+        """Rows (count,) to train on, drawn with replacement."""
+        return rng.integers(self.training, size=count)
+
     def values(self, rows: ArrayLike) -> NDArray[np.int64]:
         """Factor classes of `rows` (n,) as int64 (n, K); IndexError outside the data."""
         unravelled = np.unravel_index(self.checked(rows), self.sizes)
@@ -66,6 +81,12 @@ class FactorData(ABC):
 
     def rows(self, values: ArrayLike) -> NDArray[np.int64]:
         """Rows (n,) whose factor classes are `values` (n, K); ValueError off the grid."""
+        classes = self.on_grid(values)
+        raveled: NDArray[np.intp] = np.ravel_multi_index(tuple(classes.T), self.sizes)
+        return raveled.astype(np.int64, copy=False)
+
+    def on_grid(self, values: ArrayLike) -> NDArray[np.int64]:
+        """`values` as int64 (n, K); ValueError off the grid."""
         classes = _integers(values, "values")
         if classes.ndim != 2 or classes.shape[1] != len(self.factors):
             raise ValueError(f"values must be (n, {len(self.factors)}), not {classes.shape}")
@@ -73,8 +94,7 @@ class FactorData(ABC):
             wrong = column[(column < 0) | (column >= factor.size)]
             if wrong.size:
                 raise ValueError(f"{factor.name} {wrong[0]} is outside 0..{factor.size - 1}")
-        raveled: NDArray[np.intp] = np.ravel_multi_index(tuple(classes.T), self.sizes)
-        return raveled.astype(np.int64, copy=False)
+        return classes
 
     def checked(self, rows: ArrayLike) -> NDArray[np.int64]:
         """`rows` as int64 (n,); IndexError outside the data, ValueError if not integers (n,)."""
@@ -86,6 +106,34 @@ class FactorData(ABC):
             wrong = indices[(indices < 0) | (indices >= len(self))][0]
             raise IndexError(f"row {wrong} is outside 0..{len(self) - 1}")
         return indices
+
+
+class LabelledData(FactorData):
+    """Images with labels of their own, where some combinations are absent and others are many.
+
+    A subclass sets `labels`, int64 (N, K), besides what `FactorData` asks for.
+    """
+
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def values(self, rows: ArrayLike) -> NDArray[np.int64]:
+        return self.labels[self.checked(rows)]
+
+    def rows(self, values: ArrayLike) -> NDArray[np.int64]:
+        """First row (n,) with each combination (n, K); ValueError off the grid or if absent."""
+        wanted = self.on_grid(values)
+        # The grid may have more combinations than int64 can number, so rows are compared whole.
+        both = np.concatenate([self.labels, wanted])
+        _, first, inverse = np.unique(both, axis=0, return_index=True, return_inverse=True)
+        rows = first[inverse.reshape(-1)[len(self.labels) :]]
+        absent = wanted[rows >= len(self.labels)]
+        if len(absent):
+            named = zip(self.factors, absent[0], strict=True)
+            raise ValueError(f"no image has {', '.join(f'{f.name} {c}' for f, c in named)}")
+        return rows.astype(np.int64, copy=False)
 
 
 def _integers(given: ArrayLike, name: str) -> NDArray[np.int64]:

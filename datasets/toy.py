@@ -14,7 +14,7 @@ WIDTHS = (0.1, 0.14, 0.18)  # half the width of a shape, by size class, in image
 POSITIONS = tuple(0.25 + 0.5 * k / 7 for k in range(8))  # centres, in image widths
 
 FACTORS = (
-    Factor("shape", SHAPES, "categorical", (1.0, 2.0, 3.0)),
+    Factor("shape", SHAPES, "categorical", (1.0, 2.0, 3.0), ("square", "disc", "cross")),
     Factor("size", len(WIDTHS), "ordinal", WIDTHS),
     Factor("posX", len(POSITIONS), "ordinal", POSITIONS),
     Factor("posY", len(POSITIONS), "ordinal", POSITIONS),

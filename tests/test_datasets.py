@@ -1,17 +1,26 @@
 """The grid of factors, the toy data, and what every registered data set keeps to."""
 
+import math
 import pickle
 
 import numpy as np
 import pytest
 
-from bench.datasets import DATASETS, Factor, FactorData, Toy
+from bench.datasets import DATASETS, Factor, FactorData, MissingFile, Toy
 
 
 @pytest.fixture(params=sorted(DATASETS))
 def data(request: pytest.FixtureRequest, tmp_path, monkeypatch) -> FactorData:
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
-    return DATASETS[request.param]()
+    try:
+        return DATASETS[request.param]()
+    except MissingFile:
+        pytest.skip("needs files; the tests of this set write small ones")
+
+
+def is_grid(data: FactorData) -> bool:
+    """Whether every combination is there once, in order."""
+    return len(data) == math.prod(data.sizes)
 
 
 def test_rows_and_values_are_inverse(data: FactorData) -> None:
@@ -20,10 +29,15 @@ def test_rows_and_values_are_inverse(data: FactorData) -> None:
     assert values.dtype == np.int64
     assert values.shape == (500, len(data.factors))
     assert (values < [factor.size for factor in data.factors]).all()
-    np.testing.assert_array_equal(data.rows(values), rows)
+    found = data.rows(values)
+    np.testing.assert_array_equal(data.values(found), values)
+    if is_grid(data):
+        np.testing.assert_array_equal(found, rows)
 
 
 def test_last_factor_is_the_fastest(data: FactorData) -> None:
+    if not is_grid(data):
+        pytest.skip("has labels of its own and no grid")
     np.testing.assert_array_equal(data.values([0, 1])[:, -1], [0, 1])
     np.testing.assert_array_equal(data.values([len(data) - 1])[0], np.array(data.sizes) - 1)
 
@@ -33,10 +47,10 @@ def test_images_have_the_declared_shape_and_do_not_change(data: FactorData) -> N
     images = data.images(rows)
     assert images.shape == (4, *data.image_shape)
     assert images.dtype == np.uint8
-    assert images.max() == 255
+    assert images.max() > 128, "pixels are 0 to 255"
     np.testing.assert_array_equal(images[1], images[3])
     images[:] = 0
-    assert data.images(rows).max() == 255, "the caller was given the data set's own memory"
+    assert data.images(rows).max() > 128, "the caller was given the data set's own memory"
 
 
 def test_no_rows_give_no_images(data: FactorData) -> None:
@@ -103,3 +117,15 @@ def test_toy_images_all_differ_and_none_is_cut_off(size: int) -> None:
 def test_toy_refuses_other_sizes(size: int) -> None:
     with pytest.raises(ValueError, match="28 to 128"):
         Toy(image_size=size)
+
+
+def test_on_a_new_machine_a_set_is_there_or_says_what_is_missing(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("BENCH_DATA_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "absent"))
+    for name, target in DATASETS.items():
+        try:
+            target()
+        except MissingFile as error:
+            assert str(error).startswith(f"{name}: ")
+            assert str(tmp_path / "absent") in str(error)
+            assert "\n" not in str(error)

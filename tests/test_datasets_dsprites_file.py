@@ -1,4 +1,4 @@
-"""The official dSprites file: small files of its layout, good and bad ones."""
+"""The official dSprites files: small files of their layout, good and bad ones."""
 
 import hashlib
 import io
@@ -6,10 +6,11 @@ import multiprocessing
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from bench.datasets import DSprites, Factor, dsprites, dsprites_file, sprites
+from bench.datasets import DSprites, Factor, blocks, dsprites, dsprites_file, prepare, sprites
 
 FACTORS = (
     *dsprites.FACTORS[:2],
@@ -51,15 +52,26 @@ def write(path: Path, arrays: dict[str, np.ndarray], flavour: int = 0) -> str:
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
+def write_hdf5(path: Path, arrays: dict[str, np.ndarray]) -> str:
+    """Write arrays in the layout of the official HDF5 file, chunks over many images; the sha256."""
+    names = {"latents_classes": "latents/classes", "latents_values": "latents/values"}
+    with h5py.File(path, "w") as file:
+        for key, array in arrays.items():
+            chunks = (216, 2, 4) if key == "imgs" else True
+            name = names.get(key, key)
+            file.create_dataset(name, data=array, chunks=chunks, compression="gzip")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """A data folder with a small official file, a grid to match, and an empty cache beside it."""
     folder = tmp_path / "data"
     folder.mkdir()
     monkeypatch.setattr(dsprites, "FACTORS", FACTORS)
-    monkeypatch.setattr(dsprites_file, "_BLOCK", 100)
+    monkeypatch.setattr(blocks, "_BLOCK", 100 * 4096)
     monkeypatch.setattr(dsprites_file, "MD5", write(folder / dsprites_file.NAME, official_arrays()))
-    monkeypatch.setattr(dsprites.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
     monkeypatch.delenv("BENCH_DATA_DIR", raising=False)
     return folder
 
@@ -89,6 +101,42 @@ def test_official_file_replaces_the_renderer(folder) -> None:
     small = DSprites(data_dir=folder, image_size=32).images(rows)
     assert small.shape == (COUNT, 1, 32, 32)
     assert small.mean() == pytest.approx(official_images().mean(), abs=0.5)
+
+
+@pytest.fixture
+def hdf5(folder, monkeypatch) -> Path:
+    """The small official file as HDF5, alone in its folder."""
+    (folder / dsprites_file.NAME).unlink()
+    path = folder / dsprites_file.HDF5_NAME
+    monkeypatch.setattr(dsprites_file, "HDF5_SHA256", write_hdf5(path, official_arrays()))
+    return path
+
+
+def test_official_hdf5_file_has_the_same_images_and_another_name(hdf5) -> None:
+    data = DSprites(data_dir=hdf5.parent)
+    rows = np.random.default_rng(0).permutation(COUNT)
+    np.testing.assert_array_equal(data.images(rows), official_images()[rows])
+    assert str(hdf5) in data.source
+    assert data.fingerprint == f"dsprites-official-hdf5:sha256:{dsprites_file.HDF5_SHA256}:64x64"
+
+
+def test_npz_file_is_taken_before_the_hdf5_file(hdf5, monkeypatch) -> None:
+    path = hdf5.with_name(dsprites_file.NAME)
+    monkeypatch.setattr(dsprites_file, "MD5", write(path, official_arrays()))
+    assert str(path) in DSprites(data_dir=path.parent).source
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(slice(None, -100), "truncated or not an HDF5 file"), (slice(None), "another file: its sha")],
+)
+def test_wrong_sha256_of_the_hdf5_file_is_refused(hdf5, content, complaint) -> None:
+    whole = hdf5.read_bytes()
+    hdf5.write_bytes(whole[content] + (b"" if content.stop else b"more"))
+    with pytest.raises(ValueError, match=complaint) as caught:
+        DSprites(data_dir=hdf5.parent)
+    assert str(hdf5) in str(caught.value)
+    assert not cached(hdf5.parent)
 
 
 def test_file_is_packed_once(folder, monkeypatch) -> None:
@@ -194,6 +242,23 @@ def test_other_content_is_refused(folder, monkeypatch, change, complaint) -> Non
     assert not cached(folder)
 
 
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (_other_order, "in another order"),
+        (_other_shape, r"'imgs' as uint8 \(432, 32, 64\)"),
+        (_no_images, "no array 'imgs'"),
+    ],
+)
+def test_other_content_of_the_hdf5_file_is_refused(hdf5, monkeypatch, change, complaint) -> None:
+    arrays = official_arrays()
+    change(arrays)
+    monkeypatch.setattr(dsprites_file, "HDF5_SHA256", write_hdf5(hdf5, arrays))
+    with pytest.raises(ValueError, match=complaint):
+        DSprites(data_dir=hdf5.parent)
+    assert not cached(hdf5.parent)
+
+
 def test_bits_that_rot_after_the_md5_are_refused(folder, monkeypatch) -> None:
     path = folder / dsprites_file.NAME
     whole = bytearray(path.read_bytes())
@@ -217,7 +282,7 @@ def test_filled_cache_needs_no_lock(folder, monkeypatch) -> None:
         raise PermissionError(13, "Read-only file system")
 
     DSprites(data_dir=folder)
-    monkeypatch.setattr(dsprites_file.filelock, "FileLock", refused)
+    monkeypatch.setattr(prepare.filelock, "FileLock", refused)
     monkeypatch.setattr(dsprites_file, "_blocks", None)
     DSprites(data_dir=folder)
 
@@ -226,7 +291,7 @@ def test_full_disk_leaves_the_bits_in_memory(folder, monkeypatch) -> None:
     def fsync(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(dsprites_file.os, "fsync", fsync)
+    monkeypatch.setattr(prepare.os, "fsync", fsync)
     data = DSprites(data_dir=folder)
     np.testing.assert_array_equal(data.images(range(COUNT)), official_images())
     assert not [p for p in (folder.parent / "cache").iterdir() if p.suffix != ".lock"]

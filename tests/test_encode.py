@@ -1,5 +1,9 @@
 """From a model to arrays: the representation, its evaluation, the pictures."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +12,9 @@ from torch import Tensor, nn
 from bench import encode as module
 from bench.datasets import Toy
 from bench.encode import encode, samples
+from bench.metrics import active_units, kl_decomposition, mig_posterior
 from bench.models import VAE
+from bench.representations import read_representation, write_representation
 from bench.train import images
 
 CPU = torch.device("cpu")
@@ -86,6 +92,47 @@ def test_the_representation_holds_every_row_once(model: VAE, data: Toy, rows: np
     assert representation.factor_kinds == ("categorical", "ordinal", "ordinal", "ordinal")
     assert seen == [256, 512, 550]
     assert evaluation["rows"] == 550
+
+
+def test_the_probabilities_of_categories_are_kept(
+    model: VAE, data: Toy, rows: np.ndarray, tmp_path: Path
+) -> None:
+    representation, _ = encode(model, data, rows, CPU)
+    logits = Head()(torch.from_numpy(pixels(data, rows)).float()).double().numpy()[:, 6:]
+    expected = np.exp(logits)
+    expected[:, :3] /= expected[:, :3].sum(axis=1, keepdims=True)
+    expected[:, 3:] /= expected[:, 3:].sum(axis=1, keepdims=True)
+    assert representation.probabilities is not None
+    assert representation.probabilities.dtype == np.float32
+    np.testing.assert_allclose(representation.probabilities, expected, rtol=1e-3, atol=1e-6)
+    # The categories are the likeliest, and the KL is that of the probabilities.
+    for j, block in enumerate((slice(3), slice(3, None))):
+        p = representation.probabilities[:, block]
+        assert np.array_equal(p.argmax(axis=1), representation.categories[:, j])
+
+    write_representation(tmp_path / "r.npz", representation, rows)
+    read = read_representation(tmp_path / "r.npz")
+    assert read.probabilities is not None
+    assert np.array_equal(read.probabilities, representation.probabilities)
+    for metric in (mig_posterior, kl_decomposition, active_units):
+        first, second = (metric(r, np.random.default_rng(0)) for r in (representation, read))
+        assert (first.value, first.parts) == (second.value, second.parts)
+    assert representation.kl is not None
+    score = kl_decomposition(read, np.random.default_rng(0))
+    assert score.value == pytest.approx(representation.kl.sum(), rel=1e-4)
+
+
+def test_representations_without_probabilities_are_read(
+    model: VAE, data: Toy, rows: np.ndarray, tmp_path: Path
+) -> None:
+    """As written by older versions, and of models without categories."""
+    representation, _ = encode(model, data, rows, CPU)
+    write_representation(tmp_path / "old.npz", replace(representation, probabilities=None), rows)
+    read = read_representation(tmp_path / "old.npz")
+    assert read.probabilities is None
+    assert np.array_equal(read.categories, representation.categories)
+    continuous = VAE(image_shape=(1, 32, 32), continuous=2)
+    assert encode(continuous, data, rows[:9], CPU)[0].probabilities is None
 
 
 def test_kl_is_the_mean_over_all_rows(model: VAE, data: Toy, rows: np.ndarray) -> None:
@@ -224,3 +271,36 @@ def test_samples_of_few_rows(model: VAE, data: Toy) -> None:
     arrays = samples(model, data, np.arange(4), CPU)
     assert len(arrays["originals"]) == len(arrays["reconstructions"]) == 4
     assert len(arrays["z1"]) == 10
+
+
+def test_rows_held_out_are_stored_and_scored(tmp_path, bench):
+    rng = np.random.default_rng(0)
+    label = rng.integers(3, size=600)
+    images = np.zeros((600, 32, 32), dtype=np.uint8)
+    images[np.arange(600), 8 * label + 4] = 255
+    held_out = np.arange(600) % 3 == 0
+    np.savez(
+        tmp_path / "my.npz",
+        images=images,
+        factors=label[:, None],
+        factor_names=np.array(["row"]),
+        factor_kinds=np.array(["categorical"]),
+        test=held_out,
+    )
+    command = ("run", "--models", "jointvae", "--dataset", "my.npz", "--preset", "smoke")
+    ran = bench(*command, "--steps", "5", "--seeds", "1", "--output", "study", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "left out: factorvae_score (one factor alone" in ran.stderr
+    (run,) = (tmp_path / "study" / "runs").iterdir()
+    read = read_representation(run / "representation.npz")
+    assert read.test is not None
+    assert (len(read), len(read.test)) == (400, 200)
+    assert read.test.probabilities is not None
+    np.testing.assert_array_equal(
+        np.bincount(read.test.factors[:, 0]), np.bincount(label[held_out])
+    )
+    details = json.loads((run / "scores.json").read_text())["discrete_accuracy"]["details"]
+    assert (details["rows_fitted"], details["rows_scored"]) == (400, 200)
+    assert json.loads((run / "evaluation.json").read_text())["held_out"]["rows"] == 200
+    again = bench("evaluate", str(run / "representation.npz"), "--metrics", "mig", cwd=tmp_path)
+    assert "400 rows and 200 held out" in again.stdout

@@ -14,7 +14,7 @@ from torch import nn
 from bench import train as loop
 from bench.datasets import Toy
 from bench.models import MODELS, VAE, AnnealedVAE, JointVAE, Objective
-from bench.streams import lent_global_torch_stream, numpy_stream, rows_of_step, torch_stream
+from bench.streams import lent_global_torch_stream, numpy_stream, rows_stream, torch_stream
 from bench.train import Diverged, Interrupted, Progress, images, train
 
 CPU = torch.device("cpu")
@@ -211,18 +211,20 @@ def test_images_are_shares_of_white(data: Toy) -> None:
 
 
 def test_the_rows_of_a_step_hang_on_the_seed_and_the_step_alone() -> None:
-    draw = rows_of_step(3, 17, 1000, 64)
-    rows_of_step(3, 18, 1000, 64)
-    assert np.array_equal(rows_of_step(3, 17, 1000, 64), draw)
-    others = [rows_of_step(3, 18, 1000, 64), rows_of_step(4, 17, 1000, 64)]
+    def rows(seed: int, step: int) -> np.ndarray:
+        return rows_stream(seed, step).integers(1000, size=64)
+
+    draw = rows(3, 17)
+    rows(3, 18)
+    assert np.array_equal(rows(3, 17), draw)
+    others = [rows(3, 18), rows(4, 17)]
     # 64 draws of 1000 agree in place by chance 0.06 times
     assert all((other == draw).sum() < 5 for other in others)
 
 
 def test_the_rows_of_many_steps_cover_the_data_evenly() -> None:
-    counts = np.bincount(
-        np.concatenate([rows_of_step(0, step, 50, 64) for step in range(1, 501)]), minlength=50
-    )
+    draws = [rows_stream(0, step).integers(50, size=64) for step in range(1, 501)]
+    counts = np.bincount(np.concatenate(draws), minlength=50)
     assert len(counts) == 50  # none out of range
     assert np.abs(counts - 640).max() < 5 * math.sqrt(640)
 

@@ -1,0 +1,113 @@
+"""Seconds and memory of every metric: python benchmarks/metrics.py [--large] [METRIC...]
+
+Each is timed in a process of its own on one core, with 10,000 training and 5,000 test rows, 10
+latents and the 5 factors of dSprites; `dci` also on all cores. `--large` adds the peak memory at
+1,000,000 rows of 32 latents, with the arrays themselves, for the metrics that take seconds.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+SIZES = (3, 6, 40, 32, 32)
+KINDS = ("categorical", "ordinal", "cyclic", "ordinal", "ordinal")
+SLOW = ("dci", "dci_fast")
+
+
+def representation(rows: int, latents: int, held_out: int):
+    """Noisy codes of the factors, five latents a factor's neighbours, with a posterior."""
+    from bench.metrics import Representation
+
+    rng = np.random.default_rng(0)
+
+    def side(count: int) -> dict[str, np.ndarray]:
+        factors = rng.integers(SIZES, size=(count, len(SIZES))).astype(np.uint8)
+        codes = np.empty((count, latents), dtype=np.float32)
+        for d in range(latents):
+            k, other = d % len(SIZES), (d + 1) % len(SIZES)
+            mixed = factors[:, k] / SIZES[k] + 0.3 * factors[:, other] / SIZES[other]
+            codes[:, d] = mixed + 0.1 * rng.standard_normal(count, dtype=np.float32)
+        return {"codes": codes, "factors": factors, "logvar": np.full_like(codes, -4.0)}
+
+    test = side(held_out) if held_out else None
+    return Representation.of(**side(rows), factor_kinds=KINDS, factor_sizes=SIZES, test=test)
+
+
+def measure(name: str, rows: int, latents: int, held_out: int) -> dict[str, float]:
+    """Seconds of one call, and MB of the peak above the bare interpreter and libraries."""
+    from bench.metrics import METRICS
+
+    given = representation(rows, latents, held_out)
+    METRICS[name](given.take(np.arange(200)), np.random.default_rng(0))  # imports what it needs
+    arrays = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    started = time.perf_counter()
+    value = METRICS[name](given, np.random.default_rng(0)).value
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "value": value, "before": arrays, "peak": peak}
+
+
+def in_process(name: str, cores: set[int], *shape: int) -> dict[str, float]:
+    """`measure` in a process that has only these cores."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(len(cores))}
+    made = subprocess.run(
+        [sys.executable, __file__, "--one", name, *map(str, shape)],
+        env=environment,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        capture_output=True,
+        text=True,
+    )
+    if made.returncode:
+        raise SystemExit(made.stderr)
+    measured: dict[str, float] = json.loads(made.stdout.splitlines()[-1])
+    return measured
+
+
+def processor() -> str:
+    with open("/proc/cpuinfo") as file:
+        names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--one"]:
+        print(json.dumps(measure(sys.argv[2], *map(int, sys.argv[3:6]))))
+        return
+    from bench.metrics import METRICS
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("metrics", nargs="*", help="by name; all without any")
+    parser.add_argument("--large", action="store_true", help="memory at 1,000,000 rows too")
+    given = parser.parse_args()
+    cores = os.sched_getaffinity(0)
+    one = {min(cores)}
+    print(f"{processor()}, Python {platform.python_version()}, numpy {np.__version__}\n")
+    head = "| metric | seconds, one core | peak MB |" + (
+        " 1M x 32: seconds | peak MB |" * given.large
+    )
+    print(head)
+    print("| --- " * (head.count("|") - 1) + "|")
+    for name in given.metrics or METRICS:
+        small = in_process(name, one, 10_000, 10, 5_000)
+        row = f"| {name} | {small['seconds']:.2f} | {small['peak']:.0f} |"
+        if given.large and name not in SLOW:
+            large = in_process(name, one, 1_000_000, 32, 0)
+            row += f" {large['seconds']:.2f} | {large['peak']:.0f} |"
+        elif given.large:
+            row += " | |"
+        print(row, flush=True)
+        if name == "dci":
+            every = in_process(name, cores, 10_000, 10, 5_000)
+            ratio = small["seconds"] / every["seconds"]
+            print(f"| {name}, {len(cores)} cores | {every['seconds']:.2f} ({ratio:.2f}x) | |")
+
+
+if __name__ == "__main__":
+    main()

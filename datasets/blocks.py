@@ -1,0 +1,139 @@
+"""Arrays of npz and HDF5 files in blocks, none of them trusted and nothing unpickled.
+
+What is read has the announced type and shape, or is refused before memory is taken for it.
+"""
+
+import math
+import zipfile
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Stream = Generator[NDArray[Any], None, None]
+
+_BLOCK = 2**24  # bytes read at a time, if the file does not force more
+_LIMIT = 2**28  # bytes of a block to which a chunk of an HDF5 file may force
+
+
+class Foreign(Exception):
+    """A file that can be read but is not the one that is wanted; the message follows its name."""
+
+
+@contextmanager
+def complaints(refusal: Callable[[str], ValueError]) -> Iterator[None]:
+    """Whatever is wrong with a file while it is read becomes one ValueError, made by `refusal`."""
+    try:
+        yield
+    except Foreign as error:
+        raise refusal(str(error)) from error
+    # A damaged archive makes its readers raise nearly anything.
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        KeyError,
+        NotImplementedError,
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise refusal(f"is damaged ({reason})") from error
+
+
+def npz_header(archive: zipfile.ZipFile, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of the array `key`. Raises Foreign."""
+    with _opened(archive, key) as member:
+        return _header(member, key)
+
+
+def npz_blocks(
+    archive: zipfile.ZipFile, key: str, dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> Stream:
+    """The array `key` along its first axis. Raises Foreign, or what `complaints` takes."""
+    with _opened(archive, key) as member:
+        found = _header(member, key)
+        _expect(key, found, (shape, dtype))
+        width = dtype.itemsize * math.prod(shape[1:])
+        rows = max(1, _BLOCK // max(1, width))
+        for start in range(0, shape[0], rows):
+            length = min(rows, shape[0] - start)
+            data = member.read(length * width)
+            if len(data) != length * width:
+                raise EOFError(f"{key} ends early")
+            yield np.frombuffer(data, dtype=dtype).reshape(length, *shape[1:])
+        # Reading on to the end makes zipfile check the checksum of the member.
+        if member.read(1):
+            raise Foreign(f"has more in the array {key!r} than its header says")
+
+
+def h5_blocks(file: Any, key: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Stream:
+    """The array at the path `key` of an open h5py.File along its first axis.
+
+    Raises Foreign, or what `complaints` takes.
+    """
+    import h5py
+
+    node = file
+    for part in key.split("/"):
+        # A link to another file would read what its author may not see.
+        if not isinstance(node, h5py.Group) or not isinstance(
+            node.get(part, getlink=True), h5py.HardLink
+        ):
+            raise Foreign(f"has no array {key!r}")
+        node = node[part]
+    if not isinstance(node, h5py.Dataset) or node.is_virtual or node.external:
+        raise Foreign(f"has no array {key!r} of its own")
+    _expect(key, (node.shape, node.dtype), (shape, dtype))
+    width = max(1, dtype.itemsize * math.prod(shape[1:]))
+    rows = max(1, _BLOCK // width)
+    if node.chunks is not None:
+        # In whole chunks, or each would be unpacked once for every block that has a part of it.
+        rows = min(-(-rows // node.chunks[0]) * node.chunks[0], max(1, _LIMIT // width))
+    for start in range(0, shape[0], rows):
+        yield node[start : start + rows]
+
+
+def open_h5(path: Path) -> Any:
+    """The h5py.File, to be read; without a lock, which a read-only folder may not allow."""
+    import h5py
+
+    return h5py.File(path, "r", locking=False)
+
+
+def _opened(archive: zipfile.ZipFile, key: str) -> Any:
+    try:
+        return archive.open(f"{key}.npy")
+    except KeyError:
+        raise Foreign(f"has no array {key!r}") from None
+
+
+def _header(member: Any, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(member)
+    if version == (1, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
+    elif version == (2, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(member)
+    else:
+        raise Foreign(f"has the array {key!r} in the npy version {version}")
+    if dtype.hasobject:
+        raise Foreign(f"has the array {key!r} as a pickle, which is never opened: save it plainly")
+    if fortran and len(shape) > 1:
+        raise Foreign(f"has the array {key!r} in Fortran order: save a C copy")
+    return shape, dtype
+
+
+def _expect(
+    key: str,
+    found: tuple[tuple[int, ...], np.dtype[Any]],
+    wanted: tuple[tuple[int, ...], np.dtype[Any]],
+) -> None:
+    if found != wanted:
+        raise Foreign(
+            f"has the array {key!r} as {found[1]} {found[0]}, not {wanted[1]} {wanted[0]}"
+        )
