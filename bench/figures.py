@@ -1,5 +1,6 @@
 """How every picture looks, and how it is written."""
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,3 +44,8 @@ def figure(path: Path, width: float, height: float) -> Iterator[Figure]:
                 # without the date the same records give the same bytes
                 metadata = {"CreationDate": None} if suffix == ".pdf" else {}
                 drawn.savefig(file, format=suffix[1:], metadata=metadata)
+
+
+def titled(text: str, characters: int = 105) -> str:
+    """A title over lines that are no longer than the text width, at 8 points."""
+    return textwrap.fill(text, characters)

@@ -24,7 +24,7 @@ def default_name(study: Mapping[str, Any], preset: Preset) -> str:
     own = {
         k: v
         for k, v in study["data_settings"].items()
-        if (k, v) != ("image_size", preset.image_size)
+        if (k, v) != ("image_size", preset.size_of(study["dataset"]))
     }
     parts += [f"{key}{value}" for key, value in {**own, **study["train"]}.items()]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(map(str, parts)))

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from bench.figures import WIDTH, figure
+from bench.figures import WIDTH, figure, titled
 from bench.records import ACTIVE, REACH, SAMPLES, Record
 from bench.store import read_arrays
 
@@ -30,7 +30,7 @@ def draw_reconstructions(record: Record, samples: dict[str, np.ndarray]) -> None
             _strip(panel, images, count)
             panel.set_ylabel(label, rotation=0, ha="right", va="center")
         error = record.evaluation["reconstruction"]
-        drawn.suptitle(f"{record.run.title}: {error:.1f} nats an image", fontsize=8)
+        drawn.suptitle(titled(f"{record.run.title}: {error:.1f} nats an image"), fontsize=8)
 
 
 def draw_traversals(record: Record, samples: dict[str, np.ndarray]) -> None:
@@ -50,7 +50,7 @@ def draw_traversals(record: Record, samples: dict[str, np.ndarray]) -> None:
         how = f"continuous latents from {-REACH:g} to {REACH:g} prior standard deviations"
         if any(name.startswith("c") for name in order):
             how += ", categorical ones category by category"
-        drawn.suptitle(f"{record.run.title}: {how}", fontsize=8)
+        drawn.suptitle(titled(f"{record.run.title}: {how}"), fontsize=8)
 
 
 def draw_information(record: Record) -> None:
@@ -81,7 +81,7 @@ def draw_information(record: Record) -> None:
         )
         panel.tick_params(axis="y", rotation=0)
         panel.set_ylabel("latent (KL in nats)")
-        panel.set_title(f"{record.run.title}: mutual information", fontsize=8)
+        panel.set_title(titled(f"{record.run.title}: mutual information", 60), fontsize=8)
 
 
 def _named(latent: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from bench.columns import Metrics, score_columns, title_of, values_of
-from bench.figures import COLOURS, WIDTH, figure
+from bench.figures import COLOURS, WIDTH, figure, titled
 from bench.records import HISTORY, Record
 from bench.statistics import summarise
 
@@ -50,7 +50,8 @@ def draw_scores(records: Sequence[Record], path: Path, title: str) -> None:
             panel.grid(axis="x", linewidth=0.3)
         for panel in axes[len(keys) :]:
             panel.set_visible(False)
-        drawn.suptitle(f"{title}: dot = seed, bar = mean, line = 95 % t interval", fontsize=8)
+        about = "dot = seed, bar = mean, line = 95 % t interval"
+        drawn.suptitle(titled(f"{title}: {about}"), fontsize=8)
 
 
 def draw_curves(records: Sequence[Record], path: Path, title: str) -> None:

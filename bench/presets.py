@@ -31,8 +31,9 @@ class Preset:
     """A budget and its recipes.
 
     description: for `bench list presets`; note: stands below every table; image_size: pixels a
-    side; rows: images that are encoded and scored; other: the recipe of a model that has none
-    of its own here.
+    side, and image_sizes of the data sets that have another; rows: images that are encoded and
+    scored; other: the recipe of a model that has none of its own here; recipes: by model, or by
+    "model on data set" where the data ask for other settings.
     """
 
     description: str
@@ -41,9 +42,14 @@ class Preset:
     rows: int
     other: Recipe
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    image_sizes: Mapping[str, int] = field(default_factory=dict)
 
-    def recipe(self, model: str) -> Recipe:
-        return self.recipes.get(model, self.other)
+    def recipe(self, model: str, dataset: str) -> Recipe:
+        own = self.recipes.get(model, self.other)
+        return self.recipes.get(f"{model} on {dataset}", own)
+
+    def size_of(self, dataset: str) -> int:
+        return self.image_sizes.get(dataset, self.image_size)
 
 
 _SMOKE = Preset(

@@ -189,7 +189,7 @@ def _print_plan(
         seeds = ", ".join(str(run.seed) for run in group)
         say(f"  {label}: seeds {seeds}; {first.steps} steps of {first.batch_size} images")
         say(f"    {', '.join(f'{k}={v}' for k, v in first.settings.items())}")
-        say(f"    settings: {PRESETS[first.preset].recipe(first.model).source}")
+        say(f"    settings: {PRESETS[first.preset].recipe(first.model, first.dataset).source}")
     for name, reason in planned.refused.items():
         say(f"  left out: {name} ({reason})")
     say(

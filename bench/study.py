@@ -11,7 +11,7 @@ from bench.datasets import FactorData
 from bench.errors import RequestError
 from bench.folder import check_folder, default_name
 from bench.measure import applicable, definition, metric_names
-from bench.presets import PRESETS, Preset, Recipe
+from bench.presets import PRESETS, Recipe
 from bench.resolve import digest, registry, resolve, unknown
 from bench.runs import Run
 from bench.seeds import parse_seeds
@@ -69,7 +69,7 @@ def plan(request: Request) -> Plan:
     known = parameters(resolve("dataset", request.dataset))
     data_settings = given.settings_of(request.dataset, known)
     if "image_size" in known:
-        data_settings = {"image_size": preset.image_size, **data_settings}
+        data_settings = {"image_size": preset.size_of(request.dataset), **data_settings}
     rules = {"correlate": sorted(request.correlate), "hold_out": sorted(request.hold_out)}
     data_settings |= {key: texts for key, texts in rules.items() if texts}
     data = _data(request.dataset, data_settings, request.data_dir)
@@ -110,7 +110,7 @@ def plan(request: Request) -> Plan:
             code=digest(resolve("model", model)),
         )
         for model in models
-        for recipe in [_recipe(preset, model, request.steps)]
+        for recipe in [_recipe(preset.recipe(model, request.dataset), request.steps)]
         for settings, changed in _variants(model, recipe, given, data)
         for seed in seeds
     )
@@ -173,9 +173,8 @@ def _models(text: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _recipe(preset: Preset, model: str, steps: int | None) -> Recipe:
-    """The preset's recipe; with other steps its schedules are scaled."""
-    recipe = preset.recipe(model)
+def _recipe(recipe: Recipe, steps: int | None) -> Recipe:
+    """The recipe; with other steps its schedules are scaled."""
     if steps is None:
         return recipe
     settings = dict(recipe.settings)

@@ -36,7 +36,7 @@ def test_all_models_by_seeds_in_the_order_of_the_registry() -> None:
 
 def test_a_set_wins_over_the_preset_and_the_preset_over_the_default() -> None:
     (run,) = planned("jointvae", seeds="1", sets=["jointvae.gamma=7"]).runs
-    recipe = PRESETS["smoke"].recipe("jointvae").settings
+    recipe = PRESETS["smoke"].recipe("jointvae", "toy").settings
     assert run.settings["gamma"] == 7.0
     assert run.settings["C_z"] == recipe["C_z"] != 40.0
     assert run.settings["temperature"] == 0.67
@@ -67,7 +67,7 @@ def test_the_same_settings_are_the_same_run_however_asked_for() -> None:
 
 
 def test_steps_scale_the_schedules() -> None:
-    recipe = PRESETS["smoke"].recipe("jointvae")
+    recipe = PRESETS["smoke"].recipe("jointvae", "toy")
     asked = planned("jointvae,betavae", seeds="1", steps=recipe.steps // 2)
     assert [run.steps for run in asked.runs] == [recipe.steps // 2] * 2
     assert asked.runs[0].settings["iterations"] == recipe.settings["iterations"] // 2
