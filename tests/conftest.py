@@ -180,3 +180,10 @@ def hand_made_samples() -> Callable[[int], dict[str, np.ndarray]]:
         }
 
     return make
+
+
+@pytest.fixture(scope="session")
+def quick_options() -> Callable[[str], dict[str, Any]]:
+    """Options by which a metric that takes minutes answers at once, by its name."""
+    cheap = {"dci": {"points": 1_000, "stages": 6, "rate": 0.5}}
+    return lambda name: cheap.get(name, {})
