@@ -6,17 +6,23 @@ from .celeba import CelebA
 from .chairs3d import Chairs3D
 from .digits import Digits
 from .dsprites import DSprites
+from .dsprites_variants import ColorDSprites, NoisyDSprites, ScreamDSprites
 from .factors import Factor, FactorData, LabelledData
 from .files import MissingFile
 from .mnist import MNIST, FashionMNIST
 from .mpi3d import MPI3DComplex, MPI3DReal, MPI3DRealistic, MPI3DToy
+from .rooms3d import Rooms3D
 from .shapes3d import Shapes3D
 from .smallnorb import SmallNORB
 from .toy import Toy
 
 DATASETS: dict[str, type[FactorData]] = {
     "dsprites": DSprites,
+    "color_dsprites": ColorDSprites,
+    "noisy_dsprites": NoisyDSprites,
+    "scream_dsprites": ScreamDSprites,
     "shapes3d": Shapes3D,
+    "rooms3d": Rooms3D,
     "mpi3d_toy": MPI3DToy,
     "mpi3d_realistic": MPI3DRealistic,
     "mpi3d_real": MPI3DReal,
@@ -37,6 +43,7 @@ __all__ = [
     "Cars3D",
     "CelebA",
     "Chairs3D",
+    "ColorDSprites",
     "DSprites",
     "Digits",
     "Factor",
@@ -49,6 +56,9 @@ __all__ = [
     "MPI3DRealistic",
     "MPI3DToy",
     "MissingFile",
+    "NoisyDSprites",
+    "Rooms3D",
+    "ScreamDSprites",
     "Shapes3D",
     "SmallNORB",
     "Toy",
