@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from bench import __version__
+from bench.cli_data import app as data
 from bench.cli_evaluate import EVALUATE_HELP, evaluate
 from bench.console import stdout
 from bench.errors import RequestError
@@ -132,6 +133,7 @@ def run(
 
 
 app.command(help=EVALUATE_HELP)(evaluate)
+app.add_typer(data, name="data")
 
 
 @app.command(name="list")
