@@ -120,7 +120,7 @@ def _table(path: Path) -> Arrays:
         read = pandas.read_csv if path.suffix.lower() == ".csv" else pandas.read_parquet
         table = read(path)
     except ImportError as error:
-        raise RequestError(f"{path}: parquet needs one more package: pip install pyarrow") from error
+        raise RequestError(f"{path}: parquet needs pyarrow: pip install pyarrow") from error
     except (ValueError, UnicodeDecodeError) as error:  # whatever pandas and its parsers raise
         raise RequestError(f"{path} is no readable table ({error})") from error
     columns = {

@@ -22,7 +22,18 @@ _TITLES = {
     "mcc": "MCC",
     "total_correlation": "Total correlation",
     "udr": "UDR",
+    "infomec": "InfoM",
+    "infomec.infoe": "InfoE",
+    "infomec.infoc": "InfoC",
+    "explicitness": "Explicitness",
     "total_correlation.wasserstein": "Wasserstein correlation",
+    "mig_posterior": "MIG, aggregate posterior",
+    "kl_decomposition": "KL decomposition",
+    "kl_decomposition.mutual_information": "Index-code MI",
+    "kl_decomposition.total_correlation": "Total correlation (KL)",
+    "kl_decomposition.dimension_wise": "Dimension-wise KL",
+    "active_units": "Active units",
+    "active_units.share": "Active units, share",
 }
 _EVALUATION = {
     "reconstruction": ("Reconstruction", 1),

@@ -60,7 +60,7 @@ def show(
 
 def conform(metrics: str | None, output: Path | None, out: Console, talk: Console) -> int:
     """Print the conformance table; 1 if a value is not what it must be. Raises RequestError."""
-    from bench.conformance import conformance, markdown
+    from bench.conformance import conformance, markdown, said
     from bench.measure import evaluated_names
 
     with talk.status("conformance") as status:
@@ -76,7 +76,7 @@ def conform(metrics: str | None, output: Path | None, out: Console, talk: Consol
         talk.print(f"wrote {output}", markup=False, highlight=False, soft_wrap=True)
     failed = [row for row in rows if not row.holds]
     for row in failed:
-        talk.print(f"{row.metric} of {row.case}: {row.value:.3f}, {row.why}", markup=False)
+        talk.print(said(row), markup=False, highlight=False, soft_wrap=True)
     talk.print(f"{len(rows) - len(failed)} of {len(rows)} values are as they must be")
     return 1 if failed else 0
 

@@ -145,8 +145,8 @@ _STANDARD = Preset(
     },
 )
 
-# The settings of the papers, on dSprites but where another data set is named. None of the papers' PDFs was read: `source` says whose
-# code, or whose quotation, each row is from.
+# The settings of the papers, on dSprites but where another data set is named. None of the papers'
+# PDFs was read: `source` says whose code, or whose quotation, each row is from.
 _PAPER = Preset(
     description="the papers' own budgets and settings, 64x64: a GPU, or days",
     note="the papers' budgets and settings, as far as their authors' or others' code gives them",

@@ -7,14 +7,21 @@ in `METRICS` and `VERSIONS`.
 
 from collections.abc import Callable
 
+from .active_units import active_units
 from .betavae_score import betavae_score
+from .dci import dci
+from .dci_fast import dci_fast
 from .dcimig import dcimig
 from .discrete_accuracy import discrete_accuracy
+from .explicitness import explicitness
 from .factorvae_score import factorvae_score
+from .infomec import infomec
 from .irs import irs
 from .jemmig import jemmig
+from .kl_decomposition import kl_decomposition
 from .mcc import mcc
 from .mig import mig
+from .mig_posterior import mig_posterior
 from .mig_sup import mig_sup
 from .modularity import modularity
 from .representation import Metric, Representation, Score
@@ -35,6 +42,13 @@ METRICS: dict[str, Metric] = {
     "irs": irs,
     "mcc": mcc,
     "total_correlation": total_correlation,
+    "mig_posterior": mig_posterior,
+    "kl_decomposition": kl_decomposition,
+    "active_units": active_units,
+    "infomec": infomec,
+    "explicitness": explicitness,
+    "dci": dci,
+    "dci_fast": dci_fast,
 }
 
 # Compare models: called with the representations of several, answer with a score for each.
@@ -56,6 +70,13 @@ VERSIONS: dict[str, int] = {
     "irs": 1,
     "mcc": 1,
     "total_correlation": 1,
+    "mig_posterior": 1,
+    "kl_decomposition": 1,
+    "active_units": 1,
+    "infomec": 1,
+    "explicitness": 1,
+    "dci": 1,
+    "dci_fast": 1,
     "udr": 1,
 }
 
@@ -66,14 +87,21 @@ __all__ = [
     "STUDY_METRICS",
     "Score",
     "VERSIONS",
+    "active_units",
     "betavae_score",
+    "dci",
+    "dci_fast",
     "dcimig",
     "discrete_accuracy",
+    "explicitness",
     "factorvae_score",
+    "infomec",
     "irs",
     "jemmig",
+    "kl_decomposition",
     "mcc",
     "mig",
+    "mig_posterior",
     "mig_sup",
     "modularity",
     "sap",

@@ -27,6 +27,8 @@ _MEANT = {
 
 def matrix(name: str, array: NDArray[Any], letter: str) -> NDArray[Any]:
     """The array if it has rows and columns."""
+    if np.ma.is_masked(array):
+        raise ValueError(f"{name} is masked: fill it (-1 or NaN is a missing label), or drop rows")
     array = np.asarray(array)
     if array.ndim != 2:
         raise ValueError(f"{name} has shape {array.shape}: reshape it to (N, {letter})")

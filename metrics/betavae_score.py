@@ -140,13 +140,15 @@ def _classify(fitted: FloatArray, labels: IntArray, scored: FloatArray) -> tuple
     """The factors (P,) that a linear classifier tells, and whether its fit converged."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     if not np.ptp(labels):
         return np.full(len(scored), labels[0]), True
     mean, deviation = fitted.mean(axis=0), fitted.std(axis=0)
     deviation[deviation == 0] = 1
     classifier = LogisticRegression(max_iter=1_000)
-    with warnings.catch_warnings():
+    # Threads of so small products would mostly wait for one another.
+    with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
         warnings.simplefilter("ignore", ConvergenceWarning)
         classifier.fit((fitted - mean) / deviation, labels)
     told: IntArray = classifier.predict((scored - mean) / deviation)

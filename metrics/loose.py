@@ -11,7 +11,8 @@ from .arrays import MISSING, FloatArray, IntArray
 from .binning import apply_edges, equal_frequency_edges
 
 CLASSES = 20  # of a continuous factor, where a metric needs classes
-LARGEST = 100_000  # classes of a factor: tables have a column for each
+LARGEST = 100_000  # classes of a factor or latent: tables have a column for each
+LARGEST_LOGVAR = 700.0  # beyond it the variance is no finite float64
 
 Arrays = Mapping[str, Any]
 
@@ -27,12 +28,17 @@ def filled(
     """All arguments of `Representation` from those of `Representation.of`; raises ValueError."""
     from .representation import Representation
 
+    if unknown := sorted(set(test or ()) - set(given)):
+        raise ValueError(f"test has {unknown[0]!r}: it may have {', '.join(given)}")
     sides = [_side(each) for each in (given, test) if each is not None]
-    if len({side["factors"].shape[1] for side in sides}) > 1:
-        raise ValueError("the test rows have another number of factors: give the same ones")
+    for name in ("factors", "categories"):
+        if len({side[name].shape[1] for side in sides}) > 1:
+            raise ValueError(f"the test rows have another number of {name}: give the same ones")
     # Rows and rows held out share sizes and classes, so labels are made of both together.
     rows = len(sides[0]["factors"])
     raw = np.concatenate([side["factors"] for side in sides])
+    if raw.dtype.kind == "f" and np.isinf(raw).any():
+        raise ValueError("factors has infinite values: a missing label is -1 or NaN")
     columns = raw.shape[1]
     # words may come as arrays
     names = (
@@ -67,6 +73,10 @@ def filled(
         every = np.concatenate([side["categories"] for side in sides])
         category_sizes = [int(column.max(initial=0)) + 1 for column in every.T]
     category_sizes = [int(size) for size in category_sizes]
+    if max(category_sizes, default=0) > LARGEST:
+        raise ValueError(
+            f"categories go up to {max(category_sizes) - 1}: number those of each latent from 0"
+        )
     made: list[dict[str, Any]] = []
     for side, part in zip(sides, (slice(rows), slice(rows, None)), strict=False):
         if side["kl"] is None:
@@ -95,16 +105,37 @@ def posterior_kl(
     """(D + C,) mean KL of each latent's posterior to its prior in nats; None if one is not known.
 
     The priors are N(0, 1) and uniform categories.
+
+    Raises:
+        ValueError: the posterior has another shape than the latents, or no finite variance.
     """
-    if (codes.shape[1] and logvar is None) or (category_sizes and probabilities is None):
-        return None
+    if logvar is not None:
+        logvar = arrays.shaped("logvar", logvar, codes.shape)
+        if (logvar > LARGEST_LOGVAR).any():
+            raise ValueError(
+                f"logvar goes up to {logvar.max():.3g}: give log variances, and drop the diverged "
+                "model or rows"
+            )
+    if probabilities is not None:
+        probabilities = arrays.shaped(
+            "probabilities", probabilities, (len(codes), sum(category_sizes))
+        )
+        if ((probabilities < 0) | (probabilities > 1 + 1e-3)).any():
+            raise ValueError(
+                f"probabilities run from {probabilities.min():.3g} to {probabilities.max():.3g}: "
+                "take the softmax of logits, one categorical latent beside the other"
+            )
     kl = []
     for d in range(codes.shape[1]):
-        mean, log = codes[:, d].astype(np.float64), np.asarray(logvar)[:, d].astype(np.float64)
+        if logvar is None:
+            return None
+        mean, log = codes[:, d].astype(np.float64), logvar[:, d].astype(np.float64)
         kl.append(float(0.5 * (mean**2 + np.exp(log) - log - 1).mean()))
     first = 0
     for size in category_sizes:
-        p = np.asarray(probabilities)[:, first : first + size].astype(np.float64)
+        if probabilities is None:
+            return None
+        p = probabilities[:, first : first + size].astype(np.float64)
         # 0 log 0 is 0
         kl.append(float((p * np.log(np.maximum(p, 1e-300) * size)).sum(axis=1).mean()))
         first += size

@@ -139,7 +139,7 @@ def _table(latent: IntArray, factor: IntArray) -> Counts:
     """Classes of a latent against those of a factor, over the rows where the factor is known."""
     known = factor != MISSING
     if not known.any():
-        return np.zeros((1, 1), dtype=np.int64)
+        return np.ones((1, 1), dtype=np.int64)  # as of a constant: no entropy, no information
     return contingency(latent, factor) if known.all() else contingency(latent[known], factor[known])
 
 

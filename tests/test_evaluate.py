@@ -91,7 +91,7 @@ def test_parquet_without_its_package_is_refused(tmp_path: Path, monkeypatch) -> 
 
     monkeypatch.setattr(pandas, "read_parquet", missing)
     (tmp_path / "codes.parquet").touch()
-    with pytest.raises(RequestError, match="pip install pyarrow"):
+    with pytest.raises(RequestError, match="needs pyarrow: pip install pyarrow"):
         read_codes(tmp_path / "codes.parquet")
 
 

@@ -1,0 +1,198 @@
+"""Gradient boosting: Friedman 2001, "Greedy function approximation", algorithms 3, 5 and 6.
+
+The trees are those of scikit-learn and so are the results; the loop is here so that the trees of
+one stage are grown side by side, one for each class of each factor, on all cores.
+
+Letters: N rows to fit on, M rows held out, F columns of the latents, S columns of scores.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy.special import expit
+
+from .arrays import FloatArray, IntArray
+
+_DRAWS = 2**31 - 1  # scikit-learn draws one number below it for each tree
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What is boosted: one score (N, 1) of a number or of two classes, or one of each class.
+
+    Args:
+        truth: (N, S) the number, or 1 where the class of the column is that of the row, else 0.
+        start: (S,) the scores before the first stage.
+        classes: (S,) or two classes; None where a number is predicted, by the squared loss.
+    """
+
+    truth: FloatArray
+    start: FloatArray
+    classes: IntArray | None
+
+    @classmethod
+    def of_number(cls, values: FloatArray, dtype: DTypeLike = np.float64) -> "Loss":
+        """The squared loss of (N,) numbers."""
+        return cls(values[:, None].astype(dtype), np.array([values.mean()], dtype), None)
+
+    @classmethod
+    def of_classes(cls, labels: IntArray, dtype: DTypeLike = np.float64) -> "Loss":
+        """The binomial or multinomial loss of (N,) labels of two classes or more."""
+        classes, column, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        logs = np.log(counts / len(labels))
+        if len(classes) == 2:
+            return cls(column[:, None].astype(dtype), np.array([logs[1] - logs[0]], dtype), classes)
+        truth = np.zeros((len(labels), len(classes)), dtype)
+        truth[np.arange(len(labels)), column] = 1
+        return cls(truth, (logs - logs.mean()).astype(dtype), classes)
+
+    @property
+    def columns(self) -> int:
+        """S."""
+        return int(self.truth.shape[1])
+
+    def residuals(self, scores: FloatArray) -> FloatArray:
+        """(N, S) negative gradient of the loss at the scores: what a stage fits."""
+        if self.classes is None:
+            return self.truth - scores
+        if self.columns == 1:
+            probabilities: FloatArray = expit(scores)
+        else:
+            probabilities = np.exp(scores - scores.max(axis=1, keepdims=True))
+            probabilities /= probabilities.sum(axis=1, keepdims=True)
+        return self.truth - probabilities
+
+    def curvature(self, residuals: FloatArray, truth: FloatArray) -> FloatArray:
+        """Second derivative of the loss where the residuals are these."""
+        if self.classes is None:
+            return np.ones_like(residuals)
+        probabilities = truth - residuals
+        curvature: FloatArray = probabilities * (1 - probabilities)
+        return curvature
+
+    def steps(self, slopes: NDArray[Any], curvatures: NDArray[Any]) -> FloatArray:
+        """Newton steps from sums (or means) over the rows of a leaf; 0 where it is flat."""
+        flat = np.abs(curvatures) < 1e-150
+        steps: FloatArray = np.where(flat, 0, slopes / np.where(flat, 1, curvatures))
+        return steps * ((self.columns - 1) / self.columns) if self.columns > 1 else steps
+
+    def told(self, scores: FloatArray) -> NDArray[Any]:
+        """(M,) the class or the number that (M, S) scores stand for."""
+        if self.classes is None:
+            return scores[:, 0]
+        column = scores[:, 0] >= 0 if self.columns == 1 else scores.argmax(axis=1)
+        classes: IntArray = self.classes[column.astype(np.intp)]
+        return classes
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the boosted trees make of one factor.
+
+    Args:
+        importances: (F,) share of each column in what the splits explain; 0 without a split.
+        fitted: (N,) the class or number told of the rows fitted on.
+        held_out: (M,) that of the rows held out.
+    """
+
+    importances: NDArray[np.float64]
+    fitted: NDArray[Any]
+    held_out: NDArray[Any]
+
+
+@dataclass
+class Boosting:
+    """The trees of one factor, as far as they are grown; of a tree only its effect is kept.
+
+    Args:
+        inputs: (N, F) float32, C order.
+        held_out: (M, F) float32, C order.
+        loss: of the N rows.
+        seed: which column is split where several split alike is chance.
+    """
+
+    inputs: NDArray[np.float32]
+    held_out: NDArray[np.float32]
+    loss: Loss
+    seed: int
+    scores: list[FloatArray] = field(init=False)
+    gains: FloatArray = field(init=False)
+    residuals: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        from sklearn.utils import check_random_state
+
+        sides = (self.inputs, self.held_out)
+        self.scores = [np.tile(self.loss.start, (len(side), 1)) for side in sides]
+        self.gains = np.zeros((self.loss.columns, self.inputs.shape[1]))
+        # One generator a column of scores, each at its place in the sequence that scikit-learn
+        # draws from tree by tree: the trees are the same in whatever order they are grown.
+        self.draws = [check_random_state(self.seed) for _ in range(self.loss.columns)]
+        for column, draw in enumerate(self.draws):
+            draw.randint(_DRAWS, size=column)
+
+    def turn(self) -> None:
+        """Takes the residuals for the next stage."""
+        self.residuals = np.asfortranarray(self.loss.residuals(self.scores[0]))
+
+    def grow(self, column: int, depth: int, rate: float) -> None:
+        """Adds a tree to one column of the scores."""
+        from sklearn.tree import DecisionTreeRegressor
+
+        slopes, truth = self.residuals[:, column], self.loss.truth[:, column]
+        draw = self.draws[column]
+        grown = DecisionTreeRegressor(max_depth=depth, random_state=draw)
+        tree = grown.fit(self.inputs, slopes, check_input=False).tree_
+        draw.randint(_DRAWS, size=self.loss.columns - 1)
+        leaves = tree.apply(self.inputs)
+        curvatures = self.loss.curvature(slopes, truth)
+        # Means leaf by leaf over the rows in order: to the last bit those of scikit-learn.
+        order = np.argsort(leaves, kind="stable")
+        slopes, curvatures = slopes[order], curvatures[order]
+        means = np.zeros((2, tree.node_count))
+        first = 0
+        for node, count in enumerate(np.bincount(leaves, minlength=tree.node_count).tolist()):
+            if count:
+                rows = slice(first, first + count)
+                means[:, node] = slopes[rows].sum() / count, curvatures[rows].sum() / count
+                first += count
+        steps = rate * self.loss.steps(means[0], means[1])
+        self.scores[0][:, column] += steps[leaves]
+        self.scores[1][:, column] += steps[tree.apply(self.held_out)]
+        if tree.node_count > 1:
+            self.gains[column] += tree.compute_feature_importances(normalize=False)
+
+    def told(self) -> Told:
+        """The answers of the trees grown so far."""
+        fitted, held_out = (self.loss.told(scores) for scores in self.scores)
+        return Told(shares(self.gains.sum(axis=0)), fitted, held_out)
+
+
+def boost(factors: Sequence[Boosting], stages: int, depth: int, rate: float) -> list[Told]:
+    """Grows the trees of all factors, stage by stage; the cores change no number."""
+    trees = [(each, column) for each in factors for column in range(each.loss.columns)]
+    # Threads are enough: scikit-learn lets go of the interpreter while it grows a tree.
+    with ThreadPoolExecutor(cores()) as pool:
+        for _ in range(stages):
+            list(pool.map(lambda each: each.turn(), factors))
+            list(pool.map(lambda tree: tree[0].grow(tree[1], depth, rate), trees))
+    return [each.told() for each in factors]
+
+
+def cores() -> int:
+    """The cores that this process may use, no more than OMP_NUM_THREADS where that is a number."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    here = len(affinity(0)) if affinity else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(here, max(1, int(asked))) if asked.isdecimal() else here
+
+
+def shares(gains: FloatArray) -> NDArray[np.float64]:
+    """(F,) gains divided by their sum; 0 where there is none."""
+    total = float(gains.sum())
+    return (gains / total if total > 0 else np.zeros(len(gains))).astype(np.float64)

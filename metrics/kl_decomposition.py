@@ -1,0 +1,169 @@
+"""KL decomposition: Hoffman & Johnson 2016; Chen et al. 2018, arXiv 1802.04942, equation 2."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .controlled import Controlled
+from .joint_posterior import Joint, cells, summed
+from .posterior import HALF_LOG_2PI, Draw, Floats, Posterior, negentropy
+from .relations import BIASED
+from .representation import Representation, Score
+
+
+def kl_decomposition(
+    representation: Representation,
+    rng: np.random.Generator,
+    *,
+    samples: int = 2_000,
+    points: int = 10_000,
+) -> Score:
+    """KL decomposition (Hoffman & Johnson 2016, Chen et al. 2018): what the nats of the KL buy.
+
+    Hoffman & Johnson, "ELBO surgery", NIPS workshop 2016; Chen et al., "Isolating Sources of
+    Disentanglement in VAEs", arXiv 1802.04942, eq. 2. The mean KL of the posterior to the prior is
+
+        E_x KL(q(z|x) || p(z)) = I(x; z) + KL(q(z) || prod_d q(z_d)) + sum_d KL(q(z_d) || p(z_d)),
+
+    where q(z) is the mean of q(z|x) over the rows: the information that z has on which row it is
+    of, the total correlation of the latents, and how far each latent is from its prior. The value
+    is the sum, in nats: 0 for a posterior that is the prior, without a largest value, and not a
+    quality. It shows what a capacity has bought. No factor is asked.
+
+    Priors are N(0, 1) and uniform categories; a categorical latent is one latent. The value is
+    exact. I(x; z), and I(x; z_d) of each latent, are means of log q(z|x) - log q(z) over the same
+    `samples`; the rest follows from KL(x; z_d), which is exact: dimension-wise KL is the sum of
+    KL(x; z_d) - I(x; z_d), total correlation the sum of I(x; z_d) less I(x; z). So the parts add
+    up to the value to rounding, and chance can make them negative by some standard errors. Log
+    densities of which the mean is known serve as control variates: with six Gaussian latents the
+    standard error of I halves, that of the dimension-wise KL falls to a 40th. Categories are
+    summed over, up to 256 joint ones (without continuous latents all is then exact); if they are
+    more, they are sampled too.
+
+    Known flaw: I(x; z) cannot exceed the log of the number of rows, and comes out too low well
+    before, as each sample's own row counts for too much in q(z) (Jensen: the log of a mean is
+    below the mean of logs). What I lacks is counted as total correlation. With 10,000 rows
+    (ln N = 9.2) and 4, 6 and 10 equally correlated Gaussian latents, I of 5.90, 6.86 and 11.2 came
+    out as 5.83, 6.58 and 8.79, and total correlations of 0.54, 0.37 and 0.82 as 0.61, 0.64 and
+    3.25. Without its own row a sample's density is too low instead: `mutual_information_bounds`
+    has both, between which the true I lies, but for the standard error. For a data set that is
+    given whole, the lower one is exact. Dimension-wise KL comes out too high in the same way, but
+    by little: 0.01 nats a latent with 2,000 rows and posteriors of deviation 0.05.
+
+    Args:
+        representation: (N, D) codes with logvar, (N, C) categories with probabilities.
+        rng: chooses the rows where there are more than `points`, and draws the samples.
+        samples: draws from the posterior, of different rows as far as there are any.
+        points: at most so many rows are used, drawn without replacement.
+
+    Returns:
+        Score in nats, not in [0, 1], with the parts `mutual_information`, `total_correlation` and
+        `dimension_wise`. Details: `kl`, `mutual_information` and `dimension_wise` by latent;
+        `standard_errors` of value and parts over rows and samples, `sampling_errors` over samples
+        alone; `mutual_information_bounds` (the upper one None if infinite) and
+        `largest_mutual_information`, ln N; with both kinds of latents and few categories `kinds`,
+        the parts of each, and `between_kinds`, the nats of total correlation between them. A
+        warning where I is close to ln N, or the upper bound more than 5 % above it.
+
+    Raises:
+        ValueError: the posterior is not given or not one, or an option is out of range.
+    """
+    representation = representation.at_most(points, rng)
+    posterior = Posterior.of(representation, "kl_decomposition")
+    split, names = posterior.mean.shape[1], representation.latent_names
+    exact = not split and summed(posterior)
+    # Every row once leaves nothing to chance where nothing but rows is sampled.
+    draw = Draw.of(posterior, max(2, len(posterior)) if exact else samples, rng)
+    joint = Joint.of(posterior, draw, rng)
+    categorical, divergence = _categories(posterior, draw, joint)
+    controls, expected = _moments(posterior, draw)
+    columns = [joint.mean_ratio(joint.own, joint.whole), draw.own - draw.marginal, categorical]
+    kinds = 0 < split < len(names) and joint.drawn is None
+    if kinds:
+        columns.append(draw.own.sum(axis=1) - np.logaddexp.reduce(joint.whole, axis=1))
+    found = Controlled.of(
+        np.column_stack(columns),
+        np.column_stack([controls, categorical]),
+        np.column_stack([expected, divergence]),
+    )
+
+    by_row = posterior.kl()
+    total, kl = by_row.sum(axis=1), by_row.mean(axis=0)
+    information, each = float(found.means[0]) + 0.0, found.means[1 : len(names) + 1]
+    parts = _parts(kl, each, information)
+    joint_only, latents_only = np.zeros((2, len(found.means)))
+    joint_only[0], latents_only[1 : len(names) + 1] = 1, 1
+    sums = [0 * joint_only, joint_only, latents_only - joint_only, -latents_only]
+    exacts = [total, 0.0, 0.0, total]
+    labels = ["value", *parts]
+    largest = math.log(len(posterior))
+    upper = information + float(joint.mean_ratio(joint.whole, joint.others).mean())
+    error = found.standard_error(joint_only)
+    details: dict[str, Any] = {
+        "kl": dict(zip(names, kl.tolist(), strict=True)),
+        "mutual_information": dict(zip(names, each.tolist(), strict=True)),
+        "dimension_wise": dict(zip(names, (kl - each).tolist(), strict=True)),
+        "standard_errors": dict(zip(labels, map(found.standard_error, sums, exacts), strict=True)),
+        "sampling_errors": dict(zip(labels, map(found.sampling_error, sums), strict=True)),
+        "mutual_information_bounds": [information, upper if math.isfinite(upper) else None],
+        "largest_mutual_information": largest,
+        "latents": list(names),
+        "samples": len(draw.rows),
+        "points": len(posterior),
+    }
+    if kinds:
+        table = cells(posterior)
+        of_categories = float(negentropy(table).mean() - negentropy(table.mean(axis=0)))
+        of_codes = float(found.means[-1])
+        details["kinds"] = {
+            "continuous": _parts(kl[:split], each[:split], of_codes),
+            "categorical": _parts(kl[split:], each[split:], of_categories),
+        }
+        details["between_kinds"] = of_codes + of_categories - information
+    warnings = []
+    if information >= largest - max(error, BIASED * largest) or (
+        upper - information > max(2 * error, BIASED * information)
+    ):
+        bound = f"at most about {upper:.3g}" if math.isfinite(upper) else "without a known limit"
+        warnings.append(
+            f"{len(posterior)} rows are too few: mutual information is at most their log, "
+            f"{largest:.2f} nats; of more rows it is at least {information:.2f} and {bound}, "
+            "and total correlation is smaller by what it gains; give more rows"
+        )
+    return Score(float(kl.sum()), details, parts, warnings)
+
+
+def _parts(kl: Floats, each: Floats, information: float) -> dict[str, float]:
+    """The three parts, from KL and information of each latent and the information of all."""
+    return {
+        "mutual_information": information,
+        "total_correlation": float(each.sum()) - information,
+        "dimension_wise": float((kl - each).sum()),
+    }
+
+
+def _categories(posterior: Posterior, draw: Draw, joint: Joint) -> tuple[Floats, Floats]:
+    """(S, C) terms whose mean is the information of each categorical latent on the row, and
+    (N, C) the mean of these terms in each row, which is known."""
+    terms, means = np.empty((len(draw.rows), 0)), np.empty((len(posterior), 0))
+    for j, p in enumerate(posterior.probabilities):
+        logs = np.log(np.maximum(p.mean(axis=0), 1e-300))  # an impossible category counts 0 times
+        mean = negentropy(p) - p @ logs
+        term = mean[draw.rows]
+        if joint.drawn is not None:
+            drawn = joint.drawn[:, j]
+            term = np.log(p[draw.rows, drawn]) - logs[drawn]
+        terms, means = np.column_stack([terms, term]), np.column_stack([means, mean])
+    return terms, means
+
+
+def _moments(posterior: Posterior, draw: Draw) -> tuple[Floats, Floats]:
+    """(S, 2 D) of each sample the log density in its row and the squared distance from the center
+    of all rows, and (N, 2 D) the mean of both in each row."""
+    center = posterior.mean.mean(axis=0)
+    squares = (posterior.mean - center) ** 2 + np.exp(posterior.logvar)
+    scale = squares.mean(axis=0)
+    controls = [draw.own, (draw.codes - center) ** 2 / scale]
+    expected = [-HALF_LOG_2PI - 0.5 * (1 + posterior.logvar), squares / scale]
+    return np.hstack(controls), np.hstack(expected)

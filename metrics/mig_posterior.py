@@ -1,0 +1,185 @@
+"""MIG of the aggregate posterior: Chen, Li, Grosse & Duvenaud 2018, arXiv 1802.04942, section 4."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .arrays import MISSING, IntArray
+from .information import entropy
+from .posterior import Draw, Floats, Posterior, log_density, negentropy
+from .relations import BIASED
+from .representation import Representation, Score
+
+
+def mig_posterior(
+    representation: Representation,
+    rng: np.random.Generator,
+    *,
+    samples: int = 2_000,
+    points: int = 10_000,
+    categorical_factors: bool = True,
+) -> Score:
+    """MIG by the aggregate posterior (Chen et al. 2018): how far one latent alone tells a factor.
+
+    Chen et al., "Isolating Sources of Disentanglement in VAEs", arXiv 1802.04942, eq. 6 and
+    section 4.1, with their own estimator. mig has the same formula, the mean over factors of
+    [I(z_1st; v) - I(z_2nd; v)] / H(v), on bins of posterior means (Locatello et al. 2019); the
+    two are different metrics. Here latents are samples of their posterior, and
+
+        I(z_d; v) = E[log q(z_d | v) - log q(z_d)],
+
+    where q(z_d) is the mean of q(z_d | x) over all rows and q(z_d | v) over those with the value
+    v. A negative estimate counts as 0. Chen et al. draw samples for each entropy; here all terms
+    share the same samples, so that most of the noise cancels. For a categorical latent the
+    posterior probabilities give the information exactly.
+
+    Their published numbers on dSprites are of four factors, without the shape, 10,000 samples and
+    all images: `categorical_factors=False, samples=10_000, points=737_280` (about three minutes of
+    one core).
+
+    A latent of its own for each factor, with a narrow posterior, scores about 1 (0.986 with the
+    factors of dSprites, 10,000 rows and deviations of 0.001, where mig has 0.896, as there are no
+    bins). The width of the posterior counts, as it does not for mig: the same means with deviations
+    of 0.1 and 0.3 score 0.740 and 0.464. A code of noise scores about 0.
+
+    Known flaw: a sample's own row is in q(z_d | v), as in Chen's. Where few rows share a value or
+    posteriors are very narrow, it stands out there more than in q(z_d), which looks like
+    information: one latent of noise with 10,000 rows scores 0.002, 0.007, 0.05 and 0.30 with
+    deviations of 0.3, 0.1, 0.01 and 0.001. With several latents it is in both that the gap is
+    between. A warning names the factors to whose information it adds more than 5 % of the entropy.
+
+    Args:
+        representation: (N, D) codes with logvar, (N, C) categories with probabilities, (N, K)
+            factors; the rows without a label of a factor have no part in it.
+        rng: chooses the rows where there are more than `points`, and draws the samples.
+        samples: draws from the posterior, of different rows as far as there are any.
+        points: at most so many rows are used, drawn without replacement.
+        categorical_factors: whether factors of this kind count; False leaves the shape out.
+
+    Returns:
+        Score in [0, 1]. Details: `gaps` (a share of the entropy) by factor, with the
+        `standard_errors` that the samples leave and `standard_error` of the value; in nats
+        `mutual_information` (D + C, K) and `entropies`; `left_out`: factors that do not vary over
+        the rows, or are not asked. With one latent only, the second information is 0.
+
+    Raises:
+        ValueError: no factor varies, the posterior is not given or not one, or an option is out
+            of range.
+    """
+    representation = representation.at_most(points, rng)
+    posterior = Posterior.of(representation, "mig_posterior")
+    names, asked = representation.factor_names, representation.varying
+    if not categorical_factors:
+        asked &= np.array(representation.factor_kinds) != "categorical"
+    if not asked.any():
+        constant = "constant" if categorical_factors else "constant or categorical"
+        raise ValueError(
+            f"factors are all {constant} over the rows: mig_posterior is undefined, give more rows"
+        )
+
+    whole = Draw.of(posterior, samples, rng)
+    information = np.zeros((representation.latents, len(names)))
+    entropies = np.zeros(len(names))
+    gaps: dict[str, float | None] = dict.fromkeys(names)
+    errors: dict[str, float | None] = dict.fromkeys(names)
+    together, apart, biased = np.zeros(samples), 0.0, []
+    for k in np.flatnonzero(asked):
+        known = np.flatnonzero(representation.factors[:, k] != MISSING)
+        labels = representation.factors[known, k]
+        rows, draw = posterior, whole
+        if len(known) < len(posterior):
+            rows = posterior.take(known)
+            draw = Draw.of(rows, samples, rng)
+        told = _Told.of(rows, draw, labels)
+        information[:, k], entropies[k] = told.information, entropy(labels)
+        gap = told.gap / entropies[k]
+        # The samples can have more of the rare values than the rows.
+        gaps[names[k]], errors[names[k]] = min(1.0, float(gap.mean())), _error(gap)
+        if draw is whole:
+            together += gap
+        else:
+            apart += _error(gap) ** 2
+        if told.bias > BIASED * entropies[k]:
+            biased.append(f"{names[k]} by {told.bias:.2f} nats of {entropies[k]:.2f}")
+
+    used = int(asked.sum())
+    warnings = []
+    if biased:
+        warnings.append(
+            "the rows that share a value are too few for the aggregate posterior: each sample is "
+            f"told by its own row, which adds information on {', '.join(biased)}; give more rows"
+        )
+    return Score(
+        value=float(np.mean([gap for gap in gaps.values() if gap is not None])),
+        details={
+            "gaps": gaps,
+            "standard_error": float(np.sqrt(_error(together) ** 2 + apart)) / used,
+            "standard_errors": errors,
+            "entropies": dict(zip(names, entropies.tolist(), strict=True)),
+            "mutual_information": information,
+            "latents": list(representation.latent_names),
+            "factors": list(names),
+            "left_out": np.array(names)[~asked].tolist(),
+            "samples": samples,
+            "points": len(representation),
+        },
+        warnings=warnings,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """What the latents tell about one factor, in nats.
+
+    Args:
+        information: (D + C,) at least 0.
+        gap: (S,) numbers whose mean is the gap between the two largest.
+        bias: about how much of the information of some latent comes from too few rows.
+    """
+
+    information: Floats
+    gap: Floats
+    bias: float
+
+    @classmethod
+    def of(cls, posterior: Posterior, draw: Draw, labels: IntArray) -> "_Told":
+        """From samples of the rows and the labels (N,) of the same rows, none missing."""
+        mean, deviation = posterior.mean, posterior.deviation
+        conditional, share = np.empty_like(draw.codes), np.empty_like(draw.codes)
+        values = labels[draw.rows]
+        for value in np.unique(values):
+            hits, members = np.flatnonzero(values == value), np.flatnonzero(labels == value)
+            for d in range(mean.shape[1]):
+                conditional[hits, d] = log_density(
+                    draw.codes[hits, d], mean[members, d], deviation[members, d]
+                )
+            share[hits] = np.exp(draw.own[hits] - conditional[hits]) / len(members)
+        marginal = np.exp(draw.own - draw.marginal) / len(labels)
+        lost = _without(share) - _without(marginal)
+        terms = conditional - draw.marginal
+        exact, limits = [], [0.5 * lost.max(initial=0.0)]
+        for p in posterior.probabilities:
+            table = np.zeros((int(labels.max()) + 1, p.shape[1]))
+            np.add.at(table, labels, p)
+            table /= len(labels)
+            sides = negentropy(table.sum(axis=0)) + negentropy(table.sum(axis=1))
+            exact.append(float(negentropy(table.ravel()) - sides))
+            freedom = (np.count_nonzero(table.sum(axis=1)) - 1) * (p.shape[1] - 1)
+            limits.append(freedom / (2 * len(labels)))
+        # The last column stands for the second latent where there is one only.
+        terms = np.column_stack([terms, np.tile([*exact, 0.0], (len(terms), 1))])
+        terms[:, terms.mean(axis=0) < 0] = 0
+        information = terms.mean(axis=0)
+        first, second = np.argsort(-information, kind="stable")[:2]
+        return cls(information[:-1], terms[:, first] - terms[:, second], max(limits))
+
+
+def _without(share: Floats) -> Floats:
+    """(D,) how many nats a log density falls without a row of this share (S, D) of it."""
+    result: Floats = -np.log1p(-np.minimum(share.mean(axis=0), 1 - 1e-3))
+    return result
+
+
+def _error(terms: Floats) -> float:
+    """Standard error of the mean of independent terms (S,)."""
+    return float(terms.std(ddof=1) / np.sqrt(len(terms)))

@@ -1,0 +1,241 @@
+"""Arrays that no score can be told of: a clear error, or a defined value, from every metric."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.metrics import METRICS, Representation, Score
+
+SIZES = (3, 4, 5)
+KINDS = ("categorical", "ordinal", "cyclic")
+ROWS = 1_000
+OPTIONS: dict[str, dict[str, Any]] = {"dci": {"points": 1_000, "stages": 6, "rate": 0.5}}
+ASK_FOR_NO_FACTOR = {"total_correlation", "kl_decomposition", "active_units"}
+COMPARE_FACTORS = {"modularity", "factorvae_score", "betavae_score", "infomec"}
+
+FACTORS = np.random.default_rng(1).integers(SIZES, size=(ROWS, 3))
+CODES = 1.0 * FACTORS + 0.1 * np.random.default_rng(2).normal(size=(ROWS, 3))
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def score(name: str, representation: Representation) -> Score:
+    return METRICS[name](representation, rng(), **OPTIONS.get(name, {}))
+
+
+def represent(**changed: Any) -> Representation:
+    """With a posterior for what has codes and categories, as some metrics read one."""
+    given: dict[str, Any] = {"factors": FACTORS, "codes": CODES, "factor_kinds": KINDS, **changed}
+    given = {name: array for name, array in given.items() if array is not None}
+    if "codes" in given and "logvar" not in given:
+        given["logvar"] = np.full(np.shape(given["codes"]), -6.0)
+    if "categories" in given and "probabilities" not in given:
+        columns = [np.eye(int(c.max()) + 1)[c] for c in given["categories"].T]
+        given["probabilities"] = np.hstack(columns)
+    return Representation.of(**given)
+
+
+def defined(value: Score) -> bool:
+    """Finite, in bounds, and with details that JSON can hold."""
+    json.dumps(dict(value.details), default=lambda a: a.tolist(), allow_nan=False)
+    return value.value >= 0 and all(np.isfinite(part) for part in value.parts.values())
+
+
+def refused(call: Any) -> str:
+    """What an error says: one line that is more than an echo of numpy."""
+    with pytest.raises(ValueError, match=" ") as caught:
+        call()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert ":" in message or "," in message
+    return message
+
+
+def outcome(name: str, representation: Representation) -> Score | str:
+    """The score, or what the error says."""
+    try:
+        return score(name, representation)
+    except ValueError:
+        return refused(lambda: score(name, representation))
+
+
+# Arrays: no metric is asked
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"codes": CODES[:, 0]}, "codes has shape"),
+        ({"codes": CODES[:-1]}, "numbers of rows differ"),
+        ({"codes": np.where(CODES > 2, np.nan, CODES)}, "codes has NaN or infinite"),
+        ({"codes": np.where(CODES > 2, np.inf, CODES)}, "codes has NaN or infinite"),
+        ({"codes": FACTORS}, "codes has type int64: give categories as `categories`"),
+        ({"codes": CODES.astype(str)}, "codes has type <U"),
+        ({"codes": np.ma.masked_array(CODES, CODES > 2)}, "codes is masked"),
+        ({"codes": None}, "at least one latent"),
+        ({"codes": CODES[:, :0]}, "at least one latent"),
+        ({"codes": CODES[:0], "factors": FACTORS[:0]}, "codes has no rows"),
+        ({"codes": None, "categories": 1.0 * FACTORS, "probabilities": None}, "categories has t"),
+        ({"codes": None, "categories": FACTORS - 1, "probabilities": None}, "column 0 runs from -"),
+        ({"categories": 10**7 * FACTORS, "probabilities": None}, "categories go up to"),
+        ({"factors": FACTORS[:, 0]}, "factors has shape"),
+        ({"factors": FACTORS[:, :0]}, "factors has no columns"),
+        ({"factors": FACTORS - 2}, "factors column 0 runs from -2"),
+        ({"factors": FACTORS, "factor_sizes": (3, 4, 4)}, "factors column 2 runs from 0 to 4"),
+        ({"factors": FACTORS + 0.5}, "factor v1 has fractions"),
+        ({"factors": np.where(FACTORS > 1, np.inf, FACTORS)}, "factors has infinite"),
+        ({"factors": FACTORS.astype(str)}, "factor v1 has type <U"),
+        ({"factors": 10**9 * FACTORS}, "factor v1 has class 2000000000"),
+        ({"factors": np.ma.masked_array(FACTORS, FACTORS > 1)}, "factors is masked"),
+        ({"factor_sizes": (3, 4)}, "3 columns but 2 sizes"),
+        ({"factor_kinds": ("ordinal",)}, "as many factor_names and factor_kinds"),
+        ({"factor_kinds": ("a", "ordinal", "cyclic")}, "use categorical, ordinal"),
+        ({"factor_names": ("a", "b", "a")}, "repeat"),
+        ({"logvar": np.zeros((ROWS, 2))}, "logvar is"),
+        ({"logvar": np.zeros(ROWS)}, "logvar is"),
+        ({"logvar": np.full((ROWS, 3), np.nan)}, "logvar has NaN"),
+        ({"logvar": np.full((ROWS, 3), 1e3)}, "logvar goes up to"),
+        ({"categories": FACTORS[:, :1], "probabilities": np.zeros((ROWS, 2))}, "probabilities is"),
+        ({"categories": FACTORS[:, :1], "probabilities": np.full((ROWS, 3), 2.0)}, "softmax"),
+        ({"kl": np.zeros(2)}, "kl is"),
+        ({"test": {"codes": CODES}}, "test rows have no factors"),
+        ({"test": {"codes": CODES[:, :2], "factors": FACTORS}}, "test has 2 codes"),
+        ({"test": {"codes": CODES, "factors": FACTORS[:, :2]}}, "another number of factors"),
+        ({"test": {"codes": CODES, "factors": FACTORS, "categories": FACTORS}}, "of categories"),
+        ({"test": {"codes": CODES, "factors": FACTORS, "labels": FACTORS}}, "test has 'labels'"),
+        ({"test": {"codes": CODES, "factors": FACTORS - 2}}, "factors column 0 runs from -2"),
+    ],
+)
+def test_what_is_no_representation_is_refused(wrong: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"factors": FACTORS, "codes": CODES, "factor_kinds": KINDS, **wrong}
+    given = {name: array for name, array in given.items() if array is not None}
+    assert message in refused(lambda: Representation.of(**given))
+
+
+def test_only_factors_and_latents_are_needed() -> None:
+    made = Representation.of(factors=FACTORS.tolist(), codes=CODES.astype(np.float16))
+    assert made.factor_names == ("v1", "v2", "v3")
+    assert made.factor_kinds == ("ordinal",) * 3
+    assert made.factor_sizes == SIZES
+    assert made.codes.dtype == np.float64
+    assert (made.kl, made.logvar, made.test, made.values) == (None,) * 4
+    mixed = Representation.of(factors=np.column_stack([FACTORS[:, 0], CODES]), categories=FACTORS)
+    assert mixed.factor_kinds == ("ordinal", "continuous", "continuous", "continuous")
+    assert mixed.category_sizes == SIZES
+    assert mixed.codes.shape == (ROWS, 0)
+    missing = Representation.of(factors=np.where(FACTORS == 2, np.nan, FACTORS), codes=CODES)
+    assert missing.factor_kinds == ("ordinal",) * 3
+    np.testing.assert_array_equal(missing.factors == -1, FACTORS == 2)
+    test = {"codes": CODES[:9], "factors": FACTORS[:9] + 1}
+    both = Representation.of(factors=FACTORS, codes=CODES, test=test)
+    assert both.test is not None
+    # A class that only the rows held out have counts too.
+    assert both.factor_sizes == both.test.factor_sizes == (4, 5, 6)
+
+
+def test_the_kl_of_a_posterior_is_that_to_the_prior() -> None:
+    mean, variance = np.array([[0.5, 2.0]] * 4), np.array([[1.0, 0.25]] * 4)
+    p = np.array([[0.9, 0.1, 0.0]] * 4)
+    made = Representation.of(
+        factors=np.arange(4)[:, None],
+        codes=mean,
+        logvar=np.log(variance),
+        categories=np.zeros((4, 1), dtype=int),
+        category_sizes=(3,),
+        probabilities=p,
+    )
+    expected = [0.125, (4 + 0.25 - np.log(0.25) - 1) / 2]
+    expected.append(0.9 * np.log(2.7) + 0.1 * np.log(0.3))
+    np.testing.assert_allclose(made.kl, expected, atol=1e-12)
+    # One posterior of the two is not known: nothing is pruned by a half of them.
+    half = Representation.of(
+        factors=np.arange(4)[:, None], codes=mean, categories=np.zeros((4, 1), dtype=int)
+    )
+    assert half.kl is None
+
+
+# Metrics on too little
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("rows", [1, 2, 3, 10])
+def test_few_rows_are_refused_or_scored(name: str, rows: int) -> None:
+    few = represent(factors=FACTORS[:rows], codes=CODES[:rows])
+    value = outcome(name, few)
+    if isinstance(value, str):
+        assert any(word in value for word in ("rows", "undefined", "leave it out"))
+    else:
+        assert defined(value)
+        assert rows > 1 or name in ASK_FOR_NO_FACTOR
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_constant_factors_are_refused(name: str) -> None:
+    constant = represent(factors=0 * FACTORS)
+    if name in ASK_FOR_NO_FACTOR:
+        assert defined(score(name, constant))
+    else:
+        assert "undefined" in refused(lambda: score(name, constant))
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"codes": np.full((ROWS, 3), 0.1)},
+        {"codes": np.full((ROWS, 3), 0.1), "categories": np.zeros((ROWS, 2), dtype=int)},
+        {"codes": CODES[:, :1]},
+        {"codes": None, "categories": FACTORS},
+        {"codes": None, "categories": FACTORS[:, :1]},
+        {"codes": CODES.astype(np.float32) * np.float32(1e30)},
+        {"codes": CODES * 1e-200},
+        {"codes": CODES * 1e-3 + 1e6},
+        {"codes": np.repeat(CODES, 20, axis=1)},
+        {"factors": FACTORS.astype(np.uint8)},
+        {"factors": FACTORS, "factor_sizes": (9, 9, 9)},
+    ],
+    ids=[
+        "constant",
+        "constant with a category",
+        "one latent",
+        "categories only",
+        "one category",
+        "huge",
+        "tiny",
+        "offset",
+        "sixty latents",
+        "bytes",
+        "classes that do not occur",
+    ],
+)
+def test_odd_codes_have_a_score(name: str, changed: dict[str, Any]) -> None:
+    value = score(name, represent(**changed, kl=None))
+    assert defined(value)
+    if name not in ASK_FOR_NO_FACTOR:
+        assert value.value <= 1
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_one_factor_is_scored_or_refused(name: str) -> None:
+    one = represent(factors=FACTORS[:, :1], factor_kinds=KINDS[:1])
+    value = outcome(name, one)
+    if name in COMPARE_FACTORS:
+        assert isinstance(value, str)
+        assert "leave it out" in value
+    else:
+        assert isinstance(value, Score)
+        assert defined(value)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_factors_that_are_categorical_or_not_are_both_scored(name: str) -> None:
+    assert defined(score(name, represent(factor_kinds=("categorical",) * 3)))
+    ordinal = represent(factor_kinds=("ordinal",) * 3)
+    if name == "discrete_accuracy":
+        assert "no categorical factor" in refused(lambda: score(name, ordinal))
+    else:
+        assert defined(score(name, ordinal))
