@@ -61,10 +61,11 @@ def show(
 def conform(metrics: str | None, output: Path | None, out: Console, talk: Console) -> int:
     """Print the conformance table; 1 if a value is not what it must be. Raises RequestError."""
     from bench.conformance import conformance, markdown, said
-    from bench.measure import evaluated_names
+    from bench.measure import metric_names
 
+    names = None if metrics in (None, "all") else metric_names(metrics)
     with talk.status("conformance") as status:
-        rows = conformance(evaluated_names(metrics), tell=status.update)
+        rows = conformance(names, tell=status.update)
     text = markdown(rows)
     if output is None:
         out.print(text, markup=False, highlight=False, soft_wrap=True)
