@@ -33,6 +33,7 @@ METRICS: dict[str, Metric] = {
     "mig": mig,
     "factorvae_score": factorvae_score,
     "discrete_accuracy": discrete_accuracy,
+    "dci_fast": dci_fast,
     "mig_sup": mig_sup,
     "jemmig": jemmig,
     "dcimig": dcimig,
@@ -48,7 +49,6 @@ METRICS: dict[str, Metric] = {
     "infomec": infomec,
     "explicitness": explicitness,
     "dci": dci,
-    "dci_fast": dci_fast,
 }
 
 # Compare models: called with the representations of several, answer with a score for each.

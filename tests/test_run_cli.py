@@ -112,7 +112,7 @@ def test_a_run_says_what_it_was(finished) -> None:
     assert environment["device"]
     assert environment["packages"]["torch"]
     scores = read(folder, "scores.json")
-    assert list(scores) == ["mig", "factorvae_score", "discrete_accuracy"]
+    assert list(scores) == ["mig", "factorvae_score", "discrete_accuracy", "dci_fast"]
     for name, score in scores.items():
         assert 0 <= score["value"] <= 1
         assert score["details"]
