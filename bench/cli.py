@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from bench import __version__
+from bench.cli_check import CHECK_HELP, check
 from bench.cli_data import app as data
 from bench.cli_evaluate import EVALUATE_HELP, evaluate
 from bench.console import stdout
@@ -66,7 +67,7 @@ def run(
     metrics: Annotated[
         str | None,
         typer.Option(
-            help="Metrics by name, or all. (Default: the first three of bench list metrics.)"
+            help="Metrics by name, or all. (Default: the first four of bench list metrics.)"
         ),
     ] = None,
     steps: Annotated[
@@ -134,6 +135,7 @@ def run(
 
 app.command(help=EVALUATE_HELP)(evaluate)
 app.add_typer(data, name="data")
+app.command(help=CHECK_HELP)(check)
 
 
 @app.command(name="list")

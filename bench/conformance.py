@@ -181,7 +181,8 @@ def _changed(keys: Sequence[str]) -> str:
 
 
 def _number(row: Row) -> str:
-    return "raised" if row.value is None else f"{row.value:.3f}"
+    # no -0.000
+    return "raised" if row.value is None else f"{round(row.value, 3) + 0.0:.3f}"
 
 
 def _value(row: Row) -> str:

@@ -140,8 +140,9 @@ def _accuracy(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
-    # The primal problem: it has one minimum and takes no random order of the rows.
-    classifier = LinearSVC(C=penalty, class_weight="balanced", dual=False)
+    # The primal problem: it has one minimum and takes no random order of the rows. Without a state
+    # it would draw one all the same, from numpy's global generator.
+    classifier = LinearSVC(C=penalty, class_weight="balanced", dual=False, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         classifier.fit(first, labels)

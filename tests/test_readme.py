@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 REFERENCE = ROOT / "results" / "reference" / "dsprites-quick"
 COMMANDS = re.findall(
-    r"^    (bench (?:run|list|report|evaluate|data) [^#\n]*)", README, re.MULTILINE
+    r"^    (bench (?:run|list|report|evaluate|data|check) [^#\n]*)", README, re.MULTILINE
 )
 # One needs the network, the other the runs that an earlier command has made.
 ELSEWHERE = ("bench data fetch", "bench evaluate results/")
