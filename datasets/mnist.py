@@ -3,6 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,19 @@ DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 FACTORS = (Factor("class", 10, "categorical", tuple(map(float, range(10)))),)
 
+_CLOTHES = (
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "boot",
+)
+
 
 class IDXData(LabelledData):
     """What MNIST and Fashion-MNIST share: 70,000 grey images of 28x28 pixels in ten classes.
@@ -72,12 +86,13 @@ class IDXData(LabelledData):
 
     name: str
     title: str
+    words: tuple[str, ...] = ()  # for the classes
     torchvision: str  # name of the folder
     places: tuple[Path, ...] = ()
 
     def __init__(self, *, image_size: int = 32, data_dir: str | Path | None = None) -> None:
         pictures.check_size(self.name, image_size)
-        self.factors = FACTORS
+        self.factors = (replace(FACTORS[0], labels=self.words),)
         self.image_shape = (1, image_size, image_size)
         # Absolute, as a worker process may start in another folder.
         self._data_dir = None if data_dir is None else files.data_root(data_dir)
@@ -174,5 +189,6 @@ class FashionMNIST(IDXData):
 
     name = "fashionmnist"
     title = "Fashion-MNIST"
+    words = _CLOTHES
     torchvision = "FashionMNIST"
     places = (DEBIAN,)

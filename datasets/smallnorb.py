@@ -25,7 +25,13 @@ _MAGIC = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
 _BLOCK = 256  # stereo pairs read at a time: 4.7 MB
 
 FACTORS = (
-    Factor("category", 5, "categorical", tuple(map(float, range(5)))),
+    Factor(
+        "category",
+        5,
+        "categorical",
+        tuple(map(float, range(5))),
+        ("animal", "human", "airplane", "truck", "car"),
+    ),
     Factor("instance", 10, "categorical", tuple(map(float, range(10)))),
     Factor("elevation", 9, "ordinal", tuple(map(float, range(30, 75, 5)))),
     Factor("azimuth", 18, "cyclic", tuple(map(float, range(0, 360, 20)))),

