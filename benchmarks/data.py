@@ -11,15 +11,14 @@ are listed with the reason.
 import argparse
 import json
 import os
-import platform
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from alone import in_process, machine
 
 BATCH = 64
 
@@ -67,27 +66,6 @@ def measure(name: str, options: dict[str, Any], seconds: float) -> dict[str, Any
     return {"rows": len(data), "shape": shape, **spent, **memory()}
 
 
-def in_process(name: str, options: dict[str, Any], seconds: float, core: int) -> dict[str, Any]:
-    """`measure` in a process that has only this core."""
-    made = subprocess.run(
-        [sys.executable, __file__, "--one", name, json.dumps(options), str(seconds)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
-        capture_output=True,
-        text=True,
-    )
-    if made.returncode:
-        raise SystemExit(made.stderr)
-    measured: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
-    return measured
-
-
-def processor() -> str:
-    with open("/proc/cpuinfo") as file:
-        names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
 def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         print(json.dumps(measure(sys.argv[2], json.loads(sys.argv[3]), float(sys.argv[4]))))
@@ -103,9 +81,9 @@ def main() -> None:
     if unknown := [name for name in names if name not in DATASETS]:
         parser.error(f"no data set {', '.join(unknown)}: choose from {', '.join(DATASETS)}")
     options = {"image_size": given.image_size} if given.image_size else {}
-    core = min(os.sched_getaffinity(0))
-    bare = in_process("nothing", {}, 0, core)
-    print(f"{processor()}, Python {platform.python_version()}, numpy {np.__version__}")
+    core = {min(os.sched_getaffinity(0))}
+    bare = in_process(__file__, ["nothing", "{}", "0"], core)
+    print(machine())
     print(f"A process without data: {bare['resident']:.0f} MB, {bare['private']:.0f} private\n")
     print(
         "| data set | rows | image | first use s | opened s | first batch s | images/s "
@@ -114,11 +92,11 @@ def main() -> None:
     print("|" + " --- |" * 10)
     absent = []
     for name in names:
-        first_use = in_process(name, options, 0, core)
+        first_use = in_process(__file__, [name, json.dumps(options), "0"], core)
         if "absent" in first_use:
             absent.append(first_use["absent"])
             continue
-        found = in_process(name, options, given.seconds, core)
+        found = in_process(__file__, [name, json.dumps(options), str(given.seconds)], core)
         print(
             f"| {name} | {found['rows']:,} | {found['shape']} | {first_use['opened']:.2f} "
             f"| {found['opened']:.2f} | {found['first']:.3f} | {BATCH / found['batch']:,.0f} "

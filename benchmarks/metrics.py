@@ -8,17 +8,18 @@ latents and the 5 factors of dSprites; `dci` also on all cores. `--large` adds t
 import argparse
 import json
 import os
-import platform
 import resource
-import subprocess
 import sys
 import time
 
 import numpy as np
+from alone import in_process, machine
 
 SIZES = (3, 6, 40, 32, 32)
 KINDS = ("categorical", "ordinal", "cyclic", "ordinal", "ordinal")
 SLOW = ("dci", "dci_fast")
+SMALL = ("10000", "10", "5000")  # rows, latents, rows held out
+LARGE = ("1000000", "32", "0")
 
 
 def representation(rows: int, latents: int, held_out: int):
@@ -54,28 +55,6 @@ def measure(name: str, rows: int, latents: int, held_out: int) -> dict[str, floa
     return {"seconds": seconds, "value": value, "before": arrays, "peak": peak}
 
 
-def in_process(name: str, cores: set[int], *shape: int) -> dict[str, float]:
-    """`measure` in a process that has only these cores."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(len(cores))}
-    made = subprocess.run(
-        [sys.executable, __file__, "--one", name, *map(str, shape)],
-        env=environment,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
-        capture_output=True,
-        text=True,
-    )
-    if made.returncode:
-        raise SystemExit(made.stderr)
-    measured: dict[str, float] = json.loads(made.stdout.splitlines()[-1])
-    return measured
-
-
-def processor() -> str:
-    with open("/proc/cpuinfo") as file:
-        names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
 def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         print(json.dumps(measure(sys.argv[2], *map(int, sys.argv[3:6]))))
@@ -88,23 +67,23 @@ def main() -> None:
     given = parser.parse_args()
     cores = os.sched_getaffinity(0)
     one = {min(cores)}
-    print(f"{processor()}, Python {platform.python_version()}, numpy {np.__version__}\n")
+    print(f"{machine()}\n")
     head = "| metric | seconds, one core | peak MB |" + (
         " 1M x 32: seconds | peak MB |" * given.large
     )
     print(head)
     print("| --- " * (head.count("|") - 1) + "|")
     for name in given.metrics or METRICS:
-        small = in_process(name, one, 10_000, 10, 5_000)
+        small = in_process(__file__, [name, *SMALL], one)
         row = f"| {name} | {small['seconds']:.2f} | {small['peak']:.0f} |"
         if given.large and name not in SLOW:
-            large = in_process(name, one, 1_000_000, 32, 0)
+            large = in_process(__file__, [name, *LARGE], one)
             row += f" {large['seconds']:.2f} | {large['peak']:.0f} |"
         elif given.large:
             row += " | |"
         print(row, flush=True)
         if name == "dci":
-            every = in_process(name, cores, 10_000, 10, 5_000)
+            every = in_process(__file__, [name, *SMALL], cores)
             ratio = small["seconds"] / every["seconds"]
             print(f"| {name}, {len(cores)} cores | {every['seconds']:.2f} ({ratio:.2f}x) | |")
 

@@ -1,0 +1,36 @@
+"""What the measurements share: a process of its own on given cores, and the machine's name."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from typing import Any
+
+
+def in_process(script: str, arguments: list[str], cores: set[int]) -> dict[str, Any]:
+    """The JSON that `script --one ...` prints last, in a process that has only these cores."""
+    made = subprocess.run(
+        [sys.executable, script, "--one", *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": str(len(cores))},
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        capture_output=True,
+        text=True,
+    )
+    if made.returncode:
+        raise SystemExit(made.stderr)
+    measured: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
+    return measured
+
+
+def machine() -> str:
+    """Processor, Python and numpy in one line."""
+    import numpy as np
+
+    try:
+        with open("/proc/cpuinfo") as file:
+            found = [line for line in file if line.startswith("model name")]
+        name = found[0].partition(":")[2].strip()
+    except (OSError, IndexError):
+        name = platform.machine()
+    return f"{name}, Python {platform.python_version()}, numpy {np.__version__}"
