@@ -53,7 +53,8 @@ def test_commands_are_accepted(command, model_of_readme, codes_of_readme, cli_he
 
 
 def test_model_of_the_readme_trains(model_of_readme, bench, tmp_path):
-    command = next(c for c in COMMANDS if "warm.py" in c).replace("dsprites", "toy")
+    command = next(c for c in COMMANDS if c.startswith("bench run --models ./warm.py"))
+    command = command.replace("dsprites", "toy")
     options = ("--preset", "smoke", "--steps", "4", "--seeds", "1")
     ran = bench(*shlex.split(command)[1:], *options, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
