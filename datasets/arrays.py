@@ -18,7 +18,7 @@ from .factors import KINDS, Factor, LabelledData
 
 KNOWN = ("images", "factors", "factor_names", "factor_kinds", "factor_sizes", "test")
 SMALLEST, LARGEST = 28, 128  # pixels a side
-CLASSES = 100_000  # of one factor: tables of the metrics have a column for each
+CLASSES = 2_000  # of one factor: tables and predictors of the metrics have a column for each
 
 _IN_MEMORY = 2**28  # bytes: beyond, images are read from the cache folder
 
@@ -168,7 +168,9 @@ def _labels(given: NDArray[Any]) -> NDArray[np.int64]:
             "a column for each factor"
         )
     if given.min() < 0 or given.max() >= CLASSES:
-        raise Foreign("has in the array 'factors' classes outside 0 to 99,999: number them from 0")
+        raise Foreign(
+            f"has in the array 'factors' classes outside 0 to {CLASSES - 1:,}: number them from 0"
+        )
     return given.astype(np.int64)
 
 

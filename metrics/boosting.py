@@ -9,7 +9,7 @@ Letters: N rows to fit on, M rows held out, F columns of the latents, S columns 
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -127,8 +127,10 @@ class Boosting:
     def __post_init__(self) -> None:
         from sklearn.utils import check_random_state
 
-        sides = (self.inputs, self.held_out)
-        self.scores = [np.tile(self.loss.start, (len(side), 1)) for side in sides]
+        # Column by column in memory: two cores that write to neighbours in it hold each other up.
+        self.loss = replace(self.loss, truth=np.asfortranarray(self.loss.truth))
+        rows = (len(self.inputs), len(self.held_out))
+        self.scores = [np.asfortranarray(np.tile(self.loss.start, (n, 1))) for n in rows]
         self.gains = np.zeros((self.loss.columns, self.inputs.shape[1]))
         # One generator a column of scores, each at its place in the sequence that scikit-learn
         # draws from tree by tree: the trees are the same in whatever order they are grown.
@@ -138,7 +140,7 @@ class Boosting:
 
     def turn(self) -> None:
         """Takes the residuals for the next stage."""
-        self.residuals = np.asfortranarray(self.loss.residuals(self.scores[0]))
+        self.residuals = self.loss.residuals(self.scores[0])
 
     def grow(self, column: int, depth: int, rate: float) -> None:
         """Adds a tree to one column of the scores."""
@@ -176,10 +178,11 @@ class Boosting:
 def boost(factors: Sequence[Boosting], stages: int, depth: int, rate: float) -> list[Told]:
     """Grows the trees of all factors, stage by stage; the cores change no number."""
     trees = [(each, column) for each in factors for column in range(each.loss.columns)]
+    largest_first = sorted(factors, key=lambda each: -each.loss.columns)
     # Threads are enough: scikit-learn lets go of the interpreter while it grows a tree.
     with ThreadPoolExecutor(cores()) as pool:
         for _ in range(stages):
-            list(pool.map(lambda each: each.turn(), factors))
+            list(pool.map(lambda each: each.turn(), largest_first))
             list(pool.map(lambda tree: tree[0].grow(tree[1], depth, rate), trees))
     return [each.told() for each in factors]
 

@@ -11,7 +11,7 @@ from .arrays import MISSING, FloatArray, IntArray
 from .binning import apply_edges, equal_frequency_edges
 
 CLASSES = 20  # of a continuous factor, where a metric needs classes
-LARGEST = 100_000  # classes of a factor or latent: tables have a column for each
+LARGEST = 2_000  # classes of a factor or latent: tables and predictors have a column for each
 LARGEST_LOGVAR = 700.0  # beyond it the variance is no finite float64
 
 Arrays = Mapping[str, Any]
@@ -66,8 +66,8 @@ def filled(
             sizes[k] = sizes[k] or max(int(labels[:, k].max()) + 1, 1)
             if sizes[k] > LARGEST:
                 raise ValueError(
-                    f"factor {names[k]} has class {sizes[k] - 1}: number its classes from 0, "
-                    "or call its kind continuous"
+                    f"factor {names[k]} has class {sizes[k] - 1}, of {LARGEST} at most: number its "
+                    "classes from 0, or call its kind continuous"
                 )
     if category_sizes is None:
         every = np.concatenate([side["categories"] for side in sides])
