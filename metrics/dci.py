@@ -42,7 +42,8 @@ def dci(
     - A categorical latent is one latent: the trees see its one-hot columns, R their sum, and K, D
       and C count factors and latents. All latents count in the base, the constant ones too.
     - A continuous factor is predicted by regression; its informativeness is R^2, at least 0.
-    - With one factor D_l is 1, with one latent C_k: there is nothing to mix with. Both warn.
+    - With one factor every D_l is 1, whatever the code: data with a single one are refused. With
+      one latent every C_k is 1, which is a warning.
 
     Known flaws: R depends on the predictor (a perfect code with a tenth of noise: 0.74, by
     lasso 1.00). It is fitted to the noise too, so the number of rows is part of the definition (a
@@ -70,7 +71,7 @@ def dci(
         left out factor by factor; a class that was not fitted is never right.
 
     Raises:
-        ValueError: no factor varies, or an option is out of range.
+        ValueError: fewer than two factors vary, or an option is out of range.
     """
     check_boosting(stages=stages, depth=depth, rate=rate)
     problem = Problem.of(representation, rng, "dci", points, test_points)
@@ -152,6 +153,12 @@ class Problem:
         if not tasks:
             text = "factors are all constant over the rows"
             raise ValueError(f"{text}: {name} is undefined, give more rows")
+        if len(tasks) == 1:
+            alone = representation.factor_names[tasks[0].factor]
+            raise ValueError(
+                f"{alone} is the only factor that can be predicted, so that {name} would be 1 for "
+                "any code: leave it out for this data"
+            )
         return cls(fitted, scored, tuple(tasks))
 
     def score(self, told: Sequence[Told], predictor: Mapping[str, Any]) -> Score:
@@ -173,8 +180,6 @@ class Problem:
             return {name: known.get(k) for k, name in enumerate(names)}
 
         warnings = []
-        if len(used) == 1:
-            warnings.append("one factor only: disentanglement is 1 for every latent that tells it")
         if len(latents) == 1:
             warnings.append("one latent only: completeness is 1 for every factor that it tells")
         details = {

@@ -45,7 +45,7 @@ def dci_fast(
         Score in [0, 1], parts and details as those of dci.
 
     Raises:
-        ValueError: no factor varies, or an option is out of range.
+        ValueError: fewer than two factors vary, or an option is out of range.
     """
     check_boosting(stages=stages, depth=depth, rate=rate)
     if bins < 2:

@@ -13,7 +13,7 @@ KINDS = ("categorical", "ordinal", "cyclic")
 ROWS = 1_000
 OPTIONS: dict[str, dict[str, Any]] = {"dci": {"points": 1_000, "stages": 6, "rate": 0.5}}
 ASK_FOR_NO_FACTOR = {"total_correlation", "kl_decomposition", "active_units"}
-COMPARE_FACTORS = {"modularity", "factorvae_score", "betavae_score", "infomec"}
+COMPARE_FACTORS = {"dci", "dci_fast", "modularity", "factorvae_score", "betavae_score", "infomec"}
 
 FACTORS = np.random.default_rng(1).integers(SIZES, size=(ROWS, 3))
 CODES = 1.0 * FACTORS + 0.1 * np.random.default_rng(2).normal(size=(ROWS, 3))

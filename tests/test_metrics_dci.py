@@ -269,9 +269,8 @@ def test_constant_latents_tell_nothing(metric: Metric) -> None:
 @pytest.mark.parametrize("metric", BOTH)
 def test_one_factor_or_one_latent_leaves_nothing_to_mix(metric: Metric) -> None:
     factors = draw()
-    one = metric(represent(factors[:, :1], noise()), rng(), stages=5)
-    assert one.value == 1
-    assert one.warnings == ["one factor only: disentanglement is 1 for every latent that tells it"]
+    with pytest.raises(ValueError, match="v1 is the only factor .* would be 1 for any code"):
+        metric(represent(factors[:, :1], noise()), rng(), stages=5)
     one = metric(represent(factors, 1.0 * factors @ [[20], [5], [1]]), rng(), stages=5)
     assert one.parts["completeness"] == 1
     assert one.value < 0.5
