@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from bench.conformance import EXPECTED, OPTIONS, Row, conformance, markdown
 from bench.conformance_cases import CASES, SIZES, cases, rotation
 from bench.errors import RequestError
-from bench.metrics import METRICS, Representation, Score
+from bench.metrics import METRICS, STUDY_METRICS, VERSIONS, Representation, Score
 
 # Seconds to minutes of a core over all cases: always in some of them, in all on demand.
 SOME = ("perfect", "merged", "constant", "no shape", "random category")
@@ -148,3 +149,14 @@ def test_the_table_says_how_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None
 def test_it_needs_no_torch() -> None:
     code = "import bench.conformance, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_committed_table_is_that_of_the_present_metrics() -> None:
+    root = Path(__file__).resolve().parents[1]
+    committed = (root / "results" / "reference" / "conformance.md").read_text()
+    for name in ("mig", "mcc", "discrete_accuracy"):
+        made = markdown(conformance([name]))
+        section = made[made.index(f"### {name} ") :].strip()
+        assert section in committed
+    for name, version in VERSIONS.items():
+        assert f"### {name} (version {version})" in committed or name in STUDY_METRICS
