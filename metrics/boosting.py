@@ -7,7 +7,7 @@ Letters: N rows to fit on, M rows held out, F columns of the latents, S columns 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -177,13 +177,27 @@ class Boosting:
 
 def boost(factors: Sequence[Boosting], stages: int, depth: int, rate: float) -> list[Told]:
     """Grows the trees of all factors, stage by stage; the cores change no number."""
+    from sklearn import config_context
+
     trees = [(each, column) for each in factors for column in range(each.loss.columns)]
     largest_first = sorted(factors, key=lambda each: -each.loss.columns)
-    # Threads are enough: scikit-learn lets go of the interpreter while it grows a tree.
-    with ThreadPoolExecutor(cores()) as pool:
+    workers = cores()
+
+    def turn(waiting: Iterator[Boosting]) -> None:
+        for each in waiting:
+            each.turn()
+
+    def grow(waiting: Iterator[tuple[Boosting, int]]) -> None:
+        with config_context(skip_parameter_validation=True):  # it holds the interpreter
+            for each, column in waiting:
+                each.grow(column, depth, rate)
+
+    # Threads are enough: scikit-learn lets go of the interpreter while it grows a tree. All take
+    # from one iterator, so that none waits while there is something to do.
+    with ThreadPoolExecutor(workers) as pool:
         for _ in range(stages):
-            list(pool.map(lambda each: each.turn(), largest_first))
-            list(pool.map(lambda tree: tree[0].grow(tree[1], depth, rate), trees))
+            list(pool.map(turn, [iter(largest_first)] * workers))
+            list(pool.map(grow, [iter(trees)] * workers))
     return [each.told() for each in factors]
 
 

@@ -25,7 +25,7 @@ def dci_fast(
     moves a score of a class by 2 at most, since longer steps at this rate do not settle, and the
     stages end where those to come could not change the importances by more than 0.001.
 
-    On fifteen codes of 10,000 rows it is 40 to 120 times as fast as dci on one core;
+    On fifteen codes of 10,000 rows it is 35 to 120 times as fast as dci on one core;
     disentanglement and completeness are at most 0.04, informativeness 0.03 away from those of dci,
     and on 1,000 rows 0.05. It is a definition of its own: compare its numbers with its numbers
     only. Training accuracy is lower than that of dci (by up to 0.14), since splits between bins
