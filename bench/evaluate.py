@@ -6,15 +6,9 @@ from rich.console import Console
 
 from bench.errors import RequestError
 from bench.folder import STUDY
+from bench.rescoring import evaluate_runs, is_run
 from bench.scores_table import as_json, print_scores
-from bench.scoring import (
-    Evaluation,
-    Request,
-    evaluate_file,
-    evaluate_runs,
-    is_run,
-    write_record,
-)
+from bench.scoring import Evaluation, Request, evaluate_file, write_record
 from bench.store import write_text
 
 

@@ -15,6 +15,8 @@ from bench.store import read_json, write_json
 
 STUDY = "study.json"
 
+ELSEWHERE = "choose another folder with --output"
+
 
 def default_name(study: Mapping[str, Any], preset: Preset) -> str:
     """Data and preset, and whatever else makes the study one of its own."""
@@ -32,7 +34,7 @@ def default_name(study: Mapping[str, Any], preset: Preset) -> str:
 
 def check_folder(folder: Path, study: Mapping[str, Any]) -> None:
     """Whether a study may go on in its folder. Raises RequestError; changes nothing."""
-    other = "choose another folder with --output"
+    other = ELSEWHERE
     # os.path, as Path.exists raises where a folder above may not be searched
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise RequestError(f"{folder} is a file: {other}")
@@ -67,18 +69,17 @@ def write_study(folder: Path, study: Mapping[str, Any]) -> None:
         raise unwritable(folder, error) from error
 
 
-def unwritable(folder: Path, error: OSError) -> RequestError:
+def unwritable(folder: Path, error: OSError, remedy: str = ELSEWHERE) -> RequestError:
     """What to say where the study's folder refuses a file."""
-    return RequestError(
-        f"{folder} cannot be written ({error.strerror}): choose another folder with --output"
-    )
+    return RequestError(f"{folder} cannot be written ({error.strerror}): {remedy}")
 
 
 class locked:
     """The study's folder for this process alone; freed by the system even after a kill."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, remedy: str = ELSEWHERE) -> None:
         self._folder = folder
+        self._remedy = remedy
         self._lock = FileLock(folder / ".lock", timeout=0)
 
     def __enter__(self) -> None:
@@ -87,11 +88,10 @@ class locked:
             self._lock.acquire()
         except Timeout:
             raise RequestError(
-                f"{self._folder}: another bench run is at work there; wait for it, or choose "
-                "another folder with --output"
+                f"{self._folder}: another bench is at work there; wait for it, or {self._remedy}"
             ) from None
         except OSError as error:
-            raise unwritable(self._folder, error) from error
+            raise unwritable(self._folder, error, self._remedy) from error
 
     def __exit__(self, *error: object) -> None:
         self._lock.release()

@@ -89,7 +89,7 @@ def standard_errors(
     The chance of the metric's own draws is in it. Raises ValueError where a half is too small.
     """
     total = len(representation)
-    used = min(total, int(whole.details.get("points", total)))
+    used = min(total, _rows_used(representation, whole))
     half = used // 2
     if resamples < 2 or half < 2:
         raise ValueError(f"{resamples} resamples of {used} rows: give at least 2 of 4 rows")
@@ -106,6 +106,15 @@ def standard_errors(
     return {
         name: factor * float(np.std([each[name] for each in values], ddof=1)) for name in values[0]
     }
+
+
+def _rows_used(representation: Representation, score: Score) -> int:
+    """How many of the rows, those held out aside, a score stands on."""
+    details = score.details
+    if "rows_fitted" in details:
+        halved = representation.test is None
+        return int(details["rows_fitted"] + (details["rows_scored"] if halved else 0))
+    return int(details.get("points", len(representation)))
 
 
 def applicable(

@@ -1,22 +1,17 @@
-"""Scores of codes in a file, and of the representations that runs have stored."""
+"""Scores of a representation, by what was asked for; of the codes in a file."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import records
-from bench.agreement import score_agreement
 from bench.codes import read_codes
 from bench.environment import environment
 from bench.errors import RequestError
-from bench.folder import STUDY, locked, unwritable
 from bench.measure import definition, evaluated_names, score
 from bench.metrics import STUDY_METRICS, Representation
 from bench.metrics.arrays import FACTOR_KINDS
-from bench.records import Record, read_record, read_records
-from bench.representations import read_representation
 from bench.resolve import unknown
 from bench.settings import parse
 from bench.store import write_json
@@ -56,66 +51,17 @@ def evaluate_file(request: Request, tell: Tell) -> Evaluation:
     """Score the codes in a file. Raises RequestError."""
     path = request.target
     representation = read_codes(path, request.factors, _kinds(request.kinds))
-    definitions = _definitions(evaluated_names(request.metrics), request)
+    definitions = definitions_of(evaluated_names(request.metrics), request)
     for name in (asked["name"] for asked in definitions):
-        if name in STUDY_METRICS and _named(request):
+        if name in STUDY_METRICS and named(request):
             raise RequestError(f"{name} compares the runs of a study: name the study's folder")
-    representation = _merged(representation, request.merges, str(path))
+    representation = merged(representation, request.merges, str(path))
     seed = 0 if request.seed is None else request.seed
-    scores, refused = _scored(representation, definitions, seed, request.resamples, tell)
+    scores, refused = scored(representation, definitions, seed, request.resamples, tell)
     if not scores:
         name, reason = next(iter(refused.items()))
         raise RequestError(f"{path}: {name}: {reason}")
-    return Evaluation(f"{path}, {_shape(representation)}", scores, refused, _named(request))
-
-
-def evaluate_runs(request: Request, tell: Tell) -> dict[str, Evaluation]:
-    """Score the stored representations of a run's or a study's folder anew, and store the scores.
-
-    Without metrics named those that the runs have, with their options. In a study a run without
-    a stored representation is passed over.
-
-    Returns:
-        By the name of the run's folder.
-
-    Raises:
-        RequestError: something cannot be read or written, or there is nothing to score.
-    """
-    folder = request.target
-    if request.factors is not None or request.kinds:
-        raise RequestError(f"{folder} is a run's folder, which has its factors: leave them out")
-    study = _study_of(folder)
-    with locked(study or folder):
-        found = read_records(folder) if study == folder else [read_record(folder)]
-        stored = [r for r in found if (r.folder / records.REPRESENTATION).exists()]
-        if not stored:
-            raise RequestError(
-                f"{folder} holds no {records.REPRESENTATION}: train again, bench run stores it"
-            )
-        plans = {record.folder.name: _planned(record, request) for record in stored}
-        made = {
-            record.folder.name: _rescored(record, plans[record.folder.name], request, tell)
-            for record in stored
-        }
-        across = {
-            asked["name"]: asked
-            for plan in plans.values()
-            for asked in plan
-            if asked["name"] in STUDY_METRICS
-        }
-        for name, asked in across.items():
-            tell(name)
-            if study != folder:
-                refused = {name: "compares the runs of a study: name the study's folder"}
-                made = {run: _joined(each, {}, refused) for run, each in made.items()}
-                continue
-            scores, reasons = score_agreement(stored, asked, anew=True)
-            for record in stored:
-                run, label = record.folder.name, record.run.label
-                new = {name: scores[run]} if run in scores else {}
-                refused = {name: f"{label}: {reasons[label]}"} if label in reasons else {}
-                made[run] = _joined(made[run], new, refused)
-    return made
+    return Evaluation(f"{path}, {shape(representation)}", scores, refused, named(request))
 
 
 def write_record(path: Path, request: Request, evaluation: Evaluation) -> None:
@@ -134,61 +80,7 @@ def write_record(path: Path, request: Request, evaluation: Evaluation) -> None:
         raise RequestError(f"{path} cannot be written ({error.strerror})") from error
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run or of a study."""
-    return (folder / records.SETTINGS).exists() or (folder / STUDY).exists()
-
-
-def _planned(record: Record, request: Request) -> list[dict[str, Any]]:
-    """The definitions by which a run is scored: those asked for, or those it has.
-
-    The latter in the present version, with the options that the run's scores have.
-    """
-    if request.metrics is not None or not record.scores:
-        return _definitions(evaluated_names(request.metrics), request)
-    planned = _definitions(list(record.scores), request)
-    given = {(a.owner, a.key) for a in parse("--set", request.sets)}
-    for asked in planned:
-        stored = record.scores[asked["name"]]["definition"]["options"]
-        kept = {k: v for k, v in stored.items() if (asked["name"], k) not in given}
-        asked["options"] |= {k: v for k, v in kept.items() if k in asked["options"]}
-    return planned
-
-
-def _joined(evaluation: Evaluation, scores: Scores, refused: Mapping[str, str]) -> Evaluation:
-    return replace(
-        evaluation,
-        scores={**evaluation.scores, **scores},
-        refused={**evaluation.refused, **refused},
-    )
-
-
-def _rescored(
-    record: Record, definitions: Sequence[Mapping[str, Any]], request: Request, tell: Tell
-) -> Evaluation:
-    run = record.run
-    path = record.folder / records.REPRESENTATION
-    try:
-        representation = read_representation(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise RequestError(f"{path} cannot be read ({error}): train again") from error
-    representation = _merged(representation, request.merges, str(path))
-    seed = run.seed if request.seed is None else request.seed
-    scores, refused = _scored(
-        representation,
-        definitions,
-        seed,
-        request.resamples,
-        lambda what: tell(f"{run.title}: {what}"),
-    )
-    try:
-        write_json(record.folder / records.SCORES, {**record.scores, **scores})
-    except OSError as error:
-        raise unwritable(record.folder, error) from error
-    return Evaluation(f"{run.title}, {_shape(representation)}", scores, refused, _named(request))
-
-
-def _scored(
+def scored(
     representation: Representation,
     definitions: Sequence[Mapping[str, Any]],
     seed: int,
@@ -207,7 +99,8 @@ def _scored(
     return scores, refused
 
 
-def _definitions(names: Sequence[str], request: Request) -> list[dict[str, Any]]:
+def definitions_of(names: Sequence[str], request: Request) -> list[dict[str, Any]]:
+    """The definitions of some metrics with the options and merges asked for; raises RequestError."""
     given = parse("--set", request.sets)
     for assignment in given:
         if assignment.owner not in names:
@@ -230,7 +123,8 @@ def _kinds(texts: Sequence[str]) -> dict[str, str]:
     return kinds
 
 
-def _merged(representation: Representation, merges: Sequence[str], what: str) -> Representation:
+def merged(representation: Representation, merges: Sequence[str], what: str) -> Representation:
+    """With the classes merged that were asked for; an error names `what`. Raises RequestError."""
     for text in merges:
         factor, _, classes = text.partition(":")
         one, equals, other = classes.partition("=")
@@ -243,19 +137,13 @@ def _merged(representation: Representation, merges: Sequence[str], what: str) ->
     return representation
 
 
-def _study_of(folder: Path) -> Path | None:
-    """The study's folder that a folder is, or lies in the runs of."""
-    if (folder / STUDY).exists():
-        return folder
-    above = folder.absolute().parent.parent
-    return above if (above / STUDY).exists() else None
-
-
-def _named(request: Request) -> bool:
+def named(request: Request) -> bool:
+    """Whether the metrics were named one by one."""
     return request.metrics is not None and request.metrics != "all"
 
 
-def _shape(representation: Representation) -> str:
+def shape(representation: Representation) -> str:
+    """Rows, latents and factors in words."""
     r = representation
     test = f" and {len(r.test):,} held out" if r.test is not None else ""
     kinds = dict.fromkeys(r.factor_kinds)

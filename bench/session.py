@@ -166,7 +166,10 @@ def _compare(planned: Plan, talk: Console) -> None:
     """Score the metrics that compare runs, where the runs have changed."""
     for asked in planned.definitions:
         if asked["name"] in STUDY_METRICS:
-            _, refused = score_agreement(read_records(planned.folder), asked)
+            try:
+                _, refused = score_agreement(read_records(planned.folder), asked)
+            except OSError as error:
+                raise unwritable(planned.folder, error) from error
             for label, reason in refused.items():
                 talk.print(f"{label}: {reason}", markup=False, highlight=False, soft_wrap=True)
 

@@ -189,7 +189,7 @@ def test_a_report_of_a_broken_run(cli_here, study: Path, name: str) -> None:
 def test_two_at_once(refused, study: Path) -> None:
     with FileLock(study / ".lock"):
         said = refused(output="study", steps=20)
-    assert "another bench run is at work there" in said
+    assert "another bench is at work there" in said
 
 
 def test_a_report_of_what_is_no_study(refused, here: Path) -> None:

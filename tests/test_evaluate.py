@@ -1,6 +1,8 @@
 """`bench evaluate`: codes from files of every kind, stored representations, standard errors."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import h5py
 import numpy as np
 import pandas
 import pytest
+from filelock import FileLock
 
 from bench.codes import read_codes
 from bench.errors import RequestError
@@ -372,9 +375,30 @@ def test_runs_without_a_representation(cli_here, study: Path) -> None:
     assert "mcc" in scores_of(first)
     assert not any("mcc" in scores_of(run) for run in others)
     assert "holds no representation.npz" in cli_here("evaluate", str(others[0])).err
-    (first / "representation.npz").write_bytes(b"PK broken")
-    said = cli_here("evaluate", str(first))
+    whole = (first / "representation.npz").read_bytes()
+    for broken in (b"PK broken", whole[: len(whole) // 2], b""):
+        (first / "representation.npz").write_bytes(broken)
+        said = cli_here("evaluate", str(first))
+        assert (said.code, said.err.count("\n")) == (2, 1), said.err
+        assert "train again" in said.err
+
+
+def test_a_folder_that_is_in_use_or_cannot_be_written(cli_here, study: Path, monkeypatch) -> None:
+    before = {run: scores_of(run) for run in (study / "runs").iterdir()}
+    with FileLock(study / ".lock"):
+        said = cli_here("evaluate", str(study), "--metrics", "mcc")
     assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "another bench is at work there; wait for it" in said.err
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    said = cli_here("evaluate", str(study), "--metrics", "mcc")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "(No space left on device): score a copy of the folder elsewhere" in said.err
+    assert {run: scores_of(run) for run in (study / "runs").iterdir()} == before
+    assert not list(study.rglob("*.tmp"))
 
 
 # Standard errors and warnings
@@ -395,16 +419,20 @@ def test_the_standard_error_is_that_of_new_samples() -> None:
     assert np.mean(found) == pytest.approx(truth, rel=0.15)
 
 
-def test_the_standard_error_of_fewer_points_than_rows() -> None:
+@pytest.mark.parametrize("fitted", [False, True])
+def test_the_standard_error_of_fewer_points_than_rows(fitted: bool) -> None:
     def mean(representation: Representation, k: int) -> Score:
         few = representation.at_most(1_000, np.random.default_rng(k))
-        return Score(float(few.codes.mean()), {"points": len(few)})
+        rows = {"points": len(few)}
+        if fitted:
+            rows = {"rows_fitted": len(few) // 2, "rows_scored": len(few) - len(few) // 2}
+        return Score(float(few.codes.mean()), rows)
 
     found = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
         whole = Representation.of(
-            codes=rng.random(size=(3_000, 1)), factors=np.zeros((3_000, 1), dtype=int)
+            codes=rng.random(size=(2_000, 1)), factors=np.zeros((2_000, 1), dtype=int)
         )
         found.append(standard_errors(whole, mean(whole, 0), mean, rng, 50)["value"])
     assert np.mean(found) == pytest.approx((1 / 12 / 1_000) ** 0.5, rel=0.1)
