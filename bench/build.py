@@ -16,7 +16,7 @@ SUBSET = ("correlate", "hold_out")
 if TYPE_CHECKING:
     import torch
 
-    from bench.models import VAE
+    from bench.models import Encoder
 
 
 def build_data(name: str, settings: Mapping[str, Any], data_dir: str | Path | None) -> FactorData:
@@ -32,11 +32,11 @@ def build_data(name: str, settings: Mapping[str, Any], data_dir: str | Path | No
     return Subset(data, **rules) if rules else data
 
 
-def build_model(run: Run, device: "torch.device") -> "VAE":
+def build_model(run: Run, device: "torch.device") -> "Encoder":
     """The model of a run, initialised from the run's own stream, on the device."""
     import torch
 
     with lent_global_torch_stream(run.seed, "initialisation"):
-        model: VAE = resolve("model", run.model)(image_shape=run.image_shape, **run.settings)
+        model: Encoder = resolve("model", run.model)(image_shape=run.image_shape, **run.settings)
     # faster convolutions on the CPU and on current GPUs
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -110,11 +110,13 @@ def encodes(subject: Subject) -> str:
         came = type(posterior).__name__
         raise Broken("a Posterior", came, "return bench.models.Posterior(mean, logvar, logits)")
     latents = model.latents
-    wanted = [(BATCH, latents.continuous)] * 2 + [(BATCH, size) for size in latents.categorical]
-    shapes = [tuple(k.shape) for k in (posterior.mean, posterior.logvar, *posterior.logits)]
+    of_code = [posterior.mean] if posterior.logvar is None else [posterior.mean, posterior.logvar]
+    wanted = [(BATCH, latents.continuous)] * len(of_code)
+    wanted += [(BATCH, size) for size in latents.categorical]
+    shapes = [tuple(k.shape) for k in (*of_code, *posterior.logits)]
     if shapes != wanted:
         raise Broken(
-            f"mean, logvar and logits of shapes {wanted}",
+            f"mean, logvar (if any) and logits of shapes {wanted}",
             str(shapes),
             "give encode() as many latents as `continuous` and `categorical` say",
         )
@@ -164,7 +166,9 @@ def single(subject: Subject) -> None:
     outputs: dict[str, Tensor] = {}
     with torch.no_grad():
         posterior = model.encode(subject.images)
-        outputs |= {"mean": posterior.mean, "logvar": posterior.logvar}
+        outputs["mean"] = posterior.mean
+        if posterior.logvar is not None:
+            outputs["logvar"] = posterior.logvar
         outputs |= {f"logits {c}": logits for c, logits in enumerate(posterior.logits)}
         outputs["decode()"] = model.decode(posterior.mode())
     outputs |= {f"loss of {name}": v for name, v in subject.objective(model).losses.items()}

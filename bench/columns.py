@@ -111,7 +111,8 @@ def values_of(record: Record, metrics: Metrics) -> dict[str, float]:
         definition = score["definition"]
         values[metrics.key(definition)] = score["value"]
         values |= {metrics.key(definition, p): value for p, value in score["parts"].items()}
-    return values | {key: record.evaluation[key] for key in _EVALUATION}
+    measured = {key: record.evaluation[key] for key in _EVALUATION}
+    return values | {key: value for key, value in measured.items() if value is not None}
 
 
 def title_of(key: str) -> str:

@@ -1,11 +1,50 @@
 """Pictures of one run: reconstructions, traversals, and what each latent knows of each factor."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from matplotlib.axes import Axes
 
 from bench.figures import WIDTH, figure, titled
 from bench.records import ACTIVE, REACH, SAMPLES, Record
 from bench.store import read_arrays
+
+
+@dataclass(frozen=True)
+class Use:
+    """How much each latent is used: its KL in nats, or without one its spread over the images.
+
+    continuous: number of continuous latents; the others are categorical.
+    """
+
+    by_kl: bool
+    amounts: Sequence[float]
+    active: Sequence[bool]
+    continuous: int
+
+    @classmethod
+    def of(cls, record: Record) -> "Use":
+        kl = record.evaluation["kl"]
+        amounts = record.evaluation["spread"] if kl is None else kl
+        active = record.evaluation.get("active") or [each >= ACTIVE for each in amounts]
+        continuous = record.evaluation.get("continuous", len(amounts))
+        return cls(kl is not None, amounts, active, continuous)
+
+    @property
+    def order(self) -> list[int]:
+        """Places of the latents, the most used one first."""
+        return sorted(range(len(self.amounts)), key=lambda place: -self.amounts[place])
+
+    @property
+    def title(self) -> str:
+        return "KL in nats" if self.by_kl else "spread"
+
+    def words(self, place: int) -> str:
+        if self.by_kl:
+            return f"{self.amounts[place]:.2f} nats"
+        what = "std" if place < self.continuous else "entropy"
+        return f"{what} {self.amounts[place]:.2f}"
 
 
 def draw_run(record: Record) -> None:
@@ -36,18 +75,20 @@ def draw_reconstructions(record: Record, samples: dict[str, np.ndarray]) -> None
 def draw_traversals(record: Record, samples: dict[str, np.ndarray]) -> None:
     """A row a latent, the one with the largest KL first; categories one by one."""
     latents = [name for name in samples if name not in ("originals", "reconstructions")]
-    kl = dict(zip(latents, record.evaluation["kl"], strict=True))
-    order = sorted(kl, key=lambda name: -kl[name])
+    use = Use.of(record)
+    order = [latents[place] for place in use.order]
     count = max(len(samples[name]) for name in order)
     height = 0.55 + len(order) * WIDTH / (count + 2.4)
     with figure(record.folder / "traversals", WIDTH, height) as drawn:
         axes = drawn.subplots(len(order), 1, squeeze=False).ravel()
         for panel, name in zip(axes, order, strict=True):
             _strip(panel, samples[name], count)
-            active = "" if kl[name] >= ACTIVE else "\n(inactive)"
-            label = f"{_named(name)}\n{kl[name]:.2f} nats{active}"
+            place = latents.index(name)
+            active = "" if use.active[place] else "\n(inactive)"
+            label = f"{_named(name)}\n{use.words(place)}{active}"
             panel.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7)
-        how = f"continuous latents from {-REACH:g} to {REACH:g} prior standard deviations"
+        whose = "prior standard deviations" if use.by_kl else "standard deviations around the mean"
+        how = f"continuous latents from {-REACH:g} to {REACH:g} {whose}"
         if any(name.startswith("c") for name in order):
             how += ", categorical ones category by category"
         drawn.suptitle(titled(f"{record.run.title}: {how}"), fontsize=8)
@@ -61,12 +102,12 @@ def draw_information(record: Record) -> None:
     information = np.array(details["mutual_information"])
     entropies = np.array([details["entropies"][name] for name in details["factors"]])
     shares = np.divide(information, entropies, out=np.zeros_like(information), where=entropies > 0)
-    kl = record.evaluation["kl"]
-    order = np.argsort(-np.array(kl), kind="stable")
-    with figure(record.folder / "information", WIDTH / 2 + 0.4, 0.9 + 0.26 * len(kl)) as drawn:
+    use = Use.of(record)
+    height = 0.9 + 0.26 * len(use.amounts)
+    with figure(record.folder / "information", WIDTH / 2 + 0.4, height) as drawn:
         panel = drawn.subplots()
         seaborn.heatmap(
-            shares[order],
+            shares[use.order],
             ax=panel,
             vmin=0,
             vmax=1,
@@ -76,11 +117,13 @@ def draw_information(record: Record) -> None:
             annot_kws={"fontsize": 7},
             linewidths=0.5,
             xticklabels=details["factors"],
-            yticklabels=[f"{_named(details['latents'][i])} ({kl[i]:.2f})" for i in order],
+            yticklabels=[
+                f"{_named(details['latents'][i])} ({use.amounts[i]:.2f})" for i in use.order
+            ],
             cbar_kws={"label": "I(z; v) / H(v)"},
         )
         panel.tick_params(axis="y", rotation=0)
-        panel.set_ylabel("latent (KL in nats)")
+        panel.set_ylabel(f"latent ({use.title})")
         panel.set_title(titled(f"{record.run.title}: mutual information", 60), fontsize=8)
 
 

@@ -100,7 +100,7 @@ def scored(
 
 
 def definitions_of(names: Sequence[str], request: Request) -> list[dict[str, Any]]:
-    """The definitions of some metrics with the options and merges asked for; raises RequestError."""
+    """Definitions of some metrics with the options and merges asked for; raises RequestError."""
     given = parse("--set", request.sets)
     for assignment in given:
         if assignment.owner not in names:

@@ -166,9 +166,11 @@ def _models(text: str) -> list[str]:
     if not names:
         raise RequestError(f"--models is empty: choose from {', '.join(registry('model'))} or all")
     names = [known for name in names for known in (registry("model") if name == "all" else [name])]
+    from bench.models import Encoder  # torch, which the commands without a model do not load
+
     for name in names:
         target = resolve("model", name)
-        if not (isinstance(target, type) and issubclass(target, resolve("model", "vae"))):
+        if not (isinstance(target, type) and issubclass(target, Encoder)):
             raise RequestError(f"model {name!r} is no subclass of bench.models.VAE")
     return list(dict.fromkeys(names))
 

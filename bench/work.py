@@ -17,6 +17,8 @@ from bench.environment import environment
 from bench.records import Status, definitions_differ, read_status, write_status
 from bench.runs import Run
 
+FITTED = 10_000  # images that a model which is not trained in steps may learn from
+
 
 @dataclass(frozen=True)
 class Job:
@@ -77,8 +79,8 @@ def work(job: Job, tell: Callable[[News], None], stop: Callable[[], bool]) -> St
             _train_and_encode(job, seconds, listen, stop)
             write_status(folder, replace(status, step=job.run.steps, seconds=seconds))
         _score(job, seconds, listen)
-        collapsed = store.read_json(folder / records.EVALUATION)["collapsed"]
-        status = Status("collapsed" if collapsed else "done", job.run.steps, "", seconds)
+        outcome = _outcome(store.read_json(folder / records.EVALUATION), job.run)
+        status = replace(outcome, seconds=seconds)
         _draw(job, status, seconds, listen)
         write_status(folder, status)
         for leftover in (records.CHECKPOINT, records.ERROR):
@@ -109,10 +111,11 @@ def _train_and_encode(
     import torch
 
     from bench.build import build_data, build_model
-    from bench.encode import encode, samples
+    from bench.encode import collapsed_from, encode, samples
+    from bench.models import VAE
     from bench.representations import write_representation
     from bench.streams import numpy_stream
-    from bench.train import train
+    from bench.train import images, train
 
     run, folder = job.run, job.folder
     torch.set_num_threads(job.threads)
@@ -120,22 +123,30 @@ def _train_and_encode(
     device = torch.device(job.device)
     data = build_data(run.dataset, run.data_settings, job.data_dir)
     model = build_model(run, device)
-    progress = train(
-        model,
-        data,
-        steps=run.steps,
-        batch_size=run.batch_size,
-        seed=run.seed,
-        device=device,
-        checkpoint=folder / records.CHECKPOINT,
-        checkpoint_seconds=job.checkpoint_seconds,
-        watch=lambda step, terms: tell(News("training", step, run.steps, terms)),
-        stop=stop,
-    )
-    seconds["training"] = round(progress.seconds, 2)
-    seconds["data"] = round(progress.data_seconds, 2)  # of the training
-    store.write_rows(folder / records.HISTORY, progress.history)
-    store.write_weights(folder / records.WEIGHTS, model.state_dict())
+    history: list[dict[str, float]] = []
+    if isinstance(model, VAE):
+        progress = train(
+            model,
+            data,
+            steps=run.steps,
+            batch_size=run.batch_size,
+            seed=run.seed,
+            device=device,
+            checkpoint=folder / records.CHECKPOINT,
+            checkpoint_seconds=job.checkpoint_seconds,
+            watch=lambda step, terms: tell(News("training", step, run.steps, terms)),
+            stop=stop,
+        )
+        history = progress.history
+        seconds["training"] = round(progress.seconds, 2)
+        seconds["data"] = round(progress.data_seconds, 2)  # of the training
+        store.write_rows(folder / records.HISTORY, history)
+    else:
+        drawn = data.draw(numpy_stream(run.seed, "fitted rows"), FITTED)
+        with _timed(seconds, "training"):
+            model.fit(images(data, drawn, device))
+    if weights := model.state_dict():
+        store.write_weights(folder / records.WEIGHTS, weights)
 
     with _timed(seconds, "encoding"):
         stream = numpy_stream(run.seed, "scored rows")
@@ -150,9 +161,21 @@ def _train_and_encode(
                 key: of_test[key] for key in ("reconstruction", "kl_total", "rows")
             }
         write_representation(folder / records.REPRESENTATION, representation, rows)
-        store.write_arrays(folder / records.SAMPLES, samples(model, data, rows, device))
+        if isinstance(model, VAE):
+            arrays = samples(model, data, rows, representation.codes, device)
+            store.write_arrays(folder / records.SAMPLES, arrays)
+    if evaluation["collapsed"]:
+        evaluation["collapsed_from"] = collapsed_from(history, evaluation)
     # last of all: its presence says that the rest is there
     store.write_json(folder / records.EVALUATION, evaluation)
+
+
+def _outcome(evaluation: Mapping[str, Any], run: Run) -> Status:
+    """Whether a run that is through is done or collapsed, and from which step on."""
+    if not evaluation["collapsed"]:
+        return Status("done", run.steps)
+    step = evaluation.get("collapsed_from")
+    return Status("collapsed", run.steps, "" if step is None else f"from step {step} on")
 
 
 def _score(job: Job, seconds: dict[str, float], tell: Callable[[News], None]) -> None:

@@ -1,14 +1,16 @@
 """FactorVAE (Kim & Mnih 2018, arXiv 1802.05983)."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .networks import Network
 from .posterior import Posterior
 from .vae import VAE, Objective
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FactorVAE(VAE):
     """FactorVAE: reconstruction + KL + gamma total correlation by density ratio (Kim & Mnih 2018).
 
@@ -24,45 +26,27 @@ class FactorVAE(VAE):
     hidden, layers: width and number of the discriminator's hidden layers, leaky ReLU of slope
         0.2; 6 of 1000 are disentanglement_lib's and paruby/FactorVAE's
     lr_discriminator: of its Adam, with betas (0.5, 0.9); 1e-4 is the ports' value for dSprites
-    The other arguments are those of `VAE`.
+    The other settings are those of `VAE`.
     """
 
-    def __init__(
-        self,
-        *,
-        image_shape: tuple[int, int, int] = (1, 64, 64),
-        continuous: int = 10,
-        categorical: tuple[int, ...] = (),
-        gamma: float = 35.0,
-        second_batch: bool = False,
-        hidden: int = 1000,
-        layers: int = 6,
-        lr_discriminator: float = 1e-4,
-        network: Network = "dupont",
-        temperature: float = 0.67,
-        lr: float = 1e-4,
-    ) -> None:
-        super().__init__(
-            image_shape=image_shape,
-            continuous=continuous,
-            categorical=categorical,
-            network=network,
-            temperature=temperature,
-            lr=lr,
-        )
-        if gamma < 0 or lr_discriminator <= 0 or hidden < 1 or layers < 1:
-            raise ValueError(
-                f"gamma={gamma}, lr_discriminator={lr_discriminator}, hidden={hidden}, "
-                f"layers={layers}: gamma must not be negative, the others must be above 0"
-            )
-        self.gamma = gamma
-        self.second_batch = second_batch
-        self.lr_discriminator = lr_discriminator
-        widths = [self.latents.width] + [hidden] * layers
+    gamma: float = 35.0
+    second_batch: bool = False
+    hidden: int = 1000
+    layers: int = 6
+    lr_discriminator: float = 1e-4
+    lr: float = 1e-4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.refuse_negative("gamma")
+        for name in ("lr_discriminator", "hidden", "layers"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}={getattr(self, name)}: must be above 0")
+        widths = [self.latents.width] + [self.hidden] * self.layers
         dense: list[nn.Module] = []
         for before, after in zip(widths, widths[1:], strict=False):
             dense += [nn.Linear(before, after), nn.LeakyReLU(0.2)]
-        self.discriminator = nn.Sequential(*dense, nn.Linear(hidden, 2))
+        self.discriminator = nn.Sequential(*dense, nn.Linear(self.hidden, 2))
 
     def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
         return super().regularizer(posterior, z, step) + self.gamma * self.total_correlation(z)

@@ -1,15 +1,16 @@
 """JointVAE (Dupont 2018, arXiv 1804.00104)."""
 
 import math
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from .networks import Network
 from .posterior import Posterior
 from .schedules import linear
 from .vae import VAE
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class JointVAE(VAE):
     """JointVAE: continuous and categorical latents, a capacity for each kind (Dupont 2018).
 
@@ -17,40 +18,21 @@ class JointVAE(VAE):
     section 3 of arXiv 1804.00104 as the author's code has it: the bars stand around the batch
     mean, KL_c is the sum over the categorical latents, C_c never exceeds what they can hold,
     sum ln S_c nats. Both capacities rise linearly from 0 over `iterations` steps. The defaults
-    are the author's settings for dSprites. The other arguments are those of `VAE`.
+    are the author's settings for dSprites. The other settings are those of `VAE`.
     """
 
-    def __init__(
-        self,
-        *,
-        image_shape: tuple[int, int, int] = (1, 64, 64),
-        continuous: int = 6,
-        categorical: tuple[int, ...] = (3,),
-        gamma: float = 150.0,
-        C_z: float = 40.0,
-        C_c: float = 1.1,
-        iterations: int = 300_000,
-        network: Network = "dupont",
-        temperature: float = 0.67,
-        lr: float = 5e-4,
-    ) -> None:
-        super().__init__(
-            image_shape=image_shape,
-            continuous=continuous,
-            categorical=categorical,
-            network=network,
-            temperature=temperature,
-            lr=lr,
-        )
-        if gamma < 0 or C_z < 0 or C_c < 0 or iterations < 1:
-            raise ValueError(
-                f"gamma={gamma}, C_z={C_z}, C_c={C_c}, iterations={iterations}: "
-                "gamma, C_z and C_c must not be negative, iterations at least 1"
-            )
-        self.gamma = gamma
-        self.C_z = C_z
-        self.C_c = C_c
-        self.iterations = iterations
+    continuous: int = 6
+    categorical: tuple[int, ...] = (3,)
+    gamma: float = 150.0
+    C_z: float = 40.0
+    C_c: float = 1.1
+    iterations: int = 300_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.refuse_negative("gamma", "C_z", "C_c")
+        if self.iterations < 1:
+            raise ValueError(f"iterations={self.iterations}: must be at least 1")
 
     def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
         capacity_z = linear(step, self.C_z, self.iterations)

@@ -1,53 +1,73 @@
 """The encoders and decoders of the papers, by name.
 
-Shapes: images (B, C, H, W) in [0, 1]; the encoder gives (B, outputs), the decoder takes
-(B, inputs) and gives Bernoulli logits (B, C, H, W). Layers keep PyTorch's default initialisation.
+Shapes: images (B, C, H, W) in [0, 1], square, 28 to 128 pixels a side, one or three channels; the
+encoder gives (B, outputs), the decoder takes (B, inputs) and gives a number for each pixel and
+channel (B, C, H, W), which the likelihood explains.
 """
 
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
 
-from torch import nn
+from torch import Tensor, nn
 
-Network = Literal["dupont", "burgess", "factorvae", "mlp1200"]
+Network = Literal[
+    "dupont", "dupont64", "dupont32", "burgess", "locatello", "factorvae", "mlp1200", "residual"
+]
 NETWORKS: tuple[str, ...] = get_args(Network)
+Initialisation = Literal["pytorch", "glorot", "he"]
+INITIALISATIONS: tuple[str, ...] = get_args(Initialisation)
+
+SMALL = 48  # pixels a side below which a network has one halving less
+_SMALLEST, _LARGEST = 28, 128
 
 
 @dataclass(frozen=True)
 class _Convolutional:
-    """4x4 convolutions of stride 2 down to 4x4 pixels, then fully connected layers, mirrored.
+    """Convolutions that halve the image, then fully connected layers, and the decoder mirrored.
 
-    `encoder` and `decoder` give the channels after each (transposed) convolution, by image size;
-    the decoder's last one gives the image. `linear` leaves out the activation after the
-    encoder's fully connected layer.
+    encoder: channels after each convolution; kernels: their sizes; decoder: channels after each
+    transposed 4x4 convolution but the last, which gives the image; hidden: widths of the fully
+    connected layers; linear: no activation after the encoder's last one; residual: see
+    `_Down` and `_Up`, for all but the outermost convolutions.
     """
 
-    encoder: dict[int, tuple[int, ...]]
-    decoder: dict[int, tuple[int, ...]]
+    encoder: tuple[int, ...]
+    decoder: tuple[int, ...]
     hidden: tuple[int, ...]
+    kernels: tuple[int, ...] = (4, 4, 4, 4)
     linear: bool = False
+    residual: bool = False
 
 
-_CONVOLUTIONAL = {
-    # Dupont 2018, trained_models and jointvae/models.py of the author's repository
-    "dupont": _Convolutional(
-        encoder={64: (32, 32, 64, 64), 32: (32, 64, 64)},
-        decoder={64: (64, 32, 32), 32: (32, 32)},
-        hidden=(256,),
-    ),
+# Dupont 2018, jointvae/models.py of the author's repository: the one for 64x64 and for 32x32
+_DUPONT64 = _Convolutional((32, 32, 64, 64), (64, 32, 32), (256,))
+_DUPONT32 = _Convolutional((32, 64, 64), (32, 32), (256,))
+
+# By name: from 48 pixels a side on, and below.
+_CONVOLUTIONAL: dict[str, tuple[_Convolutional, _Convolutional]] = {
+    "dupont": (_DUPONT64, _DUPONT32),
+    "dupont64": (_DUPONT64, _DUPONT64),
+    "dupont32": (_DUPONT32, _DUPONT32),
     # Burgess et al. 2018, after the description in YannDubs/disentangling-vae
-    "burgess": _Convolutional(
-        encoder={64: (32, 32, 32, 32), 32: (32, 32, 32)},
-        decoder={64: (32, 32, 32), 32: (32, 32)},
-        hidden=(256, 256),
+    "burgess": (
+        _Convolutional((32, 32, 32, 32), (32, 32, 32), (256, 256)),
+        _Convolutional((32, 32, 32), (32, 32), (256, 256)),
+    ),
+    # Locatello et al. 2019, architectures.py of disentanglement_lib: 2x2 kernels further in
+    "locatello": (
+        _Convolutional((32, 32, 64, 64), (64, 32, 32), (256,), (4, 4, 2, 2)),
+        _Convolutional((32, 32, 64, 64), (64, 32, 32), (256,), (4, 4, 2, 2)),
     ),
     # Kim & Mnih 2018, after paruby/FactorVAE and InfoGAN-CR: FC 128 without an activation
-    "factorvae": _Convolutional(
-        encoder={64: (32, 32, 64, 64), 32: (32, 64, 64)},
-        decoder={64: (64, 32, 32), 32: (64, 32)},
-        hidden=(128,),
-        linear=True,
+    "factorvae": (
+        _Convolutional((32, 32, 64, 64), (64, 32, 32), (128,), linear=True),
+        _Convolutional((32, 64, 64), (64, 32), (128,), linear=True),
+    ),
+    # ours, with the halvings of Dupont's
+    "residual": (
+        _Convolutional((32, 64, 64, 64), (64, 64, 32), (256,), residual=True),
+        _Convolutional((32, 64, 64), (64, 32), (256,), residual=True),
     ),
 }
 
@@ -65,16 +85,17 @@ def encoder(network: str, image_shape: tuple[int, int, int], outputs: int) -> nn
             nn.Linear(1200, outputs),
         )
     spec, layers = _spec(network, image_shape), []
-    widths = spec.encoder[height]
-    for before, after in pairwise((channels, *widths)):
-        layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
-    dense = _dense([widths[-1] * 16, *spec.hidden], nn.ReLU)
+    for stage, (before, after) in enumerate(pairwise((channels, *spec.encoder))):
+        kernel = spec.kernels[stage]
+        halved = nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2 - 1)
+        layers += [_Down(before, after) if spec.residual and stage else halved, nn.ReLU()]
+    dense = _dense([_flat(spec, height), *spec.hidden], nn.ReLU)
     head = nn.Linear(spec.hidden[-1], outputs)
     return nn.Sequential(*layers, nn.Flatten(), *(dense[:-1] if spec.linear else dense), head)
 
 
 def decoder(network: str, image_shape: tuple[int, int, int], inputs: int) -> nn.Sequential:
-    """The decoder of a named network: (B, inputs) -> logits (B, C, H, W). Raises as `encoder`."""
+    """The decoder of a named network: (B, inputs) -> (B, C, H, W). Raises as `encoder`."""
     channels, height, width = image_shape
     if network == "mlp1200":  # FC 1200 three times, tanh
         return nn.Sequential(
@@ -83,26 +104,100 @@ def decoder(network: str, image_shape: tuple[int, int, int], inputs: int) -> nn.
             nn.Unflatten(1, image_shape),
         )
     spec = _spec(network, image_shape)
-    first = spec.encoder[height][-1]
+    sizes = _sizes(spec, height)[::-1]
+    first = spec.encoder[-1]
     layers: list[nn.Module] = [
-        *_dense([inputs, *reversed(spec.hidden), first * 16], nn.ReLU),
-        nn.Unflatten(1, (first, 4, 4)),
+        *_dense([inputs, *reversed(spec.hidden), _flat(spec, height)], nn.ReLU),
+        nn.Unflatten(1, (first, sizes[0], sizes[0])),
     ]
-    for before, after in pairwise((first, *spec.decoder[height], channels)):
-        layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
+    widths = (first, *spec.decoder, channels)
+    for stage, (before, after) in enumerate(pairwise(widths)):
+        odd = sizes[stage + 1] % 2  # what halving has dropped
+        last = stage == len(widths) - 2
+        doubled = _doubled(before, after, odd)
+        layers += [doubled if last or not spec.residual else _Up(before, after, odd), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
+
+
+def initialise(module: nn.Module, initialisation: str) -> None:
+    """Set the weights of all layers anew, from torch's global generator.
+
+    `pytorch` leaves PyTorch's own, uniform in fan-in (Kaiming with a = sqrt 5); `glorot` is
+    Glorot & Bengio 2010, uniform, as TensorFlow's layers and so disentanglement_lib have it; `he`
+    is He et al. 2015, normal, for ReLU. The latter two start biases at 0.
+
+    Raises ValueError for an unknown name.
+    """
+    if initialisation not in INITIALISATIONS:
+        raise ValueError(
+            f"unknown initialisation {initialisation!r}: choose from {', '.join(INITIALISATIONS)}"
+        )
+    if initialisation == "pytorch":
+        return
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            if initialisation == "glorot":
+                nn.init.xavier_uniform_(layer.weight)
+            else:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+class _Down(nn.Module):
+    """Half the size: x -> conv3(relu(conv4 of stride 2(x))) + conv1(mean of 2x2 pixels)."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(before, after, 4, stride=2, padding=1)
+        self.refine = nn.Conv2d(after, after, 3, padding=1)
+        self.skip = nn.Conv2d(before, after, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.refine(nn.functional.relu(self.reduce(x)))
+        z: Tensor = self.skip(nn.functional.avg_pool2d(x, 2))
+        return y + z
+
+
+class _Up(nn.Module):
+    """Twice the size, and `odd`: x -> conv3(relu(transposed conv4(x))) + conv1(x), enlarged."""
+
+    def __init__(self, before: int, after: int, odd: int) -> None:
+        super().__init__()
+        self.enlarge = _doubled(before, after, odd)
+        self.refine = nn.Conv2d(after, after, 3, padding=1)
+        self.skip = nn.Conv2d(before, after, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.refine(nn.functional.relu(self.enlarge(x)))
+        z: Tensor = nn.functional.interpolate(self.skip(x), y.shape[-2:])
+        return y + z
+
+
+def _doubled(before: int, after: int, odd: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, output_padding=odd)
 
 
 def _dense(widths: list[int], activation: type[nn.Module]) -> list[nn.Module]:
     return [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), activation())]
 
 
+def _sizes(spec: _Convolutional, size: int) -> list[int]:
+    """Pixels a side before and after each halving."""
+    return [size >> stage for stage in range(len(spec.encoder) + 1)]
+
+
+def _flat(spec: _Convolutional, size: int) -> int:
+    return spec.encoder[-1] * _sizes(spec, size)[-1] ** 2
+
+
 def _spec(network: str, image_shape: tuple[int, int, int]) -> _Convolutional:
     if network not in _CONVOLUTIONAL:
         raise ValueError(f"unknown network {network!r}: choose from {', '.join(NETWORKS)}")
-    spec = _CONVOLUTIONAL[network]
-    _, height, width = image_shape
-    if height != width or height not in spec.encoder:
-        sizes = " or ".join(f"{size}x{size}" for size in sorted(spec.encoder))
-        raise ValueError(f"network {network} takes images of {sizes} pixels, not {height}x{width}")
-    return spec
+    channels, height, width = image_shape
+    if height != width or not _SMALLEST <= height <= _LARGEST or channels not in (1, 3):
+        raise ValueError(
+            f"network {network} takes square images of {_SMALLEST} to {_LARGEST} pixels a side "
+            f"and 1 or 3 channels, not {channels}x{height}x{width}"
+        )
+    return _CONVOLUTIONAL[network][height < SMALL]

@@ -49,19 +49,28 @@ class Latents:
 class Posterior:
     """q(z, c | x): independent Gaussians and categories.
 
-    mean, logvar: (B, D); logits: one (B, S_c) tensor a categorical latent, unnormalised.
+    mean, logvar: (B, D); logits: one (B, S_c) tensor a categorical latent, unnormalised. Without
+    a logvar the code is deterministic: the mean, and the most probable categories; it has no KL.
     """
 
     mean: Tensor
-    logvar: Tensor
+    logvar: Tensor | None
     logits: tuple[Tensor, ...] = ()
+
+    @property
+    def variance(self) -> Tensor:
+        """Of each continuous latent, (B, D)."""
+        return torch.zeros_like(self.mean) if self.logvar is None else self.logvar.exp()
 
     def sample(self, generator: torch.Generator, temperature: float = 0.67) -> Tensor:
         """A reparametrised code (B, D + sum S_c); categories are Gumbel-softmax relaxed.
 
         Kingma & Welling 2014, equation 10; Maddison et al. 2017 and Jang et al. 2017 for the
         categories. Draws from `generator`, which must live on the device of the posterior.
+        A deterministic code is its mode.
         """
+        if self.logvar is None:
+            return self.mode()
         noise = torch.empty_like(self.mean).normal_(generator=generator)
         blocks = [self.mean + noise * torch.exp(0.5 * self.logvar)]
         for logits in self.logits:
@@ -84,7 +93,12 @@ class Posterior:
         return torch.stack([k.argmax(-1) for k in self.logits], -1)
 
     def kl_continuous(self) -> Tensor:
-        """KL(q(z_d | x) || N(0, 1)) of each continuous latent, batch mean, nats, (D,)."""
+        """KL(q(z_d | x) || N(0, 1)) of each continuous latent, batch mean, nats, (D,).
+
+        Raises ValueError for a deterministic code.
+        """
+        if self.logvar is None:
+            raise ValueError("a deterministic code has no KL to a prior")
         return 0.5 * (self.mean.square() + self.logvar.exp() - 1 - self.logvar).mean(0)
 
     def kl_categorical(self) -> Tensor:

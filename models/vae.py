@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .networks import Network, decoder, encoder
+from .encoder import Encoder
+from .likelihoods import (
+    LIKELIHOODS,
+    Likelihood,
+    mean_of,
+    negative_log_likelihood,
+    of_constant_image,
+)
+from .networks import Initialisation, Network, decoder, encoder, initialise
 from .posterior import Latents, Posterior
 
 
@@ -23,16 +31,20 @@ class Objective:
     terms: Mapping[str, Tensor]
 
 
-class VAE(nn.Module):
+@dataclass(kw_only=True, eq=False, repr=False)
+class VAE(Encoder):
     """Variational autoencoder: reconstruction + KL (Kingma & Welling 2014).
 
-    Equation 10 of arXiv 1312.6114 with a Bernoulli decoder; also the base of the other models,
-    which replace `regularizer`. The constructor is the configuration:
+    Equation 10 of arXiv 1312.6114; also the base of the other models, which replace
+    `regularizer`. A model is a dataclass, its fields are its settings and become the keyword-only
+    arguments of its constructor; layers are built in `__post_init__`:
 
     image_shape: (C, H, W) of the images, values in [0, 1]
     continuous: number D of Gaussian latents, prior N(0, 1)
     categorical: sizes of the categorical latents, uniform prior, e.g. `(3,)`
     network: encoder and decoder, see `networks.py`
+    initialisation: of the weights of both, see `networks.py`
+    likelihood: of the decoder, see `likelihoods.py`
     temperature: of the Gumbel-softmax relaxation; 0.67 is Dupont 2018's
     lr: learning rate of Adam; 5e-4 is Dupont 2018's and Burgess et al. 2018's
 
@@ -40,43 +52,58 @@ class VAE(nn.Module):
     batch. Raises ValueError where settings do not fit together.
     """
 
-    def __init__(
-        self,
-        *,
-        image_shape: tuple[int, int, int] = (1, 64, 64),
-        continuous: int = 10,
-        categorical: tuple[int, ...] = (),
-        network: Network = "dupont",
-        temperature: float = 0.67,
-        lr: float = 5e-4,
-    ) -> None:
-        super().__init__()
-        if temperature <= 0:
-            raise ValueError(f"temperature={temperature}: must be above 0")
-        if lr <= 0:
-            raise ValueError(f"lr={lr}: must be above 0")
-        self.latents = Latents(continuous, tuple(categorical))
-        self.temperature = temperature
-        self.lr = lr
-        self.encoder = encoder(network, image_shape, self.latents.parameters)
-        self.decoder = decoder(network, image_shape, self.latents.width)
+    image_shape: tuple[int, int, int] = (1, 64, 64)
+    continuous: int = 10
+    categorical: tuple[int, ...] = ()
+    network: Network = "dupont"
+    initialisation: Initialisation = "pytorch"
+    likelihood: Likelihood = "bernoulli"
+    temperature: float = 0.67
+    lr: float = 5e-4
+
+    # Whether the encoder gives codes, not distributions over them.
+    deterministic: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        nn.Module.__init__(self)
+        for name in ("temperature", "lr"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}={getattr(self, name)}: must be above 0")
+        if self.likelihood not in LIKELIHOODS:
+            raise ValueError(
+                f"unknown likelihood {self.likelihood!r}: choose from {', '.join(LIKELIHOODS)}"
+            )
+        self.latents = Latents(self.continuous, tuple(self.categorical))
+        outputs = self.latents.width if self.deterministic else self.latents.parameters
+        self.encoder = encoder(self.network, self.image_shape, outputs)
+        self.decoder = decoder(self.network, self.image_shape, self.latents.width)
+        initialise(self, self.initialisation)
 
     def encode(self, x: Tensor) -> Posterior:
         """q(z, c | x) of images (B, C, H, W) in [0, 1]."""
-        count = self.latents.continuous
-        mean, logvar, *logits = self.encoder(x).split(
-            [count, count, *self.latents.categorical], dim=-1
-        )
+        count, sizes = self.latents.continuous, self.latents.categorical
+        if self.deterministic:
+            mean, *logits = self.encoder(x).split([count, *sizes], dim=-1)
+            return Posterior(mean, None, tuple(logits))
+        mean, logvar, *logits = self.encoder(x).split([count, count, *sizes], dim=-1)
         return Posterior(mean, logvar, tuple(logits))
 
     def decode(self, z: Tensor) -> Tensor:
-        """Bernoulli logits (B, C, H, W) of codes (B, D + sum S_c)."""
+        """Numbers (B, C, H, W) of codes (B, D + sum S_c), which the likelihood explains."""
         logits: Tensor = self.decoder(z)
         return logits
 
+    def pictures(self, z: Tensor) -> Tensor:
+        """The images (B, C, H, W) in [0, 1] that codes (B, D + sum S_c) stand for."""
+        return mean_of(self.likelihood, self.decode(z))
+
     def reconstruction(self, x: Tensor, logits: Tensor) -> Tensor:
         """-log p(x | z), nats an image, batch mean, scalar."""
-        return F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
+        return negative_log_likelihood(self.likelihood, x, logits)
+
+    def of_constant_image(self, mean: Tensor, square: Tensor) -> float:
+        """The reconstruction of a decoder that uses no code; see `likelihoods.py`."""
+        return of_constant_image(self.likelihood, mean, square)
 
     def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
         """What is added to the reconstruction: here the KL to the prior. Scalar, nats."""
@@ -94,12 +121,7 @@ class VAE(nn.Module):
         z = posterior.sample(generator, self.temperature)
         reconstruction = self.reconstruction(x, self.decode(z))
         loss = reconstruction + self.regularizer(posterior, z, step)
-        terms = {
-            "loss": loss,
-            "reconstruction": reconstruction,
-            "kl_continuous": posterior.kl_continuous().sum(),
-            "kl_categorical": posterior.kl_categorical().sum(),
-        }
+        terms = {"loss": loss, "reconstruction": reconstruction, **kl_terms(posterior)}
         return Objective({"vae": loss}, terms), z
 
     def players(self) -> dict[str, list[nn.Parameter]]:
@@ -112,3 +134,19 @@ class VAE(nn.Module):
             name: torch.optim.Adam(parameters, lr=self.lr, fused=True)
             for name, parameters in self.players().items()
         }
+
+    def refuse_negative(self, *names: str) -> None:
+        """Raise ValueError where one of these settings is negative."""
+        for name in names:
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)}: must not be negative")
+
+
+def kl_terms(posterior: Posterior) -> dict[str, Tensor]:
+    """The KL to the prior for the log, by kind of latent; none of a deterministic code."""
+    if posterior.logvar is None:
+        return {}
+    return {
+        "kl_continuous": posterior.kl_continuous().sum(),
+        "kl_categorical": posterior.kl_categorical().sum(),
+    }

@@ -244,7 +244,7 @@ def decoded(z: Tensor) -> np.ndarray:
 def test_samples_show_reconstructions_and_a_traversal_of_each_latent(
     model: VAE, data: Toy, rows: np.ndarray
 ) -> None:
-    arrays = samples(model, data, rows, CPU)
+    arrays = samples(model, data, rows, np.empty((0, 3)), CPU)
     assert list(arrays) == ["originals", "reconstructions", "z1", "z2", "z3", "c1", "c2"]
     assert all(array.dtype == np.uint8 for array in arrays.values())
     counts = [len(array) for array in arrays.values()]
@@ -268,7 +268,7 @@ def test_samples_show_reconstructions_and_a_traversal_of_each_latent(
 
 
 def test_samples_of_few_rows(model: VAE, data: Toy) -> None:
-    arrays = samples(model, data, np.arange(4), CPU)
+    arrays = samples(model, data, np.arange(4), np.empty((0, 3)), CPU)
     assert len(arrays["originals"]) == len(arrays["reconstructions"]) == 4
     assert len(arrays["z1"]) == 10
 
