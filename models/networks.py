@@ -11,6 +11,8 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
+from .layers import Doubling
+
 Network = Literal[
     "dupont", "dupont64", "dupont32", "burgess", "locatello", "factorvae", "mlp1200", "residual"
 ]
@@ -88,7 +90,10 @@ def encoder(network: str, image_shape: tuple[int, int, int], outputs: int) -> nn
     for stage, (before, after) in enumerate(pairwise((channels, *spec.encoder))):
         kernel = spec.kernels[stage]
         halved = nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2 - 1)
-        layers += [_Down(before, after) if spec.residual and stage else halved, nn.ReLU()]
+        layers += [
+            _Down(before, after) if spec.residual and stage else halved,
+            nn.ReLU(inplace=True),
+        ]
     dense = _dense([_flat(spec, height), *spec.hidden], nn.ReLU)
     head = nn.Linear(spec.hidden[-1], outputs)
     return nn.Sequential(*layers, nn.Flatten(), *(dense[:-1] if spec.linear else dense), head)
@@ -114,8 +119,11 @@ def decoder(network: str, image_shape: tuple[int, int, int], inputs: int) -> nn.
     for stage, (before, after) in enumerate(pairwise(widths)):
         odd = sizes[stage + 1] % 2  # what halving has dropped
         last = stage == len(widths) - 2
-        doubled = _doubled(before, after, odd)
-        layers += [doubled if last or not spec.residual else _Up(before, after, odd), nn.ReLU()]
+        doubled = Doubling(before, after, odd)
+        layers += [
+            doubled if last or not spec.residual else _Up(before, after, odd),
+            nn.ReLU(inplace=True),
+        ]
     return nn.Sequential(*layers[:-1])
 
 
@@ -164,7 +172,7 @@ class _Up(nn.Module):
 
     def __init__(self, before: int, after: int, odd: int) -> None:
         super().__init__()
-        self.enlarge = _doubled(before, after, odd)
+        self.enlarge = Doubling(before, after, odd)
         self.refine = nn.Conv2d(after, after, 3, padding=1)
         self.skip = nn.Conv2d(before, after, 1)
 
@@ -172,10 +180,6 @@ class _Up(nn.Module):
         y: Tensor = self.refine(nn.functional.relu(self.enlarge(x)))
         z: Tensor = nn.functional.interpolate(self.skip(x), y.shape[-2:])
         return y + z
-
-
-def _doubled(before: int, after: int, odd: int) -> nn.ConvTranspose2d:
-    return nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, output_padding=odd)
 
 
 def _dense(widths: list[int], activation: type[nn.Module]) -> list[nn.Module]:

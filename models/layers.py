@@ -1,0 +1,74 @@
+"""The layers of the networks that PyTorch's kernels are slow at, with PyTorch's own weights.
+
+Each equals the plain layer that it is a subclass of in values and gradients, which the tests prove
+in float64; weights have the same names and shapes.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NARROW = 4  # channels up to which a transposed convolution is faster as a plain one
+
+
+class Doubling(nn.ConvTranspose2d):
+    """A transposed 4x4 convolution of stride 2 and padding 1: twice the size, and `odd` more.
+
+    On the CPU PyTorch's kernel for it runs at a few per cent of the processor's rate where few
+    channels come out, as in the layer that gives the image; see `_Narrow`.
+    """
+
+    def __init__(self, before: int, after: int, odd: int = 0) -> None:
+        super().__init__(before, after, 4, stride=2, padding=1, output_padding=odd)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if self.out_channels > NARROW or self.output_padding != (0, 0) or not x.is_cpu:
+            return super().forward(x, output_size)
+        doubled: Tensor = _Narrow.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        return doubled
+
+
+class _Narrow(torch.autograd.Function):
+    """The transposed convolution as a plain 2x2 one, which does the same products.
+
+    Each of the four pixels that a pixel becomes is a channel of its own; they are put side by side
+    afterwards. The gradients are those of the transposed convolution, which PyTorch is fast at.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        inputs, outputs = weight.shape[:2]
+        # the pixel (2i + a - 1, 2j + b - 1) that comes out is the sum over p and q of the
+        # kernel's tap (a + 2p, b + 2q) times the pixel (i - p, j - q) that goes in
+        taps = weight.reshape(inputs, outputs, 2, 2, 2, 2).flip(2, 4)  # p, a, q, b
+        kernel = taps.permute(1, 3, 5, 0, 2, 4).reshape(4 * outputs, inputs, 2, 2)
+        four = F.conv2d(x, kernel, bias.repeat_interleave(4), padding=1)
+        return F.pixel_shuffle(four, 2)[:, :, 1:-1, 1:-1]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        x, weight, bias = inputs
+        ctx.save_for_backward(x, weight)
+        ctx.outputs = bias.shape
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        gradients: tuple[Tensor | None, ...] = torch.ops.aten.convolution_backward(
+            gradient,
+            x,
+            weight,
+            ctx.outputs,
+            [2, 2],
+            [1, 1],
+            [1, 1],
+            True,
+            [0, 0],
+            1,
+            list(ctx.needs_input_grad),
+        )
+        return gradients
