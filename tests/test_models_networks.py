@@ -30,7 +30,7 @@ def layers(network: nn.Sequential) -> list[str]:
     return [
         f"{type(layer).__name__} {layer.weight.shape[1]}-{layer.weight.shape[0]}"
         if isinstance(layer, nn.Conv2d | nn.Linear)
-        else f"{type(layer).__name__} {layer.weight.shape[0]}-{layer.weight.shape[1]}"
+        else f"ConvTranspose2d {layer.weight.shape[0]}-{layer.weight.shape[1]}"
         if isinstance(layer, nn.ConvTranspose2d)
         else type(layer).__name__
         for layer in network
