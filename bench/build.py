@@ -1,17 +1,27 @@
 """From the names and settings of a run to its data set and its model."""
 
-from collections.abc import Mapping
+import inspect
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.datasets import FactorData
+import numpy as np
+
+from bench.datasets import Factor, FactorData
+from bench.datasets.pairs import draw_pairs
 from bench.datasets.subsets import Subset
-from bench.resolve import resolve
+from bench.errors import RequestError
+from bench.resolve import digest, resolve
 from bench.runs import Run
-from bench.settings import parameters
+from bench.settings import Parameter, parameters
 from bench.streams import lent_global_torch_stream
 
 SUBSET = ("correlate", "hold_out")
+
+# What a model's constructor gets from the suite if it takes it: the data decide it, so it is no
+# setting.
+HANDED_OVER = ("image_shape", "factors")
 
 if TYPE_CHECKING:
     import torch
@@ -32,11 +42,95 @@ def build_data(name: str, settings: Mapping[str, Any], data_dir: str | Path | No
     return Subset(data, **rules) if rules else data
 
 
-def build_model(run: Run, device: "torch.device") -> "Encoder":
-    """The model of a run, initialised from the run's own stream, on the device."""
+def build_model(run: Run, device: "torch.device", factors: Sequence[Factor] = ()) -> "Encoder":
+    """The model of a run, initialised from the run's own stream, on the device.
+
+    `factors` of the data set are for the models that take them.
+    """
     import torch
 
     with lent_global_torch_stream(run.seed, "initialisation"):
-        model: Encoder = resolve("model", run.model)(image_shape=run.image_shape, **run.settings)
+        model = _made(resolve("model", run.model), run.settings, run.image_shape, factors)
     # faster convolutions on the CPU and on current GPUs
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def is_trained(target: Any) -> bool:
+    """Whether what a model's name means is trained here; all else is scored as it comes."""
+    from bench.models import VAE
+
+    return isinstance(target, type) and issubclass(target, VAE)
+
+
+def model_settings(name: str, target: Any) -> dict[str, Parameter]:
+    """The settings of a model. Raises RequestError where its signature cannot be read."""
+    try:
+        known = parameters(target) if callable(target) and not _is_module(target) else {}
+    except Exception as error:  # annotations that cannot be read raise whatever they do
+        reason = f"{type(error).__name__}: {error}"
+        raise RequestError(f"{name}: its signature cannot be read ({reason})") from error
+    if _is_encoder(target):
+        return {key: p for key, p in known.items() if key not in HANDED_OVER}
+    # somebody's own network: what no record can hold keeps its default
+    return {k: p for k, p in known.items() if k != "image_shape" and _is_plain(p.default)}
+
+
+def try_model(name: str, target: Any, settings: Mapping[str, Any], data: FactorData) -> str | None:
+    """Build a model of the plan, so that it refuses now what it would refuse later.
+
+    The suite's own and subclasses of them take no memory; another network is built and encodes
+    zeros. Returns the digest of the code that is not the suite's own. Raises RequestError.
+    """
+    import torch
+
+    code = digest(name, target)
+    try:
+        if _is_encoder(target):
+            with torch.device("meta"):
+                model = _made(target, settings, data.image_shape, data.factors)
+            if model.feed == "pairs":
+                draw_pairs(data, np.random.default_rng(0), 2, model.changed)
+            return code
+        from bench.foreign import adopt, weights_digest
+
+        with lent_global_torch_stream(0, "initialisation"):
+            return weights_digest(adopt(target, settings, data.image_shape), code)
+    except (ValueError, TypeError) as error:
+        raise RequestError(f"{name}: {error}") from error
+
+
+def _made(
+    target: Any,
+    settings: Mapping[str, Any],
+    image_shape: tuple[int, int, int],
+    factors: Sequence[Factor],
+) -> "Encoder":
+    if not _is_encoder(target):
+        from bench.foreign import adopt
+
+        return adopt(target, settings, image_shape)
+    takes = inspect.signature(target).parameters
+    handed = {"factors": tuple(factors)} if "factors" in takes else {}
+    model: Encoder = target(image_shape=image_shape, **handed, **settings)
+    return model
+
+
+def _is_encoder(target: Any) -> bool:
+    from bench.models import Encoder
+
+    return isinstance(target, type) and issubclass(target, Encoder)
+
+
+def _is_module(target: Any) -> bool:
+    from torch import nn
+
+    return isinstance(target, nn.Module)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it can stand in a record."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True

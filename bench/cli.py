@@ -17,6 +17,7 @@ from bench import __version__
 from bench.cli_check import CHECK_HELP, check
 from bench.cli_data import app as data
 from bench.cli_evaluate import EVALUATE_HELP, evaluate
+from bench.cli_export import EXPORT_HELP, export
 from bench.console import stdout
 from bench.errors import RequestError
 
@@ -52,7 +53,7 @@ add what is missing.
 
 @app.command(help=_RUN_EXAMPLES)
 def run(
-    models: Annotated[str, typer.Option(help="Models by name, comma-separated, or all.")],
+    models: Annotated[str, typer.Option(help="Models by name, comma-separated; all; yardsticks.")],
     dataset: Annotated[str, typer.Option(help="Data set by name.")],
     preset: Annotated[str, typer.Option(help="Budget: see bench list presets.")] = "quick",
     seeds: Annotated[str, typer.Option(help="How many (5), a range (0-4) or a list (3,7).")] = "3",
@@ -136,6 +137,7 @@ def run(
 app.command(help=EVALUATE_HELP)(evaluate)
 app.add_typer(data, name="data")
 app.command(help=CHECK_HELP)(check)
+app.command(help=EXPORT_HELP)(export)
 
 
 @app.command(name="list")
@@ -149,7 +151,7 @@ def list_(
     from bench.listing import describe
 
     for name, line in describe(what):
-        print(f"{name:20} {line}")
+        print(f"{name:20} {line}".rstrip())
 
 
 @app.command()

@@ -47,6 +47,9 @@ _EVALUATION = {
     "active_latents": ("Active latents", 1),
 }
 
+# Of a run's evaluation: by metric the definition and the reason why it is undefined there.
+UNDEFINED = "undefined"
+
 
 @dataclass(frozen=True)
 class Column:

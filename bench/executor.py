@@ -144,6 +144,11 @@ def _main(job: Job, pipe: "Connection[News | Status, str]") -> None:
     os._exit(0)  # an interpreter with these libraries takes seconds to close down
 
 
+def environment_of_a_worker(threads: int) -> dict[str, str]:
+    """Environment variables that the libraries of a worker process read when they are loaded."""
+    return {"OMP_NUM_THREADS": str(threads), **_KEEP_MEMORY}
+
+
 @contextlib.contextmanager
 def _inherited(threads: int) -> Iterator[None]:
     """What a process that starts now inherits: its libraries' settings, deaf to signals.
@@ -151,7 +156,7 @@ def _inherited(threads: int) -> Iterator[None]:
     Libraries read the variables when they are loaded; a terminal's Ctrl-C, or a scheduler's
     SIGTERM, reaches all processes, but only the parent decides what to do about it.
     """
-    given = {"OMP_NUM_THREADS": str(threads), **_KEEP_MEMORY}
+    given = environment_of_a_worker(threads)
     before = {name: os.environ.get(name) for name in given}
     os.environ.update(given)
     stops = (signal.SIGINT, signal.SIGTERM)

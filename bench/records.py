@@ -1,8 +1,9 @@
 """What came out of a run, as it stands in the run's folder.
 
-A folder holds settings.json, status.json, evaluation.json, scores.json, history.csv,
-environment.json, weights.safetensors, representation.npz, samples.npz, and plots; while it
-trains checkpoint.pt, after a failure error.txt.
+A folder holds settings.json, status.json, evaluation.json (with the metrics that are `undefined`
+for its representation), scores.json, history.csv, environment.json, weights.safetensors,
+representation.npz, samples.npz, and plots; while it trains checkpoint.pt, after a failure
+error.txt, and `export/` where bench export was asked.
 """
 
 from collections.abc import Mapping, Sequence

@@ -35,9 +35,9 @@ def resolve(kind: Kind, name: str) -> Any:
     known = registry(kind)
     if name in known:
         return known[name]
-    installed = {entry.name: entry for entry in entry_points(group=f"bench.{kind}s")}
+    installed = _installed(kind)
     if name in installed:
-        return _imported(kind, name, installed[name].value)
+        return _imported(kind, name, installed[name])
     if ":" in name:
         return _imported(kind, name, name)
     if kind == "dataset" and name.endswith(".npz"):
@@ -47,12 +47,15 @@ def resolve(kind: Kind, name: str) -> Any:
     raise RequestError(unknown(kind, name, [*known, *installed]))
 
 
-def digest(target: Any) -> str | None:
-    """Of the file that defines a class or function, unless it is the suite's own."""
-    if target.__module__.partition(".")[0] == "bench":
-        return None
+def names(kind: Kind) -> list[str]:
+    """All names of a kind: of the registry, then of installed entry points."""
+    return [*registry(kind), *_installed(kind)]
+
+
+def digest(name: str, target: Any) -> str | None:
+    """Of the file that defines what a model's name means, unless it is the suite's own."""
     try:
-        file = inspect.getsourcefile(target)
+        file = _source(name, target)
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else None
     except (OSError, TypeError):
         return None
@@ -64,6 +67,19 @@ def unknown(what: str, name: str, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(choices)}"
     return f"unknown {what} {name!r}: {hint}"
+
+
+def _installed(kind: Kind) -> dict[str, str]:
+    return {entry.name: entry.value for entry in entry_points(group=f"bench.{kind}s")}
+
+
+def _source(name: str, target: Any) -> str | None:
+    """The file of a class or function; of any other thing the file that its name is found in."""
+    if inspect.isclass(target) or inspect.isroutine(target):
+        own = target.__module__.partition(".")[0] == "bench"
+        return None if own else inspect.getsourcefile(target)
+    place = _installed("model").get(name, name).rpartition(":")[0]
+    return place if place.endswith(".py") else getattr(sys.modules.get(place), "__file__", None)
 
 
 def _imported(kind: Kind, name: str, address: str) -> Any:

@@ -7,16 +7,20 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+OTHER_CODE = "other code"
+ENTERED = "entered"  # instead of a preset: codes that come from a file
+
 
 @dataclass(frozen=True)
 class Run:
-    """One training and what is scored of it.
+    """One training and what is scored of it; without steps it is scored as it comes.
 
     settings: all arguments of the model's constructor but image_shape; changed: those of them
     that were asked for and differ from the preset (they name the row of the table);
     data_settings: arguments of the data set's constructor; fingerprint: the exact pixels;
     rows: number of images that are encoded and scored; seed: of all its random streams; code:
-    digest of the file of a model that is not the suite's own.
+    digest of the file of a model that is not the suite's own, and of weights that are not.
+    Of codes that were entered from a file the setting `source` says which file it is.
     """
 
     model: str
@@ -38,6 +42,16 @@ class Run:
         """sha256 of all that changes a number, independent of the order it was given in."""
         parts = {k: v for k, v in self.as_dict().items() if k not in _NAMES_ONLY}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def trained(self) -> bool:
+        """Whether the suite trains it."""
+        return self.steps > 0
+
+    @property
+    def entered(self) -> bool:
+        """Whether it is not a model's but the codes of a file."""
+        return self.preset == ENTERED
 
     @property
     def label(self) -> str:
@@ -66,7 +80,9 @@ class Run:
                 pairs = {k: (mine[key].get(k), theirs[key].get(k)) for k in mine[key] | theirs[key]}
                 key, (new, old) = next((k, pair) for k, pair in pairs.items() if pair[0] != pair[1])
                 return f"{key} {old}, not {new}"
-            return "other code" if key == "code" else f"{key} {theirs[key]}, not {mine[key]}"
+            if key == "code":
+                return OTHER_CODE if self.trained else f"{OTHER_CODE} or weights"
+            return f"{key} {theirs[key]}, not {mine[key]}"
         return None
 
     def as_dict(self) -> dict[str, Any]:

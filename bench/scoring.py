@@ -1,4 +1,4 @@
-"""Scores of a representation, by what was asked for; of the codes in a file."""
+"""Scores of a representation, by what was asked for; of the codes in a file, or of weights."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +16,9 @@ from bench.resolve import unknown
 from bench.settings import parse
 from bench.store import write_json
 
+# What files of released weights are called; all others hold codes.
+WEIGHTS = (".pt", ".pth", ".safetensors")
+
 Scores = dict[str, dict[str, Any]]
 Tell = Callable[[str], None]
 
@@ -32,6 +35,23 @@ class Request:
     merges: Sequence[str] = ()
     seed: int | None = None
     resamples: int = 0
+    dataset: str | None = None
+    data_dir: str | None = None
+    into: Path | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file gives to be scored.
+
+    evaluation: of the model behind it, as `encode` gives it, None of plain codes; source: which
+    file it was, with its sha256, and what else is known of it.
+    """
+
+    representation: Representation
+    evaluation: Mapping[str, Any] | None
+    source: str
 
 
 @dataclass(frozen=True)
@@ -47,32 +67,65 @@ class Evaluation:
     asked: bool
 
 
-def evaluate_file(request: Request, tell: Tell) -> Evaluation:
-    """Score the codes in a file. Raises RequestError."""
+def read_content(request: Request, tell: Tell) -> Content:
+    """The codes in a file, or those of released weights. Raises RequestError."""
     path = request.target
+    if path.suffix.lower() in WEIGHTS:
+        if request.factors is not None or request.kinds:
+            raise RequestError(
+                f"{path} holds weights, their data set has the factors: name it "
+                "with --dataset, and leave out --factors and --kind"
+            )
+        from bench.released import evaluate_released
+
+        return Content(*evaluate_released(path, request.dataset, request.data_dir, tell))
+    check_codes(request)
     representation = read_codes(path, request.factors, _kinds(request.kinds))
+    files = [path for path in (path, request.factors) if path is not None]
+    try:
+        source = " with ".join(f"{file.name}, sha256 {_sha256(file)}" for file in files)
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read ({error.strerror})") from error
+    return Content(representation, None, source)
+
+
+def check_codes(request: Request) -> None:
+    """Raise RequestError where options are given that only weights need."""
+    for option, value in (("--dataset", request.dataset), ("--data-dir", request.data_dir)):
+        if value is not None:
+            known = ", ".join(WEIGHTS)
+            raise RequestError(f"{option} is for weights ({known}), not for {request.target}")
+
+
+def evaluate_file(request: Request, tell: Tell) -> tuple[Content, Evaluation]:
+    """What is in a file, and its scores. Raises RequestError."""
+    path = request.target
     definitions = definitions_of(evaluated_names(request.metrics), request)
     for name in (asked["name"] for asked in definitions):
         if name in STUDY_METRICS and named(request):
             raise RequestError(f"{name} compares the runs of a study: name the study's folder")
-    representation = merged(representation, request.merges, str(path))
+    content = read_content(request, tell)
+    representation = merged(content.representation, request.merges, str(path))
     seed = 0 if request.seed is None else request.seed
     scores, refused = scored(representation, definitions, seed, request.resamples, tell)
     if not scores:
         name, reason = next(iter(refused.items()))
         raise RequestError(f"{path}: {name}: {reason}")
-    return Evaluation(f"{path}, {shape(representation)}", scores, refused, named(request))
+    title = f"{path}, {shape(representation)}"
+    return content, Evaluation(title, scores, refused, named(request))
 
 
-def write_record(path: Path, request: Request, evaluation: Evaluation) -> None:
+def write_record(path: Path, request: Request, content: Content, evaluation: Evaluation) -> None:
     """The scores of a file as JSON, with what exactly was scored and where. Raises RequestError."""
     files = [path for path in (request.target, request.factors) if path is not None]
     try:
         record = {
             "files": {str(file): _sha256(file) for file in files},
+            "source": content.source,
             "seed": 0 if request.seed is None else request.seed,
             "scores": evaluation.scores,
             "left_out": dict(evaluation.refused),
+            "evaluation": content.evaluation,
             "environment": environment("cpu", 1),
         }
         write_json(path, record)

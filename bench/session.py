@@ -21,16 +21,14 @@ from bench.records import (
     EVALUATION,
     FINISHED,
     Status,
-    definitions_differ,
     read_records,
-    read_scores,
     read_status,
 )
 from bench.render import console_table
 from bench.report import write_report
-from bench.runs import Run
+from bench.runs import OTHER_CODE, Run
 from bench.study import Plan, Request, plan
-from bench.work import Job, announce
+from bench.work import Job, announce, unscored
 
 
 @dataclass(frozen=True)
@@ -115,8 +113,16 @@ def _check_records(planned: Plan, force: bool) -> None:
         if record.folder.name in replaced:
             continue
         for run in planned.runs:
-            if run.label == record.run.label and (apart := run.differs_from(record.run)):
-                again = " train them anew with --force, or" if apart == "other code" else ""
+            if run.label != record.run.label:
+                continue
+            if record.run.entered:
+                raise RequestError(
+                    f"{planned.folder}: {run.label} is the name of codes that were entered from a "
+                    "file: choose another folder with --output"
+                )
+            if apart := run.differs_from(record.run):
+                anew = f" {'train' if run.trained else 'encode'} them anew with --force, or"
+                again = anew if apart.startswith(OTHER_CODE) else ""
                 raise RequestError(
                     f"{planned.folder}: runs of {run.label} were made with {apart};{again} "
                     "choose another folder with --output"
@@ -154,7 +160,7 @@ def _incomplete(folder: Path, planned: Plan) -> bool:
         return True
     if state == "diverged":
         return False
-    return definitions_differ(read_scores(folder), _of_one_run(planned.definitions))
+    return bool(unscored(folder, _of_one_run(planned.definitions)))
 
 
 def _of_one_run(definitions: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
@@ -190,9 +196,12 @@ def _print_plan(
         group = [run for run in planned.runs if run.label == label]
         first = group[0]
         seeds = ", ".join(str(run.seed) for run in group)
-        say(f"  {label}: seeds {seeds}; {first.steps} steps of {first.batch_size} images")
-        say(f"    {', '.join(f'{k}={v}' for k, v in first.settings.items())}")
-        say(f"    settings: {PRESETS[first.preset].recipe(first.model, first.dataset).source}")
+        budget = f"{first.steps} steps of {first.batch_size} images"
+        say(f"  {label}: seeds {seeds}; {budget if first.trained else 'not trained here'}")
+        if first.settings:
+            say(f"    {', '.join(f'{k}={v}' for k, v in first.settings.items())}")
+        if first.trained:
+            say(f"    settings: {PRESETS[first.preset].recipe(first.model, first.dataset).source}")
     for name, reason in planned.refused.items():
         say(f"  left out: {name} ({reason})")
     say(

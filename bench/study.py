@@ -6,16 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.build import build_data
+from bench.build import build_data, is_trained, model_settings, try_model
 from bench.datasets import FactorData
 from bench.errors import RequestError
 from bench.folder import check_folder, default_name
 from bench.measure import applicable, definition, metric_names
-from bench.presets import PRESETS, Recipe
-from bench.resolve import digest, registry, resolve, unknown
+from bench.presets import PRESETS, Preset
+from bench.recipes import Recipe
+from bench.resolve import registry, resolve, unknown
 from bench.runs import Run
 from bench.seeds import parse_seeds
 from bench.settings import Assignment, Parameter, converted, parameters, parse
+from bench.streams import lent_global_torch_stream
+
+YARDSTICKS = "yardsticks"  # the group of models that may be asked for as a whole, as `all` may
 
 # `--set train.batch_size=32`: the budget, for all models of the study
 _TRAIN = {"batch_size": Parameter(int, None), "rows": Parameter(int, None)}
@@ -64,7 +68,7 @@ def plan(request: Request) -> Plan:
     if request.steps is not None and request.steps < 1:
         raise RequestError(f"--steps {request.steps}: must be at least 1")
     names = metric_names(request.metrics)
-    given = _Given.sort(request, models, names)
+    given = _Given.sort(request, list(models), names)
 
     known = parameters(resolve("dataset", request.dataset))
     data_settings = given.settings_of(request.dataset, known)
@@ -104,14 +108,14 @@ def plan(request: Request) -> Plan:
             image_shape=data.image_shape,
             preset=request.preset,
             steps=recipe.steps,
-            batch_size=train.get("batch_size", recipe.batch_size),
+            batch_size=train.get("batch_size", recipe.batch_size) if recipe.steps else 0,
             rows=min(train.get("rows", preset.rows), data.training),
             seed=seed,
-            code=digest(resolve("model", model)),
+            code=code,
         )
-        for model in models
-        for recipe in [_recipe(preset.recipe(model, request.dataset), request.steps)]
-        for settings, changed in _variants(model, recipe, given, data)
+        for model, target in models.items()
+        for recipe in [_recipe(preset, model, target, request)]
+        for settings, changed, code in _variants(model, target, recipe, given, data)
         for seed in seeds
     )
     folder = request.output or Path("results") / default_name(study, preset)
@@ -147,36 +151,41 @@ class _Given:
         return cls(sets, sweeps)
 
     def settings_of(self, owner: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
-        free = {k: v for k, v in known.items() if k not in ("image_shape", "data_dir")}
+        free = {k: v for k, v in known.items() if k != "data_dir"}
         return {a.key: converted(a, free) for a in self.sets if a.owner == owner}
 
     def grid_of(self, owner: str, known: Mapping[str, Parameter]) -> list[dict[str, Any]]:
         """All combinations of the owner's sweeps; one empty one where there is none."""
-        free = {k: v for k, v in known.items() if k != "image_shape"}
         axes = [
-            [(a.key, converted(Assignment(owner, a.key, text), free)) for text in a.text.split(",")]
+            [(a.key, converted(Assignment(owner, a.key, t), known)) for t in a.text.split(",")]
             for a in self.sweeps
             if a.owner == owner
         ]
         return [dict(point) for point in itertools.product(*axes)]
 
 
-def _models(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
+def _models(text: str) -> dict[str, Any]:
+    """The models of a list by name, and what each name means."""
+    asked = [name.strip() for name in text.split(",") if name.strip()]
+    if not asked:
         raise RequestError(f"--models is empty: choose from {', '.join(registry('model'))} or all")
-    names = [known for name in names for known in (registry("model") if name == "all" else [name])]
-    from bench.models import Encoder  # torch, which the commands without a model do not load
+    from bench.models import GROUPS  # torch, which the commands without a model do not load
 
-    for name in names:
-        target = resolve("model", name)
-        if not (isinstance(target, type) and issubclass(target, Encoder)):
-            raise RequestError(f"model {name!r} is no subclass of bench.models.VAE")
-    return list(dict.fromkeys(names))
+    several = {"all": registry("model"), YARDSTICKS: GROUPS[YARDSTICKS]}
+    names = [name for each in asked for name in several.get(each, [each])]
+    found = {}
+    for name in dict.fromkeys(names):
+        # a network that stands in a file draws its weights when the file is read
+        with lent_global_torch_stream(0, "initialisation"):
+            found[name] = resolve("model", name)
+    return found
 
 
-def _recipe(recipe: Recipe, steps: int | None) -> Recipe:
-    """The recipe; with other steps its schedules are scaled."""
+def _recipe(preset: Preset, model: str, target: Any, request: Request) -> Recipe:
+    """The recipe, none of a model that is not trained; with other steps its schedules scale."""
+    if not is_trained(target):
+        return Recipe(0, 0)
+    recipe, steps = preset.recipe(model, request.dataset), request.steps
     if steps is None:
         return recipe
     settings = dict(recipe.settings)
@@ -186,34 +195,22 @@ def _recipe(recipe: Recipe, steps: int | None) -> Recipe:
 
 
 def _variants(
-    model: str, recipe: Recipe, given: _Given, data: FactorData
-) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The settings of each variant of a model, and what was changed of the preset's."""
-    target = resolve("model", model)
-    known = parameters(target)
-    defaults = {key: p.default for key, p in known.items() if key != "image_shape"}
+    model: str, target: Any, recipe: Recipe, given: _Given, data: FactorData
+) -> list[tuple[dict[str, Any], dict[str, Any], str | None]]:
+    """Each variant of a model: settings, what was changed of the preset's, digest of its code."""
+    known = model_settings(model, target)
+    defaults = {key: p.default for key, p in known.items()}
     base = {**defaults, **{k: v for k, v in recipe.settings.items() if k in defaults}}
     fixed = given.settings_of(model, known)
     variants = []
     for point in given.grid_of(model, known):
         asked = {**fixed, **point}
         settings = {**base, **{k: v for k, v in asked.items() if v != base[k]}}
-        _try(model, settings, data.image_shape)
+        code = try_model(model, target, settings, data)
         # in the signature's order: the same settings have the same name, however asked for
         changed = {k: v for k, v in settings.items() if v != base[k]}
-        variants.append((settings, changed))
+        variants.append((settings, changed, code))
     return variants
-
-
-def _try(model: str, settings: Mapping[str, Any], image_shape: tuple[int, int, int]) -> None:
-    """Build the model without memory, so that it refuses now what it would refuse later."""
-    import torch
-
-    try:
-        with torch.device("meta"):
-            resolve("model", model)(image_shape=image_shape, **settings)
-    except (ValueError, TypeError) as error:
-        raise RequestError(f"{model}: {error}") from error
 
 
 def _data(name: str, settings: Mapping[str, Any], data_dir: str | None) -> FactorData:

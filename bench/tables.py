@@ -5,7 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.columns import Column, Metrics, columns_of, definition_words, title_of, values_of
+from bench.columns import (
+    UNDEFINED,
+    Column,
+    Metrics,
+    columns_of,
+    definition_words,
+    title_of,
+    values_of,
+)
 from bench.presets import PRESETS
 from bench.records import Record
 from bench.statistics import Summary, summarise
@@ -13,11 +21,15 @@ from bench.statistics import Summary, summarise
 
 @dataclass(frozen=True)
 class Row:
-    """A model (or a variant of it): its runs by status, and the summary of each column."""
+    """A model (or a variant of it): its runs by status, and the summary of each column.
+
+    trained: whether by the suite; else it is scored as it came.
+    """
 
     label: str
     states: Mapping[str, int]
     cells: Mapping[str, Summary | None]
+    trained: bool = True
 
     @property
     def scored(self) -> int:
@@ -25,10 +37,11 @@ class Row:
 
     @property
     def runs(self) -> str:
-        """How many runs stand behind the numbers, and what became of the others."""
+        """How many runs stand behind the numbers, what became of the others, what they are."""
         asked = sum(self.states.values())
         count = f"{self.scored}" if self.scored == asked else f"{self.scored} of {asked}"
         others = [f"{n} {state}" for state, n in self.states.items() if state != "done"]
+        others += [] if self.trained else ["not trained here"]
         return f"{count} ({', '.join(others)})" if others else count
 
 
@@ -89,7 +102,8 @@ def _row(label: str, group: Sequence[Record], columns: Sequence[Column], metrics
         column.key: summarise([values[column.key] for values in scored if column.key in values])
         for column in columns
     }
-    return Row(label, Counter(record.status.state for record in group), cells)
+    trained = any(record.run.trained for record in group)
+    return Row(label, Counter(record.status.state for record in group), cells, trained)
 
 
 def _notes(records: Sequence[Record], study: Mapping[str, Any], metrics: Metrics) -> list[str]:
@@ -98,23 +112,43 @@ def _notes(records: Sequence[Record], study: Mapping[str, Any], metrics: Metrics
     asked = {"steps": study["steps"], **study["train"]}
     changed = ", ".join(f"{key} {value}" for key, value in asked.items() if value is not None)
     notes = [f"Preset {study['preset']}{about}{f'; but {changed}' if changed else ''}."]
-    budgets = {(r.run.steps, r.run.batch_size): None for r in records}
-    if len(budgets) == 1:
-        ((steps, batch),) = budgets
-        notes.append(f"Budget: {steps} steps of {batch} images a run.")
-    else:
-        each = dict.fromkeys((r.run.label, r.run.steps, r.run.batch_size) for r in records)
-        shown = "; ".join(f"{label} {steps} steps of {batch}" for label, steps, batch in each)
-        notes.append(f"Budgets differ: {shown}.")
+    notes += _budget_notes(records)
     notes.append(f"Data: {study['source']}.")
+    spread = any("kl" in r.evaluation and r.evaluation["kl"] is None for r in records)
+    without = ", of codes without a KL from 1 % of the largest spread" if spread else ""
     notes.append(
         "Mean over seeds ± standard deviation, and in brackets the 95 % t interval of the mean. "
-        "Reconstruction and KL in nats an image; a latent is active from 0.1 nats."
+        f"Reconstruction and KL in nats an image; a latent is active from 0.1 nats{without}."
     )
     for definition in metrics.definitions.values():
         title = title_of(metrics.key(definition))
         notes.append(f"{title}: {definition_words(definition)}.")
     return notes + _two_definitions(metrics) + _metric_notes(records)
+
+
+def _budget_notes(records: Sequence[Record]) -> list[str]:
+    """How long the rows were trained, and where those come from that were not."""
+    each = dict.fromkeys(
+        (r.run.label, r.run.steps, r.run.batch_size) for r in records if r.run.trained
+    )
+    budgets = {(steps, batch) for _, steps, batch in each}
+    notes = []
+    if len(budgets) == 1:
+        ((steps, batch),) = budgets
+        notes.append(f"Budget: {steps} steps of {batch} images a run.")
+    elif budgets:
+        shown = "; ".join(f"{label} {steps} steps of {batch}" for label, steps, batch in each)
+        notes.append(f"Budgets differ: {shown}.")
+    runs = [record.run for record in records]
+    if made := dict.fromkeys(run.label for run in runs if not run.trained and not run.entered):
+        notes.append(f"Not trained here, scored as they come: {', '.join(made)}.")
+    for record in records:
+        if record.run.entered:
+            source = record.run.settings["source"]
+            theirs = record.evaluation.get("reconstruction") is not None
+            of = "; reconstruction and KL are of the images named there" if theirs else ""
+            notes.append(f"Not trained here: {record.run.label}, from {source}{of}.")
+    return notes
 
 
 def _fewer_runs(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
@@ -155,6 +189,10 @@ def _metric_notes(records: Sequence[Record]) -> list[str]:
                 binned.append(record.run.label)
             for warning in score.get("warnings", ()):
                 warned.setdefault((name, warning), []).append(record.run.label)
+        for name, refused in record.evaluation.get(UNDEFINED, {}).items():
+            if name not in record.scores:
+                reason = f"undefined, {refused['reason']}"
+                warned.setdefault((name, reason), []).append(record.run.label)
     if chance:
         levels = "; ".join(f"{title_of(n)} {sum(v) / len(v):.3f}" for n, v in chance.items())
         notes.append(f"Chance: {levels}.")

@@ -2,16 +2,19 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from bench.datasets import FactorData
-from bench.models import VAE
+from bench.datasets.pairs import draw_pairs
+from bench.models import VAE, Encoder, Objective
 from bench.store import write_checkpoint
 from bench.streams import rows_stream, torch_stream
 
@@ -86,17 +89,10 @@ def train(
 
     for step in range(progress.step + 1, steps + 1):
         before = time.monotonic()
-        x = images(data, data.draw(rows_stream(seed, step), batch_size), device)
+        x = images(data, rows_of(model, data, rows_stream(seed, step), batch_size), device)
         progress.data_seconds += time.monotonic() - before
 
-        objective = model.objective(x, step, noise)
-        for left, (player, loss) in enumerate(objective.losses.items(), 1 - len(players)):
-            # all gradients before any step, and none to another player's parameters
-            loss.backward(inputs=players[player], retain_graph=left < 0)
-        for optimizer in optimizers.values():
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-
+        objective = take_step(model, x, step, noise, players, optimizers)
         progress.step = step
         progress.count += 1
         for name, term in objective.terms.items():
@@ -113,6 +109,34 @@ def train(
             saved = time.monotonic()
     save()
     return progress
+
+
+def take_step(
+    model: VAE,
+    x: Tensor,
+    step: int,
+    noise: torch.Generator,
+    players: Mapping[str, list[nn.Parameter]],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+) -> Objective:
+    """Move every player by its own gradient on one batch (B, C, H, W); the objective before."""
+    objective = model.objective(x, step, noise)
+    for left, (player, loss) in enumerate(objective.losses.items(), 1 - len(players)):
+        # all gradients before any step, and none to another player's parameters
+        loss.backward(inputs=players[player], retain_graph=left < 0)
+    for optimizer in optimizers.values():
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return objective
+
+
+def rows_of(
+    model: Encoder, data: FactorData, rng: np.random.Generator, count: int
+) -> NDArray[np.int64]:
+    """The rows of a batch, (count,), as the model wants to be fed. Raises as `draw_pairs`."""
+    if model.feed == "pairs":
+        return draw_pairs(data, rng, count, model.changed)
+    return data.draw(rng, count)
 
 
 def images(data: FactorData, rows: Any, device: torch.device) -> Tensor:

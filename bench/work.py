@@ -7,12 +7,13 @@ scores are computed from the stored representation.
 import contextlib
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench import records, store
+from bench.columns import UNDEFINED
 from bench.environment import environment
 from bench.records import Status, definitions_differ, read_status, write_status
 from bench.runs import Run
@@ -50,6 +51,20 @@ def announce(job: Job) -> None:
     """Write what is asked of a run, before it starts. Raises OSError."""
     store.write_json(job.folder / records.SETTINGS, job.run.as_dict())
     write_status(job.folder, read_status(job.folder))
+
+
+def unscored(
+    folder: Path, definitions: Sequence[Mapping[str, Any]]
+) -> tuple[Mapping[str, Any], ...]:
+    """The metrics that a run has neither a score of nor the reason why it can have none."""
+    scores = records.read_scores(folder)
+    evaluation = folder / records.EVALUATION
+    refused = store.read_json(evaluation).get(UNDEFINED, {}) if evaluation.exists() else {}
+    return tuple(
+        asked
+        for asked in definitions
+        if definitions_differ(scores, [asked]) and definitions_differ(refused, [asked])
+    )
 
 
 def work(job: Job, tell: Callable[[News], None], stop: Callable[[], bool]) -> Status:
@@ -112,7 +127,7 @@ def _train_and_encode(
 
     from bench.build import build_data, build_model
     from bench.encode import collapsed_from, encode, samples
-    from bench.models import VAE
+    from bench.models import VAE, Encoder
     from bench.representations import write_representation
     from bench.streams import numpy_stream
     from bench.train import images, train
@@ -122,7 +137,7 @@ def _train_and_encode(
     torch.backends.cudnn.deterministic = True
     device = torch.device(job.device)
     data = build_data(run.dataset, run.data_settings, job.data_dir)
-    model = build_model(run, device)
+    model = build_model(run, device, data.factors)
     history: list[dict[str, float]] = []
     if isinstance(model, VAE):
         progress = train(
@@ -141,11 +156,13 @@ def _train_and_encode(
         seconds["training"] = round(progress.seconds, 2)
         seconds["data"] = round(progress.data_seconds, 2)  # of the training
         store.write_rows(folder / records.HISTORY, history)
-    else:
+    elif type(model).fit is not Encoder.fit:
         drawn = data.draw(numpy_stream(run.seed, "fitted rows"), FITTED)
-        with _timed(seconds, "training"):
+        tell(News("fitting"))
+        with _timed(seconds, "fitting"):
             model.fit(images(data, drawn, device))
-    if weights := model.state_dict():
+    # clones, as the file takes no tensors that share memory, which somebody's network may have
+    if weights := {name: tensor.clone() for name, tensor in model.state_dict().items()}:
         store.write_weights(folder / records.WEIGHTS, weights)
 
     with _timed(seconds, "encoding"):
@@ -182,17 +199,25 @@ def _score(job: Job, seconds: dict[str, float], tell: Callable[[News], None]) ->
     from bench.measure import score
     from bench.representations import read_representation
 
-    path = job.folder / records.SCORES
-    scores = store.read_json(path) if path.exists() else {}
-    missing = [asked for asked in job.definitions if definitions_differ(scores, [asked])]
+    missing = unscored(job.folder, job.definitions)
     if not missing:
         return
+    path = job.folder / records.SCORES
+    scores = store.read_json(path) if path.exists() else {}
+    undefined = {}
     with _timed(seconds, "scoring"):
         tell(News("scoring"))
         representation = read_representation(job.folder / records.REPRESENTATION)
         for asked in missing:
-            scores[asked["name"]] = score(representation, asked, job.run.seed)
+            try:
+                scores[asked["name"]] = score(representation, asked, job.run.seed)
+            except ValueError as error:  # as the posterior's, of codes that have none
+                undefined[asked["name"]] = {"definition": asked, "reason": str(error)}
         store.write_json(path, scores)
+    if undefined:
+        evaluation = store.read_json(job.folder / records.EVALUATION)
+        both = {**evaluation.get(UNDEFINED, {}), **undefined}
+        store.write_json(job.folder / records.EVALUATION, {**evaluation, UNDEFINED: both})
 
 
 def _draw(

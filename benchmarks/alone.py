@@ -9,10 +9,15 @@ from typing import Any
 
 
 def in_process(script: str, arguments: list[str], cores: set[int]) -> dict[str, Any]:
-    """The JSON that `script --one ...` prints last, in a process that has only these cores."""
+    """The JSON that `script --one ...` prints last, in a process that has only these cores.
+
+    Its libraries are set as those of a run.
+    """
+    from bench.executor import environment_of_a_worker
+
     made = subprocess.run(
         [sys.executable, script, "--one", *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": str(len(cores))},
+        env={**os.environ, **environment_of_a_worker(len(cores))},
         preexec_fn=lambda: os.sched_setaffinity(0, cores),
         capture_output=True,
         text=True,

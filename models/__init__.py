@@ -1,13 +1,24 @@
 """The models: one file a paper, the constructor is the configuration."""
 
+from .adavae import AdaGVAE, AdaMLVAE
 from .annealedvae import AnnealedVAE
+from .autoencoder import Autoencoder
+from .betatcvae import BetaTCVAE
 from .betavae import BetaVAE
+from .cascadevae import CascadeVAE
+from .categoricalvae import CategoricalVAE
+from .dipvae import DIPVAE1, DIPVAE2
 from .encoder import Encoder
 from .factorvae import FactorVAE
+from .hfsvae import HFSVAE
+from .infovae import InfoVAE
+from .jointbetavae import JointBetaVAE
 from .jointvae import JointVAE
 from .networks import NETWORKS
 from .posterior import Latents, Posterior
+from .qlae import QLAE
 from .vae import VAE, Objective
+from .yardsticks import PCA, GroundTruth, RandomEncoder
 
 # By what they do with the codes; `bench list models` shows them so.
 GROUPS: dict[str, dict[str, type[Encoder]]] = {
@@ -16,9 +27,30 @@ GROUPS: dict[str, dict[str, type[Encoder]]] = {
         "betavae": BetaVAE,
         "annealedvae": AnnealedVAE,
         "factorvae": FactorVAE,
+        "betatcvae": BetaTCVAE,
+        "dipvae1": DIPVAE1,
+        "dipvae2": DIPVAE2,
+        "infovae": InfoVAE,
+        "hfsvae": HFSVAE,
     },
     "unsupervised, with categories": {
         "jointvae": JointVAE,
+        "jointbetavae": JointBetaVAE,
+        "cascadevae": CascadeVAE,
+        "categoricalvae": CategoricalVAE,
+        "qlae": QLAE,
+    },
+    "unsupervised, without a prior": {
+        "autoencoder": Autoencoder,
+    },
+    "weakly supervised, by pairs": {
+        "adagvae": AdaGVAE,
+        "adamlvae": AdaMLVAE,
+    },
+    "yardsticks": {
+        "factors": GroundTruth,
+        "random": RandomEncoder,
+        "pca": PCA,
     },
 }
 MODELS: dict[str, type[Encoder]] = {
@@ -26,16 +58,31 @@ MODELS: dict[str, type[Encoder]] = {
 }
 
 __all__ = [
-    "GROUPS",
-    "MODELS",
-    "NETWORKS",
-    "VAE",
+    "AdaGVAE",
+    "AdaMLVAE",
     "AnnealedVAE",
+    "Autoencoder",
+    "BetaTCVAE",
     "BetaVAE",
+    "CascadeVAE",
+    "CategoricalVAE",
+    "DIPVAE1",
+    "DIPVAE2",
     "Encoder",
     "FactorVAE",
+    "GROUPS",
+    "GroundTruth",
+    "HFSVAE",
+    "InfoVAE",
+    "JointBetaVAE",
     "JointVAE",
     "Latents",
+    "MODELS",
+    "NETWORKS",
     "Objective",
+    "PCA",
     "Posterior",
+    "QLAE",
+    "RandomEncoder",
+    "VAE",
 ]

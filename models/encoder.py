@@ -14,10 +14,12 @@ Feed = Literal["images", "pairs", "factors"]
 class Encoder(nn.Module):
     """A model that is scored as it comes: it encodes images, and nothing here trains it.
 
-    latents: the latent spec; feed: what `encode` is given, see `Feed`.
+    latents: the latent spec; feed: what `encode` is given, see `Feed`; changed: of pairs, in how
+    many factors they differ, 0 for another number in each.
     """
 
     latents: Latents
+    changed: int = 1
     feed: ClassVar[Feed] = "images"
 
     def fit(self, x: Tensor) -> None:

@@ -10,7 +10,7 @@ import pytest
 from bench import __version__
 from bench.datasets import DATASETS
 from bench.metrics import METRICS, STUDY_METRICS
-from bench.models import MODELS
+from bench.models import GROUPS, MODELS
 from bench.presets import PRESETS
 
 REGISTRIES = {
@@ -21,18 +21,26 @@ REGISTRIES = {
 }
 
 
+def described(out: str) -> list[str]:
+    """The lines that are no name of a group."""
+    return [line for line in out.splitlines() if line and not line.endswith(":")]
+
+
 @pytest.mark.parametrize("what", REGISTRIES)
 def test_one_line_each(cli_here, what: str) -> None:
     said = cli_here("list", what)
     assert (said.code, said.err) == (0, "")
     lines = said.out.splitlines()
+    if what == "models":
+        assert [line[:-1] for line in lines if line.endswith(":")] == list(GROUPS)
+        lines = described(said.out)
     assert [line.split()[0] for line in lines] == list(REGISTRIES[what])
     assert all(len(line.split()) > 4 for line in lines)
 
 
 @pytest.mark.parametrize("what", ["models", "metrics", "datasets"])
 def test_each_line_names_the_paper_and_its_year(cli_here, what: str) -> None:
-    for line in cli_here("list", what).out.splitlines():
+    for line in described(cli_here("list", what).out):
         assert re.search(r"\(.*\b(19|20)\d\d\b.*\)|\(no paper\)", line) or "no paper" in line, line
 
 

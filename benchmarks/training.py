@@ -1,0 +1,303 @@
+"""Speed of a training step and of encoding: python benchmarks/training.py [--pairs N]
+
+On one core, for 64x64 and 32x32 dSprites in batches of 64, the beta-VAE on the network of Dupont
+2018: our step, data included, against the time that the same floating-point operations take in
+large matrix products, and against the same network written straightforwardly with a DataLoader.
+The three take turns in one process, since the machine's speed varies; a ratio is the median over
+the turns of the ratio within a turn.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+from alone import in_process, machine
+
+BATCH = 64
+SIDE = 1024  # of the square matrices
+ENCODED = 20_000
+HUGE = 10**9
+
+
+def plain_model(image_size: int):
+    """Dupont's network and the beta-VAE loss as one writes them first."""
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            down = (1, 32, 32, 64, 64) if image_size == 64 else (1, 32, 64, 64)
+            up = (64, 64, 32, 32, 1) if image_size == 64 else (64, 32, 32, 1)
+            convolutions = [
+                layer
+                for a, b in pairwise(down)
+                for layer in (nn.Conv2d(a, b, 4, stride=2, padding=1), nn.ReLU())
+            ]
+            self.encoder = nn.Sequential(
+                *convolutions, nn.Flatten(), nn.Linear(1024, 256), nn.ReLU(), nn.Linear(256, 20)
+            )
+            transposed = [
+                layer
+                for a, b in pairwise(up)
+                for layer in (nn.ConvTranspose2d(a, b, 4, stride=2, padding=1), nn.ReLU())
+            ]
+            self.decoder = nn.Sequential(
+                nn.Linear(10, 256),
+                nn.ReLU(),
+                nn.Linear(256, 1024),
+                nn.ReLU(),
+                nn.Unflatten(1, (64, 4, 4)),
+                *transposed[:-1],
+                nn.Sigmoid(),
+            )
+
+        def loss(self, x):
+            mean, logvar = self.encoder(x).chunk(2, dim=1)
+            z = mean + torch.randn_like(mean) * torch.exp(0.5 * logvar)
+            error = F.binary_cross_entropy(self.decoder(z), x, reduction="sum") / len(x)
+            kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).sum() / len(x)
+            return error + 4 * kl
+
+    return Plain()
+
+
+def plain_steps(image_size: int) -> Callable[[], None]:
+    """One training step a call: a Dataset of single images, a DataLoader, Adam."""
+    import torch
+    from torch.utils.data import DataLoader, Dataset
+
+    from bench.datasets import DSprites
+
+    class Images(Dataset):
+        def __init__(self) -> None:
+            data = DSprites(image_size=image_size)
+            self.images = data.images(range(0, len(data), 37))  # in memory, as others have it
+
+        def __len__(self) -> int:
+            return len(self.images)
+
+        def __getitem__(self, row: int):
+            return torch.from_numpy(self.images[row]).float() / 255
+
+    model = plain_model(image_size)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-4)
+    loader = DataLoader(Images(), batch_size=BATCH, shuffle=True, drop_last=True)
+
+    def batches() -> Iterator:
+        while True:
+            yield from loader
+
+    drawn = batches()
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss = model.loss(next(drawn))
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    return step
+
+
+def our_model(image_size: int):
+    import torch
+
+    from bench.models import BetaVAE
+
+    model = BetaVAE(image_shape=(1, image_size, image_size))
+    return model.to(memory_format=torch.channels_last)
+
+
+def our_steps(image_size: int) -> Callable[[], None]:
+    """One training step a call, as `bench.train` takes it, data included."""
+    import torch
+
+    from bench.datasets import DSprites
+    from bench.streams import rows_stream, torch_stream
+    from bench.train import images, take_step
+
+    cpu = torch.device("cpu")
+    data, model = DSprites(image_size=image_size), our_model(image_size)
+    players, optimizers, noise = model.players(), model.optimizers(), torch_stream(0, "noise", cpu)
+    at = 0
+
+    def step() -> None:
+        nonlocal at
+        at += 1
+        x = images(data, data.draw(rows_stream(0, at), BATCH), cpu)
+        take_step(model, x, at, noise, players, optimizers)
+
+    return step
+
+
+def products(operations: float) -> Callable[[], float]:
+    """Seconds of matrix products that are scaled to this many floating-point operations."""
+    import torch
+
+    a, out = torch.randn(SIDE, SIDE), torch.empty(SIDE, SIDE)
+    each = 2 * SIDE**3
+    count = max(4, round(operations / each))
+
+    def run() -> float:
+        started = time.perf_counter()
+        for _ in range(count):
+            torch.mm(a, a, out=out)
+        return (time.perf_counter() - started) * operations / (count * each)
+
+    return run
+
+
+def operations_of(image_size: int) -> tuple[float, float]:
+    """Floating-point operations of a training step, and of encoding an image."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model, x = plain_model(image_size), torch.rand(BATCH, 1, image_size, image_size)
+    with FlopCounterMode(display=False) as whole:
+        model.loss(x).backward()
+    with FlopCounterMode(display=False) as half, torch.no_grad():
+        model.encoder(x)
+    return float(whole.get_total_flops()), half.get_total_flops() / BATCH
+
+
+def clocked(call: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def measure_step(image_size: int, turns: int) -> dict[str, float]:
+    operations, _ = operations_of(image_size)
+    ours, plain, bound = our_steps(image_size), plain_steps(image_size), products(operations)
+    for _ in range(5):
+        ours(), plain(), bound()
+    rows = []
+    for _ in range(turns):
+        before, first = bound(), clocked(ours)
+        between, second = bound(), clocked(plain)
+        after = bound()
+        rows.append((first, second, (before + between) / 2, (between + after) / 2))
+    return {
+        "megaflop": operations / BATCH / 1e6,
+        "ours": statistics.median(row[0] for row in rows),
+        "plain": statistics.median(row[1] for row in rows),
+        "products": statistics.median(row[2] for row in rows),
+        "to_products": statistics.median(row[0] / row[2] for row in rows),
+        "plain_to_products": statistics.median(row[1] / row[3] for row in rows),
+        "to_plain": statistics.median(row[1] / row[0] for row in rows),
+    }
+
+
+def measure_encoding(image_size: int, turns: int) -> dict[str, float]:
+    """Seconds of 100,000 images, drawn and encoded, and the share of the products' rate."""
+    import numpy as np
+    import torch
+
+    from bench.datasets import DSprites
+    from bench.encode import encode
+
+    _, operations = operations_of(image_size)
+    data, model = DSprites(image_size=image_size), our_model(image_size)
+    rows = np.random.default_rng(0).integers(len(data), size=ENCODED)
+    x = torch.from_numpy(data.images(rows[:256])).float().div(255)
+    bound = products(operations * len(x))
+
+    def network() -> None:
+        with torch.inference_mode():
+            model.encode(x)
+
+    network()
+    shares = []
+    for _ in range(10 * turns):
+        before, took = bound(), clocked(network)
+        shares.append((before + bound()) / 2 / took)
+    cpu = torch.device("cpu")
+    whole = min(clocked(lambda: encode(model, data, rows, cpu) and None) for _ in range(2))
+    return {"share": statistics.median(shares), "seconds": whole * 100_000 / ENCODED}
+
+
+def measure_loop(turns: int) -> dict[str, float]:
+    """Seconds a step of all that is not the model: rows, images, schedule, log, news."""
+    import torch
+    from torch import nn
+
+    from bench.datasets import DSprites
+    from bench.models import VAE, Objective
+    from bench.train import train
+
+    class Nothing(VAE):
+        """An objective that costs nothing."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.encoder = self.decoder = nn.Linear(1, 1)
+
+        def objective(self, x, step, generator):
+            loss = self.encoder.weight.sum()
+            return Objective({"vae": loss}, dict.fromkeys("abcd", loss))
+
+        def players(self):
+            return {"vae": [self.encoder.weight]}
+
+    found = {}
+    for size in (64, 32):
+        data = DSprites(image_size=size)
+        model = Nothing(image_shape=data.image_shape)
+        taken = []
+        for _ in range(turns):
+            run = dict(steps=500, batch_size=BATCH, seed=0, device=torch.device("cpu"))
+            taken.append(clocked(lambda: train(model, data, **run) and None) / 500)
+        found[str(size)] = min(taken)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=60)
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        import torch
+
+        torch.set_num_threads(1)
+        what, size, turns = given.one[0], int(given.one[1]), int(given.one[2])
+        measured = {
+            "step": lambda: measure_step(size, turns),
+            "encoding": lambda: measure_encoding(size, max(2, turns // 10)),
+            "loop": lambda: measure_loop(3),
+        }[what]()
+        print(json.dumps(measured))
+        return
+    core = {min(os.sched_getaffinity(0))}
+    loop = in_process(__file__, ["loop", "0", str(given.turns)], core)
+    print(machine())
+    print(
+        "\n| step of 64 images, one core | MFLOP an image | ours ms | matrix products ms "
+        "| plain eager ms | ours / products | plain / products | plain / ours | loop and data |"
+    )
+    print("|" + " --- |" * 9)
+    for size in (64, 32):
+        step = in_process(__file__, ["step", str(size), str(given.turns)], core)
+        print(
+            f"| {size}x{size} | {step['megaflop']:.1f} | {1000 * step['ours']:.1f} "
+            f"| {1000 * step['products']:.1f} | {1000 * step['plain']:.1f} "
+            f"| {step['to_products']:.2f} | {step['plain_to_products']:.2f} "
+            f"| {step['to_plain']:.2f} | {100 * loop[str(size)] / step['ours']:.1f} % |",
+            flush=True,
+        )
+    print("\n| encoding, one core | share of the products' rate | s for 100,000 images |")
+    print("| --- | --- | --- |")
+    for size in (64, 32):
+        made = in_process(__file__, ["encoding", str(size), str(given.turns)], core)
+        print(f"| {size}x{size} | {100 * made['share']:.0f} % | {made['seconds']:.1f} |")
+
+
+if __name__ == "__main__":
+    main()

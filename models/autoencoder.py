@@ -1,0 +1,32 @@
+"""Autoencoder (Hinton & Salakhutdinov 2006, Science 313; no arXiv number)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from .posterior import Posterior
+from .vae import VAE
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Autoencoder(VAE):
+    """Autoencoder: reconstruction alone (Hinton & Salakhutdinov 2006).
+
+    Code z = encoder(x), loss -log p(x | z): no noise, no prior, no KL. Trained as a whole, without
+    the layer-wise pretraining of the paper. What a code holds where nothing asks it to
+    disentangle. The settings are those of `VAE`; `temperature` has no effect.
+    """
+
+    deterministic: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.latents.categorical:
+            raise ValueError(
+                f"categorical={self.latents.categorical}: the code of an autoencoder is "
+                "continuous: set categorical=(), or take qlae"
+            )
+
+    def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
+        return z.new_zeros(())

@@ -1,0 +1,201 @@
+"""Pairs for weak supervision: in what they differ, how often, and which data have none."""
+
+import itertools
+import math
+import timeit
+
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike
+
+from bench.datasets import Arrays, DSprites, Factor, FactorData, LabelledData, Toy
+from bench.datasets.pairs import draw_pairs
+from bench.datasets.subsets import Subset
+
+RNG = np.random.default_rng
+MANY = 40_000
+
+
+def factors(sizes: tuple[int, ...]) -> tuple[Factor, ...]:
+    return tuple(Factor(f"f{k}", n, "ordinal", tuple(range(n))) for k, n in enumerate(sizes))
+
+
+class Grid(FactorData):
+    """A full grid of any size, the last rows of which may be held out."""
+
+    image_shape = (1, 1, 1)
+    source = fingerprint = "grid"
+
+    def __init__(self, sizes: tuple[int, ...], held_out: int = 0) -> None:
+        self.factors, self.held_out = factors(sizes), held_out
+
+    def images(self, rows: ArrayLike) -> np.ndarray:
+        return np.zeros((len(self.checked(rows)), 1, 1, 1), dtype=np.uint8)
+
+
+class Labelled(LabelledData):
+    """Labels one by one, in whichever order."""
+
+    image_shape = (1, 1, 1)
+    source = fingerprint = "labelled"
+
+    def __init__(self, sizes: tuple[int, ...], labels: np.ndarray) -> None:
+        self.factors, self.labels = factors(sizes), labels
+
+    def images(self, rows: ArrayLike) -> np.ndarray:
+        return np.zeros((len(self.checked(rows)), 1, 1, 1), dtype=np.uint8)
+
+
+def pairs(data: FactorData, changed: int, count: int = MANY, seed: int = 0) -> np.ndarray:
+    """Factor classes (2, count / 2, K)."""
+    rows = draw_pairs(data, RNG(seed), count, changed)
+    assert rows.shape == (count,)
+    assert rows.dtype == np.int64
+    return data.values(rows).reshape(2, count // 2, len(data.factors))
+
+
+@pytest.mark.parametrize("changed", [1, 2, 3])
+def test_a_pair_differs_in_as_many_factors_as_asked(changed: int) -> None:
+    one, other = pairs(Toy(), changed)
+    assert ((one != other).sum(1) == changed).all()
+
+
+def test_a_random_number_of_changes_is_drawn_evenly_and_leaves_a_factor_shared() -> None:
+    one, other = pairs(Toy(), 0)
+    numbers = np.bincount((one != other).sum(1), minlength=5)
+    assert numbers[0] == numbers[4] == 0
+    expected = MANY / 2 / 3
+    assert (np.abs(numbers[1:4] - expected) < 5 * math.sqrt(expected)).all()
+
+
+@pytest.mark.parametrize("changed", [1, 2])
+def test_every_factor_and_every_other_class_has_an_even_chance(changed: int) -> None:
+    data = Grid((3, 2, 4))
+    one, other = pairs(data, changed)
+    seen = np.zeros((24, 24))
+    np.add.at(seen, (data.rows(one), data.rows(other)), 1)
+    for v, w in itertools.product(range(24), repeat=2):
+        a, b = data.values([v])[0], data.values([w])[0]
+        moved = a != b
+        chance = 0.0
+        if moved.sum() == changed:
+            chance = 1 / 24 / math.comb(3, changed) / np.prod(np.array([2, 1, 3])[moved])
+        expected = MANY / 2 * chance
+        assert abs(seen[v, w] - expected) <= 5 * math.sqrt(expected)
+
+
+def test_a_factor_of_one_class_never_changes_and_is_not_counted() -> None:
+    data = Grid((3, 1, 4))
+    one, other = pairs(data, 1, 2_000)
+    assert (one[:, 1] == other[:, 1]).all()
+    assert ((one != other).sum(1) == 1).all()
+    assert ((one != other)[:, [0, 2]].any(0)).all()
+    with pytest.raises(ValueError, match=r"changed=2.*1 to 1 of the 2"):
+        draw_pairs(data, RNG(0), 8, 2)
+
+
+def test_the_first_half_is_what_the_data_draw() -> None:
+    rows = draw_pairs(Toy(), RNG(3), 64, 1)
+    assert np.array_equal(rows[:32], Toy().draw(RNG(3), 32))
+
+
+def test_pairs_hang_on_their_generator_alone() -> None:
+    one, two, other = (draw_pairs(Toy(), RNG(seed), 64, 0) for seed in (1, 1, 2))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
+def test_no_partner_is_a_combination_held_out() -> None:
+    subset = Subset(Toy(), hold_out=["shape=cross,posX=0-2+7", "shape=0,size=1"])
+    values = pairs(subset, 1).reshape(MANY, 4)
+    absent = (values[:, 0] == 2) & np.isin(values[:, 2], [0, 1, 2, 7])
+    absent |= (values[:, 0] == 0) & (values[:, 1] == 1)
+    assert not absent.any()
+    # without the rule, many a partner would be
+    free = pairs(Toy(), 1)[1]
+    assert ((free[:, 0] == 2) & np.isin(free[:, 2], [0, 1, 2, 7])).mean() > 0.1
+
+
+def test_no_partner_is_a_row_held_out_at_the_end() -> None:
+    data = Grid((4, 3, 5), held_out=20)
+    rows = draw_pairs(data, RNG(0), MANY, 1)
+    assert rows.max() == 39
+    assert Subset(data).held_out == 20
+    assert draw_pairs(Subset(data), RNG(0), MANY, 1).max() == 39
+
+
+def test_both_images_of_a_pair_follow_the_correlation() -> None:
+    """A pair has the chance w(v) w(v') of those that differ in one factor, v and v' alike."""
+    subset = Subset(Grid((3, 3)), correlate=["f0:f1=0.4"], hold_out=["f0=0,f1=0"])
+    one, other = pairs(subset, 1)
+    seen = np.zeros((9, 9))
+    np.add.at(seen, (subset.rows(one), subset.rows(other)), 1)
+    grid = np.array(list(itertools.product(range(3), repeat=2)))
+    w = np.exp(-(((grid[:, 0] - grid[:, 1]) / 2) ** 2) / (2 * 0.4**2))
+    w[0] = 0
+    expected = np.outer(w, w) * ((grid[:, None] != grid[None]).sum(-1) == 1)
+    expected *= MANY / 2 / expected.sum()
+    assert (np.abs(seen - expected) <= 5 * np.sqrt(expected)).all()
+
+
+def test_where_no_row_has_a_partner_it_says_so_and_ends() -> None:
+    diagonal = Subset(Grid((2, 2)), hold_out=["f0=0,f1=1", "f0=1,f1=0"])
+    with pytest.raises(ValueError, match="partner to train on") as error:
+        draw_pairs(diagonal, RNG(0), 8, 1)
+    assert "\n" not in str(error.value)
+
+
+def test_labels_in_the_order_of_a_grid_are_a_grid() -> None:
+    labels = Grid((3, 4)).values(np.arange(12))
+    one, other = pairs(Labelled((3, 4), labels), 1, 200)
+    assert ((one != other).sum(1) == 1).all()
+
+
+@pytest.mark.parametrize("order", ["mixed up", "doubled", "missing", "more"])
+def test_labels_that_are_no_grid_are_refused(order: str) -> None:
+    labels = Grid((3, 4)).values(np.arange(12))
+    given = {
+        "mixed up": labels[::-1],
+        "doubled": labels[[*range(11), 10]],
+        "missing": labels[:-1],
+        "more": np.concatenate([labels, labels]),
+    }[order]
+    data = Labelled((3, 4), given)
+    for whole in (data, Subset(data)):
+        with pytest.raises(ValueError, match="pairs need a full grid.*one image of each") as error:
+            draw_pairs(whole, RNG(0), 200, 1)
+        assert "\n" not in str(error.value)
+
+
+def test_images_with_one_label_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("arrays") / "mine.npz"
+    images = np.zeros((6, 32, 32), dtype=np.uint8)
+    np.savez(path, images=images, factors=np.array([[0], [1], [2], [0], [1], [2]]))
+    with pytest.raises(ValueError, match="pairs need a full grid"):
+        draw_pairs(Arrays(path=str(path)), RNG(0), 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "count", "changed", "said"),
+    [
+        (Grid((3, 4)), 7, 1, "even batch"),
+        (Grid((3, 4)), 0, 1, "even batch"),
+        (Grid((3, 4)), 8, 2, "changed=2"),
+        (Grid((3, 4)), 8, 5, "changed=5"),
+        (Grid((3, 4)), 8, -1, "changed=-1"),
+        (Grid((3, 1)), 8, 1, "two factors"),
+        (Grid((3,)), 8, 0, "two factors"),
+    ],
+)
+def test_what_makes_no_pairs_is_refused(
+    data: FactorData, count: int, changed: int, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said) as error:
+        draw_pairs(data, RNG(0), count, changed)
+    assert "\n" not in str(error.value)
+
+
+def test_a_batch_of_pairs_takes_well_under_a_millisecond() -> None:
+    data, rng = DSprites(image_size=32), RNG(0)
+    seconds = timeit.repeat(lambda: draw_pairs(data, rng, 64, 0), number=10, repeat=20)
+    assert min(seconds) / 10 < 1e-3
