@@ -75,7 +75,9 @@ def model_settings(name: str, target: Any) -> dict[str, Parameter]:
     return {k: p for k, p in known.items() if k != "image_shape" and _is_plain(p.default)}
 
 
-def try_model(name: str, target: Any, settings: Mapping[str, Any], data: FactorData) -> str | None:
+def try_model(
+    name: str, target: Any, settings: Mapping[str, Any], data: FactorData, batch_size: int
+) -> str | None:
     """Build a model of the plan, so that it refuses now what it would refuse later.
 
     The suite's own and subclasses of them take no memory; another network is built and encodes
@@ -89,7 +91,7 @@ def try_model(name: str, target: Any, settings: Mapping[str, Any], data: FactorD
             with torch.device("meta"):
                 model = _made(target, settings, data.image_shape, data.factors)
             if model.feed == "pairs":
-                draw_pairs(data, np.random.default_rng(0), 2, model.changed)
+                draw_pairs(data, np.random.default_rng(0), batch_size, model.changed)
             return code
         from bench.foreign import adopt, weights_digest
 

@@ -108,13 +108,13 @@ def plan(request: Request) -> Plan:
             image_shape=data.image_shape,
             preset=request.preset,
             steps=recipe.steps,
-            batch_size=train.get("batch_size", recipe.batch_size) if recipe.steps else 0,
+            batch_size=recipe.batch_size,
             rows=min(train.get("rows", preset.rows), data.training),
             seed=seed,
             code=code,
         )
         for model, target in models.items()
-        for recipe in [_recipe(preset, model, target, request)]
+        for recipe in [_recipe(preset, model, target, request, train)]
         for settings, changed, code in _variants(model, target, recipe, given, data)
         for seed in seeds
     )
@@ -181,17 +181,21 @@ def _models(text: str) -> dict[str, Any]:
     return found
 
 
-def _recipe(preset: Preset, model: str, target: Any, request: Request) -> Recipe:
-    """The recipe, none of a model that is not trained; with other steps its schedules scale."""
+def _recipe(
+    preset: Preset, model: str, target: Any, request: Request, train: Mapping[str, Any]
+) -> Recipe:
+    """The recipe as asked for, none of a model that is not trained.
+
+    With other steps its schedules scale.
+    """
     if not is_trained(target):
         return Recipe(0, 0)
-    recipe, steps = preset.recipe(model, request.dataset), request.steps
-    if steps is None:
-        return recipe
-    settings = dict(recipe.settings)
+    recipe = preset.recipe(model, request.dataset)
+    steps, settings = request.steps or recipe.steps, dict(recipe.settings)
     if "iterations" in settings:
         settings["iterations"] = max(1, round(settings["iterations"] * steps / recipe.steps))
-    return Recipe(steps, recipe.batch_size, settings, recipe.source)
+    batch_size = train.get("batch_size", recipe.batch_size)
+    return Recipe(steps, batch_size, settings, recipe.source)
 
 
 def _variants(
@@ -206,7 +210,7 @@ def _variants(
     for point in given.grid_of(model, known):
         asked = {**fixed, **point}
         settings = {**base, **{k: v for k, v in asked.items() if v != base[k]}}
-        code = try_model(model, target, settings, data)
+        code = try_model(model, target, settings, data, recipe.batch_size)
         # in the signature's order: the same settings have the same name, however asked for
         changed = {k: v for k, v in settings.items() if v != base[k]}
         variants.append((settings, changed, code))

@@ -13,7 +13,7 @@ from bench import encode as module
 from bench.datasets import Toy
 from bench.encode import encode, samples
 from bench.metrics import active_units, kl_decomposition, mig_posterior
-from bench.models import VAE
+from bench.models import QLAE, VAE, Autoencoder
 from bench.representations import read_representation, write_representation
 from bench.train import images
 
@@ -304,3 +304,65 @@ def test_rows_held_out_are_stored_and_scored(tmp_path, bench):
     assert json.loads((run / "evaluation.json").read_text())["held_out"]["rows"] == 200
     again = bench("evaluate", str(run / "representation.npz"), "--metrics", "mig", cwd=tmp_path)
     assert "400 rows and 200 held out" in again.stdout
+
+
+def test_deterministic_codes_are_active_by_their_spread(data: Toy, rows: np.ndarray) -> None:
+    model = Autoencoder(image_shape=(1, 32, 32), continuous=3)
+    parts = torch.linspace(-1, 1, 1024)
+    weights = torch.stack([parts, 0.02 * parts, 1e-3 * parts])
+    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(1024, 3, bias=False))
+    with torch.no_grad():
+        model.encoder[1].weight.copy_(weights)
+    representation, evaluation = encode(model, data, rows, CPU)
+    codes = pixels(data, rows).reshape(len(rows), -1) @ weights.double().numpy().T
+    np.testing.assert_allclose(representation.codes, codes, rtol=1e-3, atol=1e-3)
+    assert representation.logvar is None
+    assert representation.kl is None
+    assert evaluation["kl"] is evaluation["kl_total"] is None
+    np.testing.assert_allclose(evaluation["spread"], codes.std(0), rtol=1e-3)
+    assert evaluation["active"] == [True, True, False]  # from a hundredth of the largest on
+    assert evaluation["active_latents"] == 2
+    assert json.loads(json.dumps(evaluation)) == evaluation
+
+
+def test_the_spread_of_a_category_is_its_entropy(data: Toy, rows: np.ndarray) -> None:
+    model = QLAE(image_shape=(1, 32, 32), categorical=(4, 3))
+    representation, evaluation = encode(model, data, rows, CPU)
+    for column, spread in zip(representation.categories.T, evaluation["spread"], strict=True):
+        shares = np.unique(column, return_counts=True)[1] / len(column)
+        assert spread == pytest.approx(-(shares * np.log(shares)).sum(), abs=1e-12)
+
+
+def test_traversals_of_a_deterministic_code_span_its_own_spread(
+    data: Toy, rows: np.ndarray
+) -> None:
+    seen: list[Tensor] = []
+    model = Autoencoder(image_shape=(1, 32, 32), continuous=2)
+    model.pictures = lambda z: seen.append(z) or torch.zeros(len(z), 1, 32, 32)
+    codes = np.array([[1.0, 10.0], [3.0, 10.0]])
+    samples(model, data, rows, codes, CPU)
+    _, first, second = seen
+    torch.testing.assert_close(first[:, 0], torch.linspace(0, 4, 10))  # 2 and 1: mean, deviation
+    torch.testing.assert_close(second[:, 1], torch.full((10,), 10.0))
+
+
+HISTORY = [
+    {"step": 10.0, "reconstruction": 100.0, "kl_continuous": 0.5, "kl_categorical": 0.0},
+    {"step": 20.0, "reconstruction": 60.0, "kl_continuous": 5.0, "kl_categorical": 0.0},
+    {"step": 30.0, "reconstruction": 99.0, "kl_continuous": 5.0, "kl_categorical": 0.0},
+    {"step": 40.0, "reconstruction": 60.0, "kl_continuous": 0.01, "kl_categorical": 0.0},
+]
+
+
+@pytest.mark.parametrize(
+    ("rows", "step"),
+    [(HISTORY, 21), (HISTORY[:1], 1), (HISTORY[1:2], 21), ([], None)],
+    ids=["after the last use", "never used", "still in use at the end", "no history"],
+)
+def test_the_step_of_a_collapse_is_that_after_the_last_use(rows, step) -> None:
+    evaluation = {"mean_image_reconstruction": 100.0}
+    assert module.collapsed_from(rows, evaluation) == step
+
+
+def test_a_model_without_a_decoder_has_no_step_of_collapse() -> None:
+    assert module.collapsed_from(HISTORY, {"mean_image_reconstruction": None}) is None

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.datasets import DSprites
-from bench.models import NETWORKS, JointVAE
-from bench.models.networks import decoder, encoder
+from bench.models import NETWORKS, VAE, JointVAE
+from bench.models.networks import INITIALISATIONS, decoder, encoder
 from bench.train import images
 
 CONVOLUTIONAL = tuple(name for name in NETWORKS if name != "mlp1200")
@@ -90,6 +90,73 @@ def test_other_sizes_are_refused_with_those_it_takes(
     asked = "x".join(map(str, shape))
     with pytest.raises(ValueError, match=f"{network}.*28 to 128 pixels.*1 or 3.*not {asked}"):
         side(network, shape, 4)
+
+
+@pytest.mark.parametrize("size", [28, 29, 31, 47, 48, 50, 63, 65, 96, 127, 128])
+@pytest.mark.parametrize("network", CONVOLUTIONAL)
+def test_any_size_is_encoded_and_comes_back(network: str, size: int) -> None:
+    shape = (1, size, size)
+    code = encoder(network, shape, 4)(torch.rand(2, *shape))
+    assert code.shape == (2, 4)
+    assert decoder(network, shape, 4)(code).shape == (2, *shape)
+
+
+@pytest.mark.parametrize("size", [47, 48])
+def test_a_network_has_one_halving_less_below_48_pixels(size: int) -> None:
+    def halvings(network: str) -> int:
+        return sum(isinstance(layer, nn.Conv2d) for layer in encoder(network, (1, size, size), 4))
+
+    assert halvings("dupont") == halvings("burgess") == (3 if size < 48 else 4)
+    assert (halvings("dupont32"), halvings("dupont64"), halvings("locatello")) == (3, 4, 4)
+
+
+def test_locatellos_inner_kernels_are_2x2() -> None:
+    kernels = [
+        layer.kernel_size
+        for layer in encoder("locatello", (1, 64, 64), 4)
+        if isinstance(layer, nn.Conv2d)
+    ]
+    assert kernels == [(4, 4), (4, 4), (2, 2), (2, 2)]
+
+
+def test_a_residual_block_halves_by_two_ways_that_add_up() -> None:
+    down = encoder("residual", (1, 64, 64), 4)[2]
+    x = torch.rand(2, 32, 32, 32)
+    whole = down(x)
+    with torch.no_grad():
+        down.skip.weight.zero_()
+        down.skip.bias.zero_()
+    other = down.refine(torch.relu(down.reduce(x)))
+    torch.testing.assert_close(down(x), other)
+    assert not torch.allclose(whole, other)
+
+
+@pytest.mark.parametrize("initialisation", INITIALISATIONS)
+def test_initialisations(initialisation: str) -> None:
+    torch.manual_seed(0)
+    model = VAE(image_shape=(1, 64, 64), initialisation=initialisation)
+    convolution, dense = model.encoder[2], model.encoder[9]
+    assert isinstance(convolution, nn.Conv2d)
+    assert isinstance(dense, nn.Linear)
+    inside, outside = 32 * 16, 32 * 16
+    bound = {
+        "pytorch": inside**-0.5,  # Kaiming with a = sqrt 5: sqrt(6 / ((1 + 5) fan-in))
+        "glorot": (6 / (inside + outside)) ** 0.5,
+        "he": None,
+    }[initialisation]
+    weights = convolution.weight.detach()
+    if bound is None:
+        assert weights.std().item() == pytest.approx((2 / inside) ** 0.5, rel=0.03)
+        assert weights.abs().max() > 3 * weights.std()  # a normal, not a uniform
+    else:
+        assert 0.98 * bound < weights.abs().max() <= bound
+    assert (convolution.bias == 0).all() == (initialisation != "pytorch")
+    assert (dense.bias == 0).all() == (initialisation != "pytorch")
+
+
+def test_an_unknown_initialisation_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="'zero'.*" + ".*".join(INITIALISATIONS)):
+        VAE(initialisation="zero")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("side", [encoder, decoder])

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from bench.models import MODELS, VAE, AnnealedVAE, BetaVAE, FactorVAE, JointVAE, Objective
+from bench.models.factorvae import permute_latents
 
 # The others change by what a batch is: estimates from all of it, pairs, draws of latents; or they
 # have a code of another shape. Tests of their own have their formulas.
@@ -207,6 +208,50 @@ def test_factorvae_estimates_total_correlation_and_trains_its_discriminator(
     cross_entropy = -(np.log(right[0]).mean() + np.log(right[1]).mean()) / 2
     equal(given.losses["discriminator"], cross_entropy)
     equal(given.terms["discriminator_loss"], cross_entropy)
+
+
+def test_the_density_ratio_finds_a_known_total_correlation() -> None:
+    # Two latents of N(0, 1) with correlation rho have TC = -ln(1 - rho^2) / 2 in closed form. The
+    # estimate is the mean logit difference, of an optimal discriminator log q(z) / q(z_1) q(z_2).
+    rho, generator = 0.8, torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    model = FactorVAE(image_shape=(1, 32, 32), continuous=2, hidden=64, layers=2)
+    optimizer = torch.optim.Adam(model.discriminator.parameters(), lr=3e-3)
+
+    def codes(rows: int) -> torch.Tensor:
+        a, b = torch.randn(2, rows, generator=generator)
+        return torch.stack([a, rho * a + math.sqrt(1 - rho**2) * b], -1)
+
+    for _ in range(600):
+        z = codes(512)
+        permuted = permute_latents(z, model.latents.blocks, generator)
+        logits = model.discriminator(torch.cat([z, permuted]))
+        truth = torch.arange(2).repeat_interleave(512)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(logits, truth).backward()
+        optimizer.step()
+    with torch.no_grad():
+        estimate = model.total_correlation(codes(20_000)).item()
+    assert estimate == pytest.approx(-0.5 * math.log(1 - rho**2), rel=0.1)
+
+
+def noiseless(name: str) -> VAE:
+    model = small(MODELS[name], (), **DISCRIMINATOR.get(name, {}))
+    head = model.encoder[1]
+    with torch.no_grad():
+        head.weight[D : 2 * D] = 0
+        head.bias[D : 2 * D] = -20  # far below what float32 resolves beside the means
+    return model
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINED if name != "infovae"])
+def test_float32_agrees_with_float64(name: str) -> None:
+    exact, x = noiseless(name), batch()
+    single = noiseless(name).float()
+    given, expected = objective(single, x.float(), 3), objective(exact, x, 3)
+    for term in ("loss", "reconstruction", "kl_continuous"):
+        assert given.terms[term].dtype == torch.float32
+        assert given.terms[term].item() == pytest.approx(expected.terms[term].item(), rel=2e-4)
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -167,3 +167,15 @@ def test_every_pair_of_permutations_is_equally_likely() -> None:
     seen = Counter(tuple(permute_latents(z, [1, 1], g).T.flatten().tolist()) for _ in range(draws))
     assert len(seen) == 36  # 3! orders of each of two latents
     assert all(abs(count - 100) < 50 for count in seen.values())  # 5 standard deviations
+
+
+def test_a_deterministic_code_is_its_mode_and_has_no_divergence() -> None:
+    logits = (torch.tensor([[0.0, 1.0, -1.0]]),)
+    posterior = Posterior(torch.tensor([[1.5, -2.0]]), None, logits)
+    generator = torch.Generator().manual_seed(0)
+    expected = torch.tensor([[1.5, -2.0, 0.0, 1.0, 0.0]])
+    assert torch.equal(posterior.sample(generator), expected)
+    assert torch.equal(posterior.mode(), expected)
+    assert torch.equal(posterior.variance, torch.zeros(1, 2))
+    with pytest.raises(ValueError, match="deterministic"):
+        posterior.kl_continuous()

@@ -166,3 +166,17 @@ def test_a_run_comes_back_from_json() -> None:
         assert back == run
         assert (back.identity, back.folder) == (run.identity, run.folder)
         assert back.changed == run.changed
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"sets": ["train.batch_size=33"]}, "adagvae: pairs fill an even batch, not one of 33"),
+        ({"sets": ["adagvae.changed=4"]}, "adagvae: changed=4"),
+        ({"dataset": "digits"}, "adagvae: pairs need a full grid"),
+    ],
+)
+def test_pairs_that_cannot_be_drawn_are_refused_in_the_plan(given, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        planned("adagvae", **given)
+    assert planned("adagvae").runs
