@@ -111,7 +111,10 @@ def _kind_of(name: str, target: Any) -> Kind:
 
 def _suits(name: str, kind: Kind, target: Any) -> None:
     if kind == "model" and not (isinstance(target, type) and _is_model(target)):
-        raise RequestError(f"model {name!r} is no subclass of bench.models.VAE")
+        raise RequestError(
+            f"model {name!r} is no subclass of bench.models.VAE: what is not trained here keeps no "
+            "promise but to encode images, which bench run --dry-run tries"
+        )
     if not callable(target):
         raise RequestError(f"{name} is a {type(target).__name__}: name a class or a function")
     if kind == "metric" and name in STUDY_METRICS:

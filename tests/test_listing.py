@@ -1,5 +1,6 @@
 """`bench list` and the help: one line on everything that has a name."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -35,6 +36,9 @@ def test_one_line_each(cli_here, what: str) -> None:
         assert [line[:-1] for line in lines if line.endswith(":")] == list(GROUPS)
         lines = described(said.out)
     assert [line.split()[0] for line in lines] == list(REGISTRIES[what])
+    if what != "presets":
+        for line, target in zip(lines, REGISTRIES[what].values(), strict=True):
+            assert line[20:].strip() == inspect.getdoc(target).partition("\n")[0]
     assert all(len(line.split()) > 4 for line in lines)
 
 
