@@ -8,10 +8,10 @@ import torch
 from scipy.stats import entropy
 
 from bench.datasets import FactorData
+from bench.feed import images
 from bench.metrics import Representation
 from bench.models import VAE, Encoder, Latents, Posterior
 from bench.records import ACTIVE, REACH
-from bench.train import images
 
 BATCH = 256
 RECONSTRUCTED = 10_000  # rows behind the reconstruction error

@@ -30,12 +30,12 @@ from bench.export_parts import (
     check,
     exported,
 )
+from bench.feed import images
 from bench.folder import STUDY, unwritable
 from bench.models import VAE, Encoder
 from bench.records import Record
 from bench.representations import read_representation, read_rows
 from bench.resolve import resolve
-from bench.train import images
 
 FOLDER = "export"  # in the run's own
 DESCRIPTION = "export.json"

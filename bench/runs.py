@@ -5,9 +5,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 OTHER_CODE = "other code"
+Precision = Literal["float32", "bfloat16"]
+
 ENTERED = "entered"  # instead of a preset: codes that come from a file
 
 
@@ -20,7 +22,8 @@ class Run:
     data_settings: arguments of the data set's constructor; fingerprint: the exact pixels;
     rows: number of images that are encoded and scored; seed: of all its random streams; code:
     digest of the file of a model that is not the suite's own, and of weights that are not.
-    Of codes that were entered from a file the setting `source` says which file it is.
+    precision: of the layers in training. Of codes that were entered from a file the setting
+    `source` says which file it is.
     """
 
     model: str
@@ -36,11 +39,14 @@ class Run:
     rows: int
     seed: int
     code: str | None = None
+    precision: Precision = "float32"
 
     @property
     def identity(self) -> str:
         """sha256 of all that changes a number, independent of the order it was given in."""
         parts = {k: v for k, v in self.as_dict().items() if k not in _NAMES_ONLY}
+        if self.precision == "float32":  # runs are named as they were before there was another
+            del parts["precision"]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property

@@ -14,7 +14,7 @@ from bench.measure import applicable, definition, metric_names
 from bench.presets import PRESETS, Preset
 from bench.recipes import Recipe
 from bench.resolve import registry, resolve, unknown
-from bench.runs import Run
+from bench.runs import Precision, Run
 from bench.seeds import parse_seeds
 from bench.settings import Assignment, Parameter, converted, parameters, parse
 from bench.streams import lent_global_torch_stream
@@ -22,7 +22,11 @@ from bench.streams import lent_global_torch_stream
 YARDSTICKS = "yardsticks"  # the group of models that may be asked for as a whole, as `all` may
 
 # `--set train.batch_size=32`: the budget, for all models of the study
-_TRAIN = {"batch_size": Parameter(int, None), "rows": Parameter(int, None)}
+_TRAIN = {
+    "batch_size": Parameter(int, None),
+    "rows": Parameter(int, None),
+    "precision": Parameter(Precision, None),
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def plan(request: Request) -> Plan:
 
     train = given.settings_of("train", _TRAIN)
     for key, value in train.items():
-        if value < 1:
+        if isinstance(value, int) and value < 1:
             raise RequestError(f"train.{key}={value}: must be at least 1")
     study = {
         "dataset": request.dataset,
@@ -112,6 +116,7 @@ def plan(request: Request) -> Plan:
             rows=min(train.get("rows", preset.rows), data.training),
             seed=seed,
             code=code,
+            precision=train.get("precision", "float32") if recipe.steps else "float32",
         )
         for model, target in models.items()
         for recipe in [_recipe(preset, model, target, request, train)]

@@ -1,5 +1,6 @@
 """The one training loop. It knows nothing of any model but `objective`, `players`, `optimizers`."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -7,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.datasets import FactorData
-from bench.datasets.pairs import draw_pairs
-from bench.models import VAE, Encoder, Objective
+from bench.feed import Resident, images, rows_of
+from bench.models import VAE, Objective
+from bench.runs import Precision
 from bench.store import write_checkpoint
 from bench.streams import rows_stream, torch_stream
 
@@ -59,6 +59,7 @@ def train(
     batch_size: int,
     seed: int,
     device: torch.device,
+    precision: Precision = "float32",
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 30.0,
     watch: Callable[[int, dict[str, float]], None] = lambda step, terms: None,
@@ -77,6 +78,9 @@ def train(
     progress = Progress()
     if checkpoint is not None and checkpoint.exists():
         progress = _load(checkpoint, model, optimizers, noise, device)
+    resident = None
+    if Resident.worthwhile(data, device, steps - progress.step, batch_size):
+        resident = Resident(data, device)
     interval = max(1, min(100, steps // 200))
     model.train()
     started = saved = time.monotonic()
@@ -89,10 +93,11 @@ def train(
 
     for step in range(progress.step + 1, steps + 1):
         before = time.monotonic()
-        x = images(data, rows_of(model, data, rows_stream(seed, step), batch_size), device)
+        rows = rows_of(model, data, rows_stream(seed, step), batch_size)
+        x = images(data, rows, device) if resident is None else resident.images(rows)
         progress.data_seconds += time.monotonic() - before
 
-        objective = take_step(model, x, step, noise, players, optimizers)
+        objective = take_step(model, x, step, noise, players, optimizers, precision)
         progress.step = step
         progress.count += 1
         for name, term in objective.terms.items():
@@ -118,9 +123,16 @@ def take_step(
     noise: torch.Generator,
     players: Mapping[str, list[nn.Parameter]],
     optimizers: Mapping[str, torch.optim.Optimizer],
+    precision: Precision = "float32",
 ) -> Objective:
-    """Move every player by its own gradient on one batch (B, C, H, W); the objective before."""
-    objective = model.objective(x, step, noise)
+    """Move every player by its own gradient on one batch (B, C, H, W); the objective before.
+
+    With bfloat16 the layers compute in that type, by torch's autocast; weights, losses and
+    optimisers stay in float32.
+    """
+    lower = precision == "bfloat16"
+    with torch.autocast(x.device.type, torch.bfloat16) if lower else contextlib.nullcontext():
+        objective = model.objective(x, step, noise)
     for left, (player, loss) in enumerate(objective.losses.items(), 1 - len(players)):
         # all gradients before any step, and none to another player's parameters
         loss.backward(inputs=players[player], retain_graph=left < 0)
@@ -128,21 +140,6 @@ def take_step(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     return objective
-
-
-def rows_of(
-    model: Encoder, data: FactorData, rng: np.random.Generator, count: int
-) -> NDArray[np.int64]:
-    """The rows of a batch, (count,), as the model wants to be fed. Raises as `draw_pairs`."""
-    if model.feed == "pairs":
-        return draw_pairs(data, rng, count, model.changed)
-    return data.draw(rng, count)
-
-
-def images(data: FactorData, rows: Any, device: torch.device) -> Tensor:
-    """Images of some rows as the models take them: float32 (B, C, H, W) in [0, 1] on the device."""
-    x = torch.from_numpy(data.images(rows)).to(device, non_blocking=True)
-    return x.to(torch.float32).div_(255)
 
 
 def _close_interval(progress: Progress) -> None:

@@ -127,10 +127,11 @@ def _train_and_encode(
 
     from bench.build import build_data, build_model
     from bench.encode import collapsed_from, encode, samples
+    from bench.feed import images
     from bench.models import VAE, Encoder
     from bench.representations import write_representation
     from bench.streams import numpy_stream
-    from bench.train import images, train
+    from bench.train import train
 
     run, folder = job.run, job.folder
     torch.set_num_threads(job.threads)
@@ -147,6 +148,7 @@ def _train_and_encode(
             batch_size=run.batch_size,
             seed=run.seed,
             device=device,
+            precision=run.precision,
             checkpoint=folder / records.CHECKPOINT,
             checkpoint_seconds=job.checkpoint_seconds,
             watch=lambda step, terms: tell(News("training", step, run.steps, terms)),

@@ -119,8 +119,9 @@ def our_steps(image_size: int) -> Callable[[], None]:
     import torch
 
     from bench.datasets import DSprites
+    from bench.feed import images
     from bench.streams import rows_stream, torch_stream
-    from bench.train import images, take_step
+    from bench.train import take_step
 
     cpu = torch.device("cpu")
     data, model = DSprites(image_size=image_size), our_model(image_size)

@@ -53,15 +53,16 @@ class _Narrow(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
         x, weight, bias = inputs
         ctx.save_for_backward(x, weight)
-        ctx.outputs = bias.shape
+        ctx.outputs, ctx.of_bias = bias.shape, bias.dtype
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        gradients: tuple[Tensor | None, ...] = torch.ops.aten.convolution_backward(
+        # under autocast the output is of another type than the weights
+        gradients = torch.ops.aten.convolution_backward(
             gradient,
-            x,
-            weight,
+            x.to(gradient.dtype),
+            weight.to(gradient.dtype),
             ctx.outputs,
             [2, 2],
             [1, 1],
@@ -71,4 +72,5 @@ class _Narrow(torch.autograd.Function):
             1,
             list(ctx.needs_input_grad),
         )
-        return gradients
+        types = (x.dtype, weight.dtype, ctx.of_bias)
+        return tuple(g if g is None else g.to(t) for g, t in zip(gradients, types, strict=True))

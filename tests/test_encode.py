@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from bench import encode as module
 from bench.datasets import Toy
 from bench.encode import encode, samples
+from bench.feed import images
 from bench.metrics import active_units, kl_decomposition, mig_posterior
 from bench.models import QLAE, VAE, Autoencoder
 from bench.representations import read_representation, write_representation
-from bench.train import images
 
 CPU = torch.device("cpu")
 SIZES = (3, 4)

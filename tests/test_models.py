@@ -9,10 +9,11 @@ from torch import Tensor
 
 from bench.build import build_model
 from bench.datasets import Toy
+from bench.feed import images, rows_of
 from bench.models import MODELS, VAE, FactorVAE
 from bench.runs import Run
 from bench.streams import rows_stream, torch_stream
-from bench.train import images, rows_of, train
+from bench.train import train
 
 CPU = torch.device("cpu")
 LATENTS: dict[str, Any] = {"continuous": 3, "categorical": (3, 2)}

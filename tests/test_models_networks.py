@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.datasets import DSprites
+from bench.feed import images
 from bench.models import NETWORKS, VAE, JointVAE
 from bench.models.networks import INITIALISATIONS, decoder, encoder
-from bench.train import images
 
 CONVOLUTIONAL = tuple(name for name in NETWORKS if name != "mlp1200")
 

@@ -144,6 +144,7 @@ def test_identity_changes_with_all_that_changes_a_number(make_run) -> None:
         "batch_size": 33,
         "rows": 575,
         "seed": 1,
+        "precision": "bfloat16",
     }
     names = {"preset", "changed", "data_settings", "code"}
     assert other.keys() | names == {field.name for field in fields(Run)}
@@ -180,3 +181,15 @@ def test_pairs_that_cannot_be_drawn_are_refused_in_the_plan(given, said: str) ->
     with pytest.raises(RequestError, match=said):
         planned("adagvae", **given)
     assert planned("adagvae").runs
+
+
+def test_the_precision_is_part_of_a_run_and_of_its_table() -> None:
+    whole, half = planned().runs[0], planned(sets=["train.precision=bfloat16"])
+    assert (whole.precision, half.runs[0].precision) == ("float32", "bfloat16")
+    assert whole.identity != half.runs[0].identity
+    assert half.study["train"] == {"precision": "bfloat16"}
+    assert Run.from_dict(half.runs[0].as_dict()) == half.runs[0]
+    old = {key: value for key, value in whole.as_dict().items() if key != "precision"}
+    assert Run.from_dict(old).identity == whole.identity
+    with pytest.raises(RequestError, match="'float32' or 'bfloat16'"):
+        planned(sets=["train.precision=half"])

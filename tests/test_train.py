@@ -13,9 +13,10 @@ from torch import nn
 
 from bench import train as loop
 from bench.datasets import Toy
+from bench.feed import images
 from bench.models import MODELS, VAE, AnnealedVAE, JointVAE, Objective
 from bench.streams import lent_global_torch_stream, numpy_stream, rows_stream, torch_stream
-from bench.train import Diverged, Interrupted, Progress, images, train
+from bench.train import Diverged, Interrupted, Progress, train
 
 CPU = torch.device("cpu")
 OWN = {
@@ -260,3 +261,31 @@ def test_a_lent_global_stream_is_the_same_each_time_and_given_back() -> None:
             raise ZeroDivisionError
         assert torch.equal(torch.get_rng_state(), before)
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+# precision
+
+
+def test_bfloat16_is_close_and_keeps_weights_and_losses_in_float32(data: Toy) -> None:
+    histories = {}
+    for precision in ("float32", "bfloat16"):
+        model = build("jointvae")
+        histories[precision] = run(model, data, 1, precision=precision).history
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
+    whole, half = (histories[name][-1] for name in ("float32", "bfloat16"))
+    assert half["reconstruction"] == pytest.approx(whole["reconstruction"], rel=0.005)
+    assert half["reconstruction"] != whole["reconstruction"]
+
+
+def test_a_stopped_training_in_bfloat16_ends_where_an_undisturbed_one_does(
+    data: Toy, tmp_path: Path
+) -> None:
+    straight, checkpoint = build("factorvae"), tmp_path / "checkpoint.pt"
+    run(straight, data, 12, precision="bfloat16")
+    with pytest.raises(Interrupted):
+        run(
+            build("factorvae"), data, 12, precision="bfloat16", checkpoint=checkpoint, stop=after(5)
+        )
+    resumed = build("factorvae")
+    run(resumed, data, 12, precision="bfloat16", checkpoint=checkpoint)
+    assert_same(resumed, straight)
