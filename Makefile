@@ -1,12 +1,12 @@
 # make demo: install into .venv and run the first comparison. make test: the test suite.
-# make check: what has to be green before a change lands.
+# make check: what has to be green before a change lands. make benchmark: how fast the suite is.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INPUTS := pyproject.toml constraints.txt
 
-.PHONY: demo test check lint types clean
+.PHONY: demo test check lint types benchmark clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bench run --models jointvae,betavae --dataset dsprites
@@ -22,6 +22,12 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+benchmark: $(VENV)/.installed
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/commands.py
+	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/data.py --seconds 1
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

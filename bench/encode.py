@@ -13,7 +13,7 @@ from bench.metrics import Representation
 from bench.models import VAE, Encoder, Latents, Posterior
 from bench.records import ACTIVE, REACH
 
-BATCH = 256
+BATCH = 64  # images at once: more do not fit into the processor's cache
 RECONSTRUCTED = 10_000  # rows behind the reconstruction error
 COLLAPSED = 0.99  # of the mean image's error: above, the decoder uses no code
 CLEARLY = 0.05  # of the mean image's error: its noise over an interval is below that

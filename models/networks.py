@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from .layers import Doubling
+from .layers import Doubling, Halving
 
 Network = Literal[
     "dupont", "dupont64", "dupont32", "burgess", "locatello", "factorvae", "mlp1200", "residual"
@@ -89,9 +89,8 @@ def encoder(network: str, image_shape: tuple[int, int, int], outputs: int) -> nn
     spec, layers = _spec(network, image_shape), []
     for stage, (before, after) in enumerate(pairwise((channels, *spec.encoder))):
         kernel = spec.kernels[stage]
-        halved = nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2 - 1)
         layers += [
-            _Down(before, after) if spec.residual and stage else halved,
+            _Down(before, after) if spec.residual and stage else Halving(before, after, kernel),
             nn.ReLU(inplace=True),
         ]
     dense = _dense([_flat(spec, height), *spec.hidden], nn.ReLU)
@@ -157,7 +156,7 @@ class _Down(nn.Module):
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(before, after, 4, stride=2, padding=1)
+        self.reduce = Halving(before, after, 4)
         self.refine = nn.Conv2d(after, after, 3, padding=1)
         self.skip = nn.Conv2d(before, after, 1)
 

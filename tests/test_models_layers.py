@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.models.layers import NARROW, Doubling
+from bench.models.layers import NARROW, Doubling, Halving
 
 
 def both(channels: int, odd: int = 0) -> tuple[Doubling, nn.ConvTranspose2d]:
@@ -38,6 +38,23 @@ def test_doubling_is_the_transposed_convolution(
     torch.testing.assert_close(ours(x), plain(x), rtol=1e-13, atol=1e-13)
     for one, other in zip(gradients(ours, x), gradients(plain, x), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("kernel", [2, 4])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_halving_is_the_convolution(
+    channels: int, kernel: int, layout: torch.memory_format
+) -> None:
+    ours = Halving(channels, 5, kernel).double().to(memory_format=layout)
+    plain = nn.Conv2d(channels, 5, kernel, stride=2, padding=kernel // 2 - 1).double()
+    plain.load_state_dict(ours.state_dict())
+    generator = torch.Generator().manual_seed(2)
+    whole = torch.randn(3, 2 * channels, 9, 8, dtype=torch.float64, generator=generator)
+    for x in (whole[:, :channels], whole[:, ::2], whole[:, :channels].to(memory_format=layout)):
+        torch.testing.assert_close(ours(x), plain(x), rtol=1e-13, atol=1e-13)
+        for one, other in zip(gradients(ours, x), gradients(plain, x), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
 def test_gradients_that_nobody_asks_for_are_not_given(x: Tensor) -> None:

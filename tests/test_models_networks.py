@@ -28,7 +28,8 @@ def test_shapes(network: str, size: int, channels: int) -> None:
 def layers(network: nn.Sequential) -> list[str]:
     """Every layer in short: `Conv2d 1-32`, `ReLU`."""
     return [
-        f"{type(layer).__name__} {layer.weight.shape[1]}-{layer.weight.shape[0]}"
+        f"{'Conv2d' if isinstance(layer, nn.Conv2d) else 'Linear'} "
+        f"{layer.weight.shape[1]}-{layer.weight.shape[0]}"
         if isinstance(layer, nn.Conv2d | nn.Linear)
         else f"ConvTranspose2d {layer.weight.shape[0]}-{layer.weight.shape[1]}"
         if isinstance(layer, nn.ConvTranspose2d)
