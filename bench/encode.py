@@ -1,6 +1,7 @@
 """From a model to arrays: every image is encoded once, and all metrics read the same."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from bench.feed import images
 from bench.metrics import Representation
 from bench.models import VAE, Encoder, Latents, Posterior
 from bench.records import ACTIVE, REACH
+from bench.streams import numpy_stream
 
 BATCH = 64  # images at once: more do not fit into the processor's cache
 RECONSTRUCTED = 10_000  # rows behind the reconstruction error
@@ -19,6 +21,34 @@ COLLAPSED = 0.99  # of the mean image's error: above, the decoder uses no code
 CLEARLY = 0.05  # of the mean image's error: its noise over an interval is below that
 SPREAD = 0.01  # of the largest standard deviation, from which a deterministic latent is active
 SHOWN = 10  # images in the picture of reconstructions, values in a traversal
+
+
+def encode_drawn(
+    model: Encoder,
+    data: FactorData,
+    count: int,
+    seed: int,
+    device: torch.device,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Representation, dict[str, Any], np.ndarray]:
+    """Encode up to `count` training rows drawn by the seed, and as many of those held out.
+
+    The latter are the representation's `test`, and `held_out` of the evaluation. Also returns the
+    training rows that were drawn; `watch` gets how many rows are done, and of how many.
+    """
+    stream = numpy_stream(seed, "scored rows")
+    rows = stream.permutation(data.training)[:count]
+    held_out = data.training + stream.permutation(data.held_out)[:count]
+    total = len(rows) + len(held_out)
+    representation, evaluation = encode(model, data, rows, device, lambda done: watch(done, total))
+    if len(held_out):
+        test, of_test = encode(
+            model, data, held_out, device, lambda done: watch(len(rows) + done, total)
+        )
+        representation = replace(representation, test=test)
+        kept = ("reconstruction", "kl_total", "rows")
+        evaluation["held_out"] = {key: of_test[key] for key in kept}
+    return representation, evaluation, rows
 
 
 def encode(

@@ -8,7 +8,6 @@ import hashlib
 import io
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from bench import records
 from bench.build import build_data
 from bench.datasets import FactorData
-from bench.encode import encode
+from bench.encode import encode_drawn
 from bench.errors import RequestError
 from bench.metrics import Representation
 from bench.models import VAE, JointVAE
@@ -27,7 +26,7 @@ from bench.models.networks import Network
 from bench.released_formats import JOINT_VAE, Layer, Structure, Unfit, is_ours, structure
 from bench.resolve import resolve
 from bench.settings import parameters
-from bench.streams import lent_global_torch_stream, numpy_stream
+from bench.streams import lent_global_torch_stream
 
 ROWS = 40_000  # images that are encoded, of the training rows and of those held out each
 SEED = 0  # of their draw
@@ -73,20 +72,14 @@ def evaluate_released(
         raise RequestError(f"{path} {error}") from error
     data = _data(path, found, dataset, data_dir)
     model = model_of(found).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    stream = numpy_stream(SEED, "scored rows")
-    drawn = stream.permutation(data.training)[:rows]
-    held_out = data.training + stream.permutation(data.held_out)[:rows]
-    cpu, total = torch.device("cpu"), len(drawn) + len(held_out)
-    representation, evaluation = encode(
-        model, data, drawn, cpu, lambda done: tell(f"encoding {done:,} of {total:,} images")
+    representation, evaluation, _ = encode_drawn(
+        model,
+        data,
+        rows,
+        SEED,
+        torch.device("cpu"),
+        lambda done, total: tell(f"encoding {done:,} of {total:,} images"),
     )
-    if len(held_out):
-        watch = lambda done: tell(f"encoding {len(drawn) + done:,} of {total:,} images")  # noqa: E731
-        test, of_test = encode(model, data, held_out, cpu, watch)
-        representation = replace(representation, test=test)
-        evaluation["held_out"] = {
-            key: of_test[key] for key in ("reconstruction", "kl_total", "rows")
-        }
     checksum = hashlib.sha256(content).hexdigest()
     source = (
         f"{path.name}, {found.format} state dict, sha256 {checksum}: {found}; data: {data.source}"

@@ -126,7 +126,7 @@ def _train_and_encode(
     import torch
 
     from bench.build import build_data, build_model
-    from bench.encode import collapsed_from, encode, samples
+    from bench.encode import collapsed_from, encode_drawn, samples
     from bench.feed import images
     from bench.models import VAE, Encoder
     from bench.representations import write_representation
@@ -168,17 +168,14 @@ def _train_and_encode(
         store.write_weights(folder / records.WEIGHTS, weights)
 
     with _timed(seconds, "encoding"):
-        stream = numpy_stream(run.seed, "scored rows")
-        rows = stream.permutation(data.training)[: run.rows]
-        watch = lambda done: tell(News("encoding", done, len(rows)))  # noqa: E731
-        representation, evaluation = encode(model, data, rows, device, watch)
-        if data.held_out:
-            held_out = data.training + stream.permutation(data.held_out)[: run.rows]
-            test, of_test = encode(model, data, held_out, device)
-            representation = replace(representation, test=test)
-            evaluation["held_out"] = {
-                key: of_test[key] for key in ("reconstruction", "kl_total", "rows")
-            }
+        representation, evaluation, rows = encode_drawn(
+            model,
+            data,
+            run.rows,
+            run.seed,
+            device,
+            lambda done, total: tell(News("encoding", done, total)),
+        )
         write_representation(folder / records.REPRESENTATION, representation, rows)
         if isinstance(model, VAE):
             arrays = samples(model, data, rows, representation.codes, device)
