@@ -86,6 +86,7 @@ def enter(
             rows=len(representation),
             seed=seed,
             code=None,
+            precision="float32",
         )
         started = time.monotonic()
         scores, undefined = _scored(representation, _definitions(found), seed, resamples, tell)
