@@ -86,6 +86,7 @@ def run(
         int | None, typer.Option(help="Runs side by side. (Default: one a core.)")
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads of each run.")] = 1,
+    together: Annotated[int, typer.Option(help="Seeds of a model trained as one, for a GPU.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     output: Annotated[
         Path | None, typer.Option(help="Folder of the study. (Default: results/DATA-PRESET.)")
@@ -124,6 +125,7 @@ def run(
     options = Options(
         jobs=jobs,
         threads=threads,
+        together=together,
         device=device,
         data_dir=data_dir,
         dry_run=dry_run,

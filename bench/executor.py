@@ -1,7 +1,8 @@
 """Runs side by side on this machine, each in a process of its own.
 
-A worker and its parent share one pipe: the worker tells news and, at last, its status; a word
-from the parent asks it to stop at the next step; a closed pipe tells it that the parent is gone.
+A worker may have several runs, which it trains together. It shares a pipe with its parent: the
+worker tells news and, at last, the status of each run; a word from the parent asks it to stop at
+the next step; a closed pipe tells it that the parent is gone.
 """
 
 import contextlib
@@ -20,9 +21,9 @@ from types import FrameType
 
 from bench.progress import Reporter
 from bench.records import Status, read_status, write_status
-from bench.work import Job, News, work
+from bench.work import Job, News, work_together
 
-NEWS_EVERY = 0.2  # seconds between a worker's news
+NEWS_EVERY = 0.2  # seconds between a worker's news of a run
 
 # glibc keeps what a training step frees for the next step, which wants the same again. By default
 # it gives large blocks back, and a tenth of a step on the CPU goes into having them mapped anew.
@@ -31,87 +32,90 @@ _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_
 
 @dataclass(frozen=True)
 class _Worker:
-    job: Job
+    """left: the jobs that have not ended, by their index in the worker."""
+
+    left: dict[int, Job]
     process: BaseProcess
-    pipe: "Connection[str, News | Status]"
+    pipe: "Connection[str, tuple[int, News | Status]]"
 
 
 def execute(
-    jobs: Sequence[Job], slots: int, reporter: Reporter, fail_fast: bool = False
-) -> tuple[list[Status], bool]:
-    """Carry out jobs, `slots` at a time: their statuses in order, and whether it was stopped.
+    groups: Sequence[Sequence[Job]], slots: int, reporter: Reporter, fail_fast: bool = False
+) -> bool:
+    """Carry out jobs, each group in a worker, `slots` of these at a time: whether it was stopped.
 
     Ctrl-C or SIGTERM lets the workers write a checkpoint and end; a second one kills them.
     With `fail_fast` the first run that fails or diverges stops the others likewise.
     """
-    ended: dict[int, Status] = {}
-    waiting = deque(enumerate(jobs))
-    active: dict[int, _Worker] = {}
-    stopping = False
+    waiting = deque(groups)
+    active: list[_Worker] = []
+    stopping = failed = False
     with _counting_signals() as signals:
         while active or (waiting and not stopping):
             while waiting and len(active) < slots and not stopping:
-                index, job = waiting.popleft()
-                active[index] = _start(job)
-                reporter.started(job)
-            wait([worker.pipe for worker in active.values()], timeout=0.25)
-            for index, worker in list(active.items()):
-                status = _listen(worker, reporter, cut_short=len(signals) > 1)
-                if status is not None:
-                    ended[index] = status
-                    reporter.ended(worker.job, status)
+                group = waiting.popleft()
+                active.append(_start(group))
+                for job in group:
+                    reporter.started(job)
+            wait([worker.pipe for worker in active], timeout=0.25)
+            for worker in list(active):
+                for job, status in _listen(worker, reporter, cut_short=len(signals) > 1):
+                    failed = failed or status.state in ("failed", "diverged")
+                    reporter.ended(job, status)
+                if not worker.left:
                     worker.process.join()
                     worker.pipe.close()
-                    del active[index]
-            failed = fail_fast and any(s.state in ("failed", "diverged") for s in ended.values())
-            if (signals or failed) and not stopping:
+                    active.remove(worker)
+            if (signals or (failed and fail_fast)) and not stopping:
                 stopping = True
                 reporter.stopping()
-                for worker in active.values():
+                for worker in active:
                     with contextlib.suppress(OSError):
                         worker.pipe.send("stop")
             if len(signals) > 1:
-                for worker in active.values():
+                for worker in active:
                     worker.process.kill()
-        stopped = bool(signals)
-    pending = Status("pending")
-    return [ended.get(index, pending) for index in range(len(jobs))], stopped
+        return bool(signals)
 
 
-def _start(job: Job) -> _Worker:
+def _start(jobs: Sequence[Job]) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_main, args=(job, theirs), name=job.run.folder)
-    with _inherited(threads=job.threads):
+    process = context.Process(target=_main, args=(jobs, theirs), name=jobs[0].run.folder)
+    with _inherited(threads=jobs[0].threads):
         process.start()
     theirs.close()
-    return _Worker(job, process, ours)
+    return _Worker(dict(enumerate(jobs)), process, ours)
 
 
-def _listen(worker: _Worker, reporter: Reporter, cut_short: bool) -> Status | None:
-    """Pass on the worker's news; its status once it has ended, in whichever way."""
+def _listen(worker: _Worker, reporter: Reporter, cut_short: bool) -> list[tuple[Job, Status]]:
+    """Pass on the worker's news; the jobs that have ended, in whichever way, and how."""
+    ended: list[tuple[Job, Status]] = []
     try:
-        while worker.pipe.poll():
-            said = worker.pipe.recv()
+        while worker.left and worker.pipe.poll():
+            index, said = worker.pipe.recv()
             if isinstance(said, Status):
-                return said
-            reporter.news(worker.job, said)
+                ended.append((worker.left.pop(index), said))
+            else:
+                reporter.news(worker.left[index], said)
     except (EOFError, OSError):
         worker.process.join()
         code = worker.process.exitcode
         reason = f"the worker process ended with exit code {code}"
         if code == -9:
             reason = "the worker process was killed (out of memory?)"
-        status = replace(read_status(worker.job.folder), state="failed", message=reason)
-        if cut_short:
-            status = replace(status, state="interrupted", message="stopped at once by Ctrl-C")
-        with contextlib.suppress(OSError):
-            write_status(worker.job.folder, status)
-        return status
-    return None
+        for job in worker.left.values():
+            status = replace(read_status(job.folder), state="failed", message=reason)
+            if cut_short:
+                status = replace(status, state="interrupted", message="stopped at once by Ctrl-C")
+            with contextlib.suppress(OSError):
+                write_status(job.folder, status)
+            ended.append((job, status))
+        worker.left.clear()
+    return ended
 
 
-def _main(job: Job, pipe: "Connection[News | Status, str]") -> None:
+def _main(jobs: Sequence[Job], pipe: "Connection[tuple[int, News | Status], str]") -> None:
     """A worker process."""
     stopping = threading.Event()
 
@@ -122,23 +126,22 @@ def _main(job: Job, pipe: "Connection[News | Status, str]") -> None:
         os._exit(1)  # the parent is gone, and nobody would stop this process any more
 
     threading.Thread(target=obey, daemon=True).start()
-    told = 0.0
-    phase = ""
+    told: dict[int, tuple[float, str]] = {}
 
-    def tell(news: News) -> None:
-        nonlocal told, phase
+    def tell(index: int, news: News) -> None:
+        before, phase = told.get(index, (0.0, ""))
         now = time.monotonic()
-        if now - told > NEWS_EVERY or news.phase != phase:
-            told, phase = now, news.phase
-            send(news)
+        if now - before > NEWS_EVERY or news.phase != phase:
+            told[index] = now, news.phase
+            send(index, news)
 
-    def send(said: News | Status) -> None:
+    def send(index: int, said: News | Status) -> None:
         try:
-            pipe.send(said)
+            pipe.send((index, said))
         except OSError:  # the parent is gone, which is not the run's failure
             os._exit(1)
 
-    send(work(job, tell, stopping.is_set))
+    work_together(jobs, tell, send, stopping.is_set)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # an interpreter with these libraries takes seconds to close down

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -107,6 +107,19 @@ class Run:
                 "changed": _tuples(values["changed"]),
             }
         )
+
+
+def seeds_together(runs: Iterable[Run], size: int) -> list[list[Run]]:
+    """Runs in groups of at most `size` that are trained and differ in the seed alone."""
+    groups: list[list[Run]] = []
+    for run in runs:
+        for group in groups:
+            if len(group) < size and run.trained and run.differs_from(group[0]) is None:
+                group.append(run)
+                break
+        else:
+            groups.append([run])
+    return groups
 
 
 # A preset is a name for settings that are all here; `data_settings` act through the fingerprint.

@@ -26,17 +26,21 @@ from bench.records import (
 )
 from bench.render import console_table
 from bench.report import write_report
-from bench.runs import OTHER_CODE, Run
+from bench.runs import OTHER_CODE, Run, seeds_together
 from bench.study import Plan, Request, plan
 from bench.work import Job, announce, unscored
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a request is carried out; nothing here changes a number."""
+    """How a request is carried out; nothing here changes a number by more than rounding.
+
+    together: how many runs that differ in the seed alone a worker trains as one model.
+    """
 
     jobs: int | None = None
     threads: int = 1
+    together: int = 1
     device: str = "auto"
     data_dir: str | None = None
     dry_run: bool = False
@@ -47,7 +51,7 @@ class Options:
 
 def carry_out(request: Request, options: Options, out: Console, talk: Console) -> int:
     """Do what was asked for; the exit code. Raises RequestError before anything is written."""
-    for name in ("jobs", "threads"):
+    for name in ("jobs", "threads", "together"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise RequestError(f"--{name} {value}: must be at least 1")
@@ -63,8 +67,17 @@ def carry_out(request: Request, options: Options, out: Console, talk: Console) -
             for run in planned.runs
             if options.force or _incomplete(runs_folder / run.folder, planned)
         ]
-        slots = min(options.jobs or _cores(device, options.threads), max(1, len(missing)))
-        _print_plan(planned, missing, options.force, slots, device, talk)
+        trained = [
+            run
+            for run in missing
+            if (runs_folder / run.folder / EVALUATION).exists() and not options.force
+        ]
+        groups = [
+            *([run] for run in trained),
+            *seeds_together((run for run in missing if run not in trained), options.together),
+        ]
+        slots = min(options.jobs or _cores(device, options.threads), max(1, len(groups)))
+        _print_plan(planned, missing, trained, slots, device, options.together, talk)
         if options.dry_run:
             return 0
 
@@ -73,26 +86,31 @@ def carry_out(request: Request, options: Options, out: Console, talk: Console) -
             for run in missing:
                 shutil.rmtree(runs_folder / run.folder, ignore_errors=True)
         jobs = [
-            Job(
-                run=run,
-                folder=runs_folder / run.folder,
-                definitions=_of_one_run(planned.definitions),
-                device=device,
-                threads=options.threads,
-                data_dir=options.data_dir,
-                checkpoint_seconds=options.checkpoint_seconds,
-            )
-            for run in missing
+            [
+                Job(
+                    run=run,
+                    folder=runs_folder / run.folder,
+                    definitions=_of_one_run(planned.definitions),
+                    device=device,
+                    threads=options.threads,
+                    data_dir=options.data_dir,
+                    checkpoint_seconds=options.checkpoint_seconds,
+                    together=len(group),
+                )
+                for run in group
+            ]
+            for group in groups
         ]
         try:
-            for job in jobs:  # a table counts what was asked for, also what never started
-                announce(job)
+            for group in jobs:  # a table counts what was asked for, also what never started
+                for job in group:
+                    announce(job)
         except OSError as error:
             raise unwritable(planned.folder, error) from error
         stopped = False
         if jobs:
-            with reporter(talk, len(jobs)) as watching:
-                _, stopped = execute(jobs, slots, watching, options.fail_fast)
+            with reporter(talk, len(missing)) as watching:
+                stopped = execute(jobs, slots, watching, options.fail_fast)
         if stopped:
             talk.print("Stopped. The same command goes on from the last checkpoints.")
             return 130
@@ -181,15 +199,19 @@ def _compare(planned: Plan, talk: Console) -> None:
 
 
 def _print_plan(
-    planned: Plan, missing: Sequence[Run], anew: bool, slots: int, device: str, talk: Console
+    planned: Plan,
+    missing: Sequence[Run],
+    trained: Sequence[Run],
+    slots: int,
+    device: str,
+    together: int,
+    talk: Console,
 ) -> None:
     def say(text: str) -> None:
         talk.print(text, markup=False, highlight=False, soft_wrap=True)
 
     study = planned.study
     done = len(planned.runs) - len(missing)
-    runs = planned.folder / "runs"
-    trained = [run for run in missing if (runs / run.folder / EVALUATION).exists() and not anew]
     steps = sum(run.steps for run in missing if run not in trained)
     say(f"{study['dataset']} ({study['source']}), preset {study['preset']}")
     for label in dict.fromkeys(run.label for run in planned.runs):
@@ -204,9 +226,10 @@ def _print_plan(
             say(f"    settings: {PRESETS[first.preset].recipe(first.model, first.dataset).source}")
     for name, reason in planned.refused.items():
         say(f"  left out: {name} ({reason})")
+    as_one = f", up to {together} seeds in each" if together > 1 else ""
     say(
         f"{len(planned.runs)} runs: {done} done, {len(missing)} to do, {steps} steps, "
-        f"{slots} side by side on {device}; in {planned.folder}"
+        f"{slots} side by side on {device}{as_one}; in {planned.folder}"
     )
 
 

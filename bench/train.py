@@ -77,11 +77,11 @@ def train(
     noise = torch_stream(seed, "noise", device)
     progress = Progress()
     if checkpoint is not None and checkpoint.exists():
-        progress = _load(checkpoint, model, optimizers, noise, device)
+        progress = load(checkpoint, model, optimizers, noise, device)
     resident = None
     if Resident.worthwhile(data, device, steps - progress.step, batch_size):
         resident = Resident(data, device)
-    interval = max(1, min(100, steps // 200))
+    interval = interval_of(steps)
     model.train()
     started = saved = time.monotonic()
     spent_before = progress.seconds
@@ -89,7 +89,7 @@ def train(
     def save() -> None:
         progress.seconds = spent_before + time.monotonic() - started
         if checkpoint is not None:
-            write_checkpoint(checkpoint, _state(progress, model, optimizers, noise))
+            write_checkpoint(checkpoint, state_of(progress, model, optimizers, noise))
 
     for step in range(progress.step + 1, steps + 1):
         before = time.monotonic()
@@ -104,7 +104,7 @@ def train(
             term = term.detach()
             progress.sums[name] = progress.sums[name] + term if name in progress.sums else term
         if progress.count == interval or step == steps:
-            _close_interval(progress)
+            close_interval(progress)
         watch(step, progress.history[-1] if progress.history else {})
         if step < steps and stop():
             save()
@@ -142,7 +142,12 @@ def take_step(
     return objective
 
 
-def _close_interval(progress: Progress) -> None:
+def interval_of(steps: int) -> int:
+    """How many steps a row of the history stands for."""
+    return max(1, min(100, steps // 200))
+
+
+def close_interval(progress: Progress) -> None:
     """Append the interval's means to the history; the one place that waits for the device."""
     names = list(progress.sums)
     values = (torch.stack(list(progress.sums.values())) / progress.count).tolist()
@@ -153,12 +158,13 @@ def _close_interval(progress: Progress) -> None:
     progress.sums, progress.count = {}, 0
 
 
-def _state(
+def state_of(
     progress: Progress,
     model: VAE,
     optimizers: dict[str, torch.optim.Optimizer],
     noise: torch.Generator,
 ) -> dict[str, Any]:
+    """What a checkpoint holds."""
     return {
         "progress": vars(progress),
         "model": model.state_dict(),
@@ -167,13 +173,14 @@ def _state(
     }
 
 
-def _load(
+def load(
     checkpoint: Path,
     model: VAE,
     optimizers: dict[str, torch.optim.Optimizer],
     noise: torch.Generator,
     device: torch.device,
 ) -> Progress:
+    """Put all where the checkpoint has it; the progress there."""
     state = torch.load(checkpoint, map_location=device, weights_only=True)
     model.load_state_dict(state["model"])
     for name, optimizer in optimizers.items():

@@ -9,8 +9,9 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bench import records, store
 from bench.columns import UNDEFINED
@@ -18,14 +19,16 @@ from bench.environment import environment
 from bench.records import Status, definitions_differ, read_status, write_status
 from bench.runs import Run
 
-FITTED = 10_000  # images that a model which is not trained in steps may learn from
+if TYPE_CHECKING:
+    from bench.training import Trained
 
 
 @dataclass(frozen=True)
 class Job:
     """A run and how to carry it out; nothing here but `run` changes a number.
 
-    definitions: of the metrics to score; data_dir: where data sets look for files.
+    definitions: of the metrics to score; data_dir: where data sets look for files; together: the
+    number of seeds, its own among them, that are trained as one model.
     """
 
     run: Run
@@ -35,6 +38,7 @@ class Job:
     threads: int = 1
     data_dir: str | None = None
     checkpoint_seconds: float = 30.0
+    together: int = 1
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,18 @@ class News:
     step: int = 0
     steps: int = 0
     terms: Mapping[str, float] | None = None
+
+
+class Trainer(Protocol):
+    """Trains the model of a job and notes the seconds. Raises as `bench.train.train`."""
+
+    def __call__(
+        self,
+        job: Job,
+        seconds: dict[str, float],
+        tell: Callable[[News], None],
+        stop: Callable[[], bool],
+    ) -> "Trained": ...
 
 
 def announce(job: Job) -> None:
@@ -67,16 +83,34 @@ def unscored(
     )
 
 
-def work(job: Job, tell: Callable[[News], None], stop: Callable[[], bool]) -> Status:
+def begin(job: Job) -> Status:
+    """Write that a run is under way, and where it is trained; its status. Raises OSError."""
+    announce(job)
+    store.sweep(job.folder)
+    status = replace(read_status(job.folder), state="running", message="")
+    write_status(job.folder, status)
+    if not (job.folder / records.EVALUATION).exists():
+        where = {**environment(job.device, job.threads), "together": job.together}
+        store.write_json(job.folder / records.ENVIRONMENT, where)
+    return status
+
+
+def work(
+    job: Job,
+    tell: Callable[[News], None],
+    stop: Callable[[], bool],
+    train: Trainer | None = None,
+) -> Status:
     """Carry out what is missing of a run. Every end but a kill is written as its status.
 
-    `tell` gets news, `stop` is asked after every step. What goes wrong in the run is not raised:
-    the status says so, and error.txt keeps the traceback.
+    `tell` gets news, `stop` is asked after every step; `train` is given of a run that has begun.
+    What goes wrong in the run is not raised: the status says so, and error.txt keeps the traceback.
     """
     from bench.train import Diverged, Interrupted
+    from bench.training import train_alone
 
     folder = job.folder
-    status = replace(read_status(folder), state="running", message="")
+    status = read_status(folder)
     seconds = dict(status.seconds)
     reached = status.step
 
@@ -86,12 +120,11 @@ def work(job: Job, tell: Callable[[News], None], stop: Callable[[], bool]) -> St
         tell(news)
 
     try:
-        announce(job)
-        store.sweep(folder)
-        write_status(folder, status)
+        if train is None:
+            status = begin(job)
         if not (folder / records.EVALUATION).exists():
-            store.write_json(folder / records.ENVIRONMENT, environment(job.device, job.threads))
-            _train_and_encode(job, seconds, listen, stop)
+            trained = (train or train_alone)(job, seconds, listen, stop)
+            _encode(job, trained, seconds, listen)
             write_status(folder, replace(status, step=job.run.steps, seconds=seconds))
         _score(job, seconds, listen)
         outcome = _outcome(store.read_json(folder / records.EVALUATION), job.run)
@@ -117,57 +150,39 @@ def work(job: Job, tell: Callable[[News], None], stop: Callable[[], bool]) -> St
     return status
 
 
-def _train_and_encode(
-    job: Job,
-    seconds: dict[str, float],
-    tell: Callable[[News], None],
+def work_together(
+    jobs: Sequence[Job],
+    tell: Callable[[int, News], None],
+    end: Callable[[int, Status], None],
     stop: Callable[[], bool],
 ) -> None:
-    import torch
+    """`work` for a job, or for several that differ in the seed alone, which are trained as one.
 
-    from bench.build import build_data, build_model
+    News, and the statuses that `end` gets, come with the index of the job.
+    """
+    trainers: Sequence[Trainer | None] = [None]
+    if len(jobs) > 1:
+        from bench.training import train_group
+
+        trainers = train_group(jobs, tell, stop)
+    for index, (job, train) in enumerate(zip(jobs, trainers, strict=True)):
+        end(index, work(job, partial(tell, index), stop, train))
+
+
+def _encode(
+    job: Job, trained: "Trained", seconds: dict[str, float], tell: Callable[[News], None]
+) -> None:
     from bench.encode import collapsed_from, encode_drawn, samples
-    from bench.feed import images
-    from bench.models import VAE, Encoder
+    from bench.models import VAE
     from bench.representations import write_representation
-    from bench.streams import numpy_stream
-    from bench.train import train
 
     run, folder = job.run, job.folder
-    torch.set_num_threads(job.threads)
-    torch.backends.cudnn.deterministic = True
-    device = torch.device(job.device)
-    data = build_data(run.dataset, run.data_settings, job.data_dir)
-    model = build_model(run, device, data.factors)
-    history: list[dict[str, float]] = []
-    if isinstance(model, VAE):
-        progress = train(
-            model,
-            data,
-            steps=run.steps,
-            batch_size=run.batch_size,
-            seed=run.seed,
-            device=device,
-            precision=run.precision,
-            checkpoint=folder / records.CHECKPOINT,
-            checkpoint_seconds=job.checkpoint_seconds,
-            watch=lambda step, terms: tell(News("training", step, run.steps, terms)),
-            stop=stop,
-        )
-        history = progress.history
-        seconds["training"] = round(progress.seconds, 2)
-        seconds["data"] = round(progress.data_seconds, 2)  # of the training
-        store.write_rows(folder / records.HISTORY, history)
-    elif type(model).fit is not Encoder.fit:
-        drawn = data.draw(numpy_stream(run.seed, "fitted rows"), FITTED)
-        tell(News("fitting"))
-        with _timed(seconds, "fitting"):
-            model.fit(images(data, drawn, device))
+    model, data, device = trained.model, trained.data, trained.device
     # clones, as the file takes no tensors that share memory, which somebody's network may have
     if weights := {name: tensor.clone() for name, tensor in model.state_dict().items()}:
         store.write_weights(folder / records.WEIGHTS, weights)
 
-    with _timed(seconds, "encoding"):
+    with timed(seconds, "encoding"):
         representation, evaluation, rows = encode_drawn(
             model,
             data,
@@ -181,7 +196,7 @@ def _train_and_encode(
             arrays = samples(model, data, rows, representation.codes, device)
             store.write_arrays(folder / records.SAMPLES, arrays)
     if evaluation["collapsed"]:
-        evaluation["collapsed_from"] = collapsed_from(history, evaluation)
+        evaluation["collapsed_from"] = collapsed_from(trained.history, evaluation)
     # last of all: its presence says that the rest is there
     store.write_json(folder / records.EVALUATION, evaluation)
 
@@ -204,7 +219,7 @@ def _score(job: Job, seconds: dict[str, float], tell: Callable[[News], None]) ->
     path = job.folder / records.SCORES
     scores = store.read_json(path) if path.exists() else {}
     undefined = {}
-    with _timed(seconds, "scoring"):
+    with timed(seconds, "scoring"):
         tell(News("scoring"))
         representation = read_representation(job.folder / records.REPRESENTATION)
         for asked in missing:
@@ -224,13 +239,13 @@ def _draw(
 ) -> None:
     from bench.pictures import draw_run
 
-    with _timed(seconds, "drawing"):
+    with timed(seconds, "drawing"):
         tell(News("drawing"))
         draw_run(replace(records.read_record(job.folder), status=status))
 
 
 @contextlib.contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+def timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     started = time.monotonic()
     yield
     seconds[phase] = round(time.monotonic() - started, 2)

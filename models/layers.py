@@ -41,7 +41,7 @@ class Halving(nn.Conv2d):
         super().__init__(before, after, kernel, stride=2, padding=kernel // 2 - 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.in_channels == 1 and x.is_cpu:
+        if x.shape[1] == 1 and x.is_cpu:
             rows, _, height, width = x.shape
             x = x.reshape(rows, height, width, 1).permute(0, 3, 1, 2)
         return super().forward(x)
