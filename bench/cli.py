@@ -18,6 +18,7 @@ from bench.cli_check import CHECK_HELP, check
 from bench.cli_data import app as data
 from bench.cli_evaluate import EVALUATE_HELP, evaluate
 from bench.cli_export import EXPORT_HELP, export
+from bench.cli_reproduce import REPRODUCE_HELP, reproduce
 from bench.console import stdout
 from bench.errors import RequestError
 
@@ -140,11 +141,12 @@ app.command(help=EVALUATE_HELP)(evaluate)
 app.add_typer(data, name="data")
 app.command(help=CHECK_HELP)(check)
 app.command(help=EXPORT_HELP)(export)
+app.command(help=REPRODUCE_HELP)(reproduce)
 
 
 @app.command(name="list")
 def list_(
-    what: Annotated[str, typer.Argument(help="models, metrics, datasets or presets")],
+    what: Annotated[str, typer.Argument(help="models, metrics, datasets, presets, reproductions")],
 ) -> None:
     """Describe what there is, a line each.
 
@@ -153,21 +155,25 @@ def list_(
     from bench.listing import describe
 
     for name, line in describe(what):
-        print(f"{name:20} {line}".rstrip())
+        print(f"{name:24} {line}".rstrip())
 
 
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="A study's folder, e.g. results/dsprites-quick")],
 ) -> None:
-    """Rebuild the tables and plots of a study from its records alone.
+    """Rebuild the tables and plots of a study, or a reproduction's, from its records alone.
 
     [bold]Example[/bold]: bench report results/dsprites-quick
     """
     from bench.render import console_table
     from bench.report import write_report
+    from bench.reproduce_table import is_reproduction, print_reproduction
 
     talk = Console(stderr=True)
+    if is_reproduction(folder):
+        print_reproduction(folder, stdout(), talk)
+        return
     with talk.status("reading records") as status:
         made = write_report(folder, pictures_of_runs=True, tell=status.update)
     console_table(made.table, stdout())

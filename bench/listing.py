@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.errors import RequestError
 from bench.presets import PRESETS
+from bench.published_tables import TABLES
 from bench.resolve import unknown
 
 # The registries of each leaf, in the order in which they are shown.
@@ -27,6 +28,9 @@ def describe(what: str) -> Iterator[tuple[str, str]]:
     if what == "presets":
         for name, preset in PRESETS.items():
             yield name, preset.description
+    elif what == "reproductions":
+        for name, table in TABLES.items():
+            yield name, table.title
     elif what in _REGISTRIES:
         leaf = Path(__file__).parent / what
         source = ast.parse((leaf / "__init__.py").read_text())
@@ -39,7 +43,7 @@ def describe(what: str) -> Iterator[tuple[str, str]]:
         for registry in _REGISTRIES[what]:
             yield from _entries(_value(source, registry), files)
     else:
-        raise RequestError(unknown("kind", what, [*_REGISTRIES, "presets"]))
+        raise RequestError(unknown("kind", what, [*_REGISTRIES, "presets", "reproductions"]))
 
 
 def _entries(registry: ast.Dict, files: dict[str, Path]) -> Iterator[tuple[str, str]]:
