@@ -19,6 +19,9 @@ _TERMS = {
     "discriminator_loss": "Discriminator loss",
 }
 
+_LINES = ("solid", "dashed", "dotted", "dashdot")  # once the colours are used up
+_REST = {"color": "0.6", "linestyle": "solid"}
+
 
 def draw_scores(records: Sequence[Record], path: Path, title: str) -> None:
     """A panel a metric: every seed as a dot, the mean and its 95 % t interval over them."""
@@ -55,11 +58,15 @@ def draw_scores(records: Sequence[Record], path: Path, title: str) -> None:
 
 
 def draw_curves(records: Sequence[Record], path: Path, title: str) -> None:
-    """A panel a term of the objective, a line a run, a colour a model."""
+    """A panel a term of the objective, a line a run, a colour and a style of line a model."""
     histories = {id(r): rows for r in records if (rows := _history(r.folder / HISTORY))}
     if not histories:
         return
-    labels = list(dict.fromkeys(record.run.label for record in records))
+    labels = list(dict.fromkeys(r.run.label for r in records if id(r) in histories))
+    styles = {
+        label: {"color": COLOURS[place % len(COLOURS)], "linestyle": _LINES[place // len(COLOURS)]}
+        for place, label in enumerate(labels[: len(COLOURS) * len(_LINES)])
+    }
     present = {key for rows in histories.values() for key in rows[0] if any(r[key] for r in rows)}
     terms = [term for term in _TERMS if term in present]
     if not terms:
@@ -73,9 +80,8 @@ def draw_curves(records: Sequence[Record], path: Path, title: str) -> None:
                 rows = [row for row in histories.get(id(record), []) if term in row]
                 if not any(row[term] for row in rows):  # a kind of latent that it does not have
                     continue
-                colour = COLOURS[labels.index(record.run.label) % len(COLOURS)]
-                steps = [row["step"] for row in rows]
-                panel.plot(steps, [row[term] for row in rows], color=colour, linewidth=0.7)
+                steps, values = zip(*((row["step"], row[term]) for row in rows), strict=True)
+                panel.plot(steps, values, linewidth=0.7, **styles.get(record.run.label, _REST))
             if term == "reconstruction":  # the first steps would hide all others
                 panel.set_yscale("log")
                 panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -88,8 +94,7 @@ def draw_curves(records: Sequence[Record], path: Path, title: str) -> None:
         for panel in axes[len(terms) :]:
             panel.set_visible(False)
         handles = [
-            axes[0].plot([], [], color=COLOURS[place % len(COLOURS)], label=label)[0]
-            for place, label in enumerate(labels)
+            axes[0].plot([], [], label=label, **styles.get(label, _REST))[0] for label in labels
         ]
         drawn.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
         drawn.suptitle(f"{title}: a line is a seed", fontsize=8)
