@@ -196,17 +196,17 @@ def measure_step(image_size: int, turns: int) -> dict[str, float]:
 
 
 def measure_encoding(image_size: int, turns: int) -> dict[str, float]:
-    """Seconds of 100,000 images, drawn and encoded, and the share of the products' rate."""
+    """Seconds of 100,000 images, drawn and encoded; of the network alone the products' share."""
     import numpy as np
     import torch
 
     from bench.datasets import DSprites
-    from bench.encode import encode
+    from bench.encode import BATCH, encode
 
     _, operations = operations_of(image_size)
     data, model = DSprites(image_size=image_size), our_model(image_size)
     rows = np.random.default_rng(0).integers(len(data), size=ENCODED)
-    x = torch.from_numpy(data.images(rows[:256])).float().div(255)
+    x = torch.from_numpy(data.images(rows[:BATCH])).float().div(255)
     bound = products(operations * len(x))
 
     def network() -> None:
