@@ -19,6 +19,8 @@ from bench.check_model_parts import (
     single,
 )
 from bench.models import VAE
+from bench.streams import lent_global_torch_stream
+from bench.train import take_step
 
 SEEDS = 4  # behind the mean and the noise of a term
 KEPT = ("reconstruction", "kl")  # how the names of terms begin that no batch may change
@@ -167,11 +169,9 @@ PROMISES = (
 def _trained(subject: Subject) -> VAE:
     """A model after one step, as the training loop takes it."""
     model = subject.build()
-    players, losses = model.players(), subject.objective(model).losses
-    for player, loss in losses.items():
-        loss.backward(inputs=players[player], retain_graph=True)
-    for optimizer in model.optimizers().values():
-        optimizer.step()
+    noise = torch.Generator().manual_seed(0)
+    with lent_global_torch_stream(0, "objective"):
+        take_step(model, subject.images, STEP, noise, model.players(), model.optimizers())
     return model
 
 
