@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from .layers import Doubling, Halving
+from .layers import Doubling, Halving, Layers
 
 Network = Literal[
     "dupont", "dupont64", "dupont32", "burgess", "locatello", "factorvae", "mlp1200", "residual"
@@ -95,7 +95,7 @@ def encoder(network: str, image_shape: tuple[int, int, int], outputs: int) -> nn
         ]
     dense = _dense([_flat(spec, height), *spec.hidden], nn.ReLU)
     head = nn.Linear(spec.hidden[-1], outputs)
-    return nn.Sequential(*layers, nn.Flatten(), *(dense[:-1] if spec.linear else dense), head)
+    return Layers(*layers, nn.Flatten(), *(dense[:-1] if spec.linear else dense), head)
 
 
 def decoder(network: str, image_shape: tuple[int, int, int], inputs: int) -> nn.Sequential:
@@ -123,7 +123,7 @@ def decoder(network: str, image_shape: tuple[int, int, int], inputs: int) -> nn.
             doubled if last or not spec.residual else _Up(before, after, odd),
             nn.ReLU(inplace=True),
         ]
-    return nn.Sequential(*layers[:-1])
+    return Layers(*layers[:-1])
 
 
 def initialise(module: nn.Module, initialisation: str) -> None:
