@@ -18,6 +18,7 @@ from itertools import pairwise
 from alone import in_process, machine
 
 BATCH = 64
+STEPS, BATCHES = 5, 50  # trained and encoded in a turn
 SIDE = 1024  # of the square matrices
 ENCODED = 20_000
 HUGE = 10**9
@@ -167,10 +168,11 @@ def operations_of(image_size: int) -> tuple[float, float]:
     return float(whole.get_total_flops()), half.get_total_flops() / BATCH
 
 
-def clocked(call: Callable[[], None]) -> float:
+def clocked(call: Callable[[], None], times: int = 1) -> float:
     started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+    for _ in range(times):
+        call()
+    return (time.perf_counter() - started) / times
 
 
 def measure_step(image_size: int, turns: int) -> dict[str, float]:
@@ -180,8 +182,9 @@ def measure_step(image_size: int, turns: int) -> dict[str, float]:
         ours(), plain(), bound()
     rows = []
     for _ in range(turns):
-        before, first = bound(), clocked(ours)
-        between, second = bound(), clocked(plain)
+        # several steps, as in training: the first finds the cache full of the others' numbers
+        before, first = bound(), clocked(ours, STEPS)
+        between, second = bound(), clocked(plain, STEPS)
         after = bound()
         rows.append((first, second, (before + between) / 2, (between + after) / 2))
     return {
@@ -216,7 +219,7 @@ def measure_encoding(image_size: int, turns: int) -> dict[str, float]:
     network()
     shares = []
     for _ in range(10 * turns):
-        before, took = bound(), clocked(network)
+        before, took = bound(), clocked(network, BATCHES)
         shares.append((before + bound()) / 2 / took)
     cpu = torch.device("cpu")
     whole = min(clocked(lambda: encode(model, data, rows, cpu) and None) for _ in range(2))

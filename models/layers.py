@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 NARROW = 4  # channels up to which a transposed convolution is faster as a plain one
 _aten = torch.ops.aten
+# a convolution and ReLU in one kernel; PyTorch's compiler calls it, and there is no public name
+_FUSED = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
 
 
 class Halving(nn.Conv2d):
@@ -44,7 +46,7 @@ class Layers(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         if not x.is_cpu:
-            whole: Tensor = super().forward(x)
+            whole: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
             return whole
         chain: list[nn.Module] = []
         for layer in self:
@@ -74,28 +76,42 @@ def _chained(x: Tensor, layers: list[nn.Module]) -> Tensor:
             transposed = isinstance(layer, Doubling)
             odd = layer.output_padding[0] if transposed else 0
             links.append(_Link(transposed, int(layer.padding[0]), int(odd), relu=False))
+            assert layer.bias is not None
             parameters += [layer.weight, layer.bias]
         else:
             links[-1] = links[-1]._replace(relu=True)
     if not links:
         return x
-    if not torch.is_grad_enabled():  # then nothing need be kept
-        return list(_activations(x, links, parameters))[-1]
-    y: Tensor = _Chain.apply(x, links, *parameters)[-1]  # type: ignore[no-untyped-call]
+    keep = torch.is_grad_enabled()
+    y: Tensor = _Chain.apply(x, links, keep, *parameters)[-1]  # type: ignore[no-untyped-call]
     return y
 
 
-def _activations(x: Tensor, links: list[_Link], parameters: list[Tensor]) -> Iterator[Tensor]:
+def _activations(
+    x: Tensor, links: list[_Link], parameters: tuple[Tensor, ...], fused: bool = False
+) -> Iterator[Tensor]:
     for link, weight, bias in zip(links, parameters[::2], parameters[1::2], strict=True):
+        padding = [link.padding, link.padding]
+        if _FUSED is not None and fused and link.relu and not link.transposed:
+            yield (x := _FUSED(x, weight, bias, padding, [2, 2], [1, 1], 1, "relu", [], ""))
+            continue
         if not link.transposed:
-            x = F.conv2d(_last(x), weight, bias, stride=2, padding=link.padding)
+            x = F.conv2d(_last(x), weight, bias, stride=2, padding=padding)
         elif weight.shape[1] <= NARROW and not link.odd:
             x = _narrow(x, weight, bias)
         else:
-            x = F.conv_transpose2d(x, weight, bias, 2, link.padding, link.odd)
+            x = F.conv_transpose2d(x, weight, bias, 2, padding, link.odd)
         if link.relu:
             x = x.relu_()
         yield x
+
+
+def _kept(activations: Iterator[Tensor], keep: bool) -> tuple[Tensor, ...]:
+    if keep:
+        return tuple(activations)
+    for y in activations:  # noqa: B007  the last
+        pass
+    return (y,)
 
 
 def _last(x: Tensor) -> Tensor:
@@ -129,19 +145,23 @@ def _narrow(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class _Chain(torch.autograd.Function):
-    """All activations of a chain, of which the last is the result.
+    """The activations of a chain, all or the last one, which is the result.
 
     PyTorch's own gradient of a bias of a transposed convolution takes longer than the whole
     convolution, and that of both operands at once longer than one after the other.
     """
 
     @staticmethod
-    def forward(x: Tensor, links: list[_Link], *parameters: Tensor) -> tuple[Tensor, ...]:
-        return tuple(_activations(x, links, list(parameters)))
+    def forward(
+        x: Tensor, links: list[_Link], keep: bool, *parameters: Tensor
+    ) -> tuple[Tensor, ...]:
+        # oneDNN has no float64, and torch.autocast does not know the kernel
+        fused = x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        return _kept(_activations(x, links, parameters, fused), keep)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        x, ctx.links, *parameters = inputs
+        x, ctx.links, _, *parameters = inputs
         ctx.save_for_backward(x, *output, *parameters[::2])
         ctx.of_biases = [bias.dtype for bias in parameters[1::2]]
         ctx.mark_non_differentiable(*output[:-1])
@@ -149,12 +169,17 @@ class _Chain(torch.autograd.Function):
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[Any, ...], x: Tensor, links: list[_Link], *parameters: Tensor
+        info: Any,
+        in_dims: tuple[Any, ...],
+        x: Tensor,
+        links: list[_Link],
+        keep: bool,
+        *parameters: Tensor,
     ) -> tuple[tuple[Tensor, ...], int]:
         def of_one(x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
-            return tuple(_activations(x, links, list(parameters)))
+            return _kept(_activations(x, links, parameters), keep)
 
-        of_all = torch.vmap(of_one, in_dims=(in_dims[0], *in_dims[2:]))
+        of_all = torch.vmap(of_one, in_dims=(in_dims[0], *in_dims[3:]))
         return of_all(x, *parameters), 0
 
     @staticmethod
@@ -162,7 +187,7 @@ class _Chain(torch.autograd.Function):
         x, *saved = ctx.saved_tensors
         count, gradient = len(ctx.links), gradients[-1]
         activations, weights = [x, *saved[:count]], saved[count:]
-        found: list[Tensor | None] = [None] * (2 + 2 * count)
+        found: list[Tensor | None] = [None] * (3 + 2 * count)
         ours = False  # whether the gradient is a tensor that nobody else holds
         for at in reversed(range(count)):
             link, after = ctx.links[at], activations[at + 1]
@@ -174,7 +199,7 @@ class _Chain(torch.autograd.Function):
                 _aten.threshold_backward.grad_input(gradient, after, 0, grad_input=gradient)
             else:
                 gradient = _aten.threshold_backward(gradient, after, 0)
-            place = 2 + 2 * at
+            place = 3 + 2 * at
             if ctx.needs_input_grad[place]:
                 of_weight = _of_weight(gradient, before, weight, link)
                 found[place] = of_weight.to(weights[at].dtype)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.models.layers import NARROW, Doubling, Halving
+from bench.models.layers import NARROW, Doubling, Halving, Layers
 
 
 def both(channels: int, odd: int = 0) -> tuple[Doubling, nn.ConvTranspose2d]:
@@ -85,3 +85,115 @@ def test_several_models_at_once_are_each_by_itself(x: Tensor) -> None:
         alone = torch.func.grad(loss)(dict(layer.named_parameters()))
         for name in alone:
             torch.testing.assert_close(together[name][place], alone[name], rtol=1e-12, atol=1e-12)
+
+
+def chain(dtype: torch.dtype = torch.float64) -> tuple[Layers, nn.Sequential]:
+    """Ours and PyTorch's, of equal weights: with and without ReLU, odd sizes, one and many
+    channels, and a layer in between that is no convolution."""
+    torch.manual_seed(3)
+    odd = NARROW + 1
+    ours = Layers(
+        *(Halving(1, odd, 4), nn.ReLU(inplace=True), Halving(odd, 6, 4), Halving(6, 7, 2)),
+        *(nn.ReLU(inplace=True), nn.Tanh(), nn.ReLU()),
+        *(Doubling(7, odd, odd=1), nn.ReLU(inplace=True), Doubling(odd, 6), nn.ReLU()),
+        Doubling(6, 1),
+    ).to(dtype)
+    plain = nn.Sequential(
+        *(nn.Conv2d(1, odd, 4, 2, 1), nn.ReLU(), nn.Conv2d(odd, 6, 4, 2, 1), nn.Conv2d(6, 7, 2, 2)),
+        *(nn.ReLU(), nn.Tanh(), nn.ReLU()),
+        *(nn.ConvTranspose2d(7, odd, 4, 2, 1, 1), nn.ReLU(), nn.ConvTranspose2d(odd, 6, 4, 2, 1)),
+        *(nn.ReLU(), nn.ConvTranspose2d(6, 1, 4, 2, 1)),
+    ).to(dtype)
+    plain.load_state_dict(ours.state_dict())
+    return ours, plain
+
+
+def picture(dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.rand(4, 1, 30, 26, dtype=dtype, generator=torch.Generator().manual_seed(4))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_neighbouring_layers_are_the_plain_ones(layout: torch.memory_format) -> None:
+    ours, plain = chain()
+    ours.to(memory_format=layout)
+    torch.testing.assert_close(ours(picture()), plain(picture()), rtol=1e-13, atol=1e-13)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(picture()), plain(picture()), rtol=1e-13, atol=1e-13)
+    for one, other in zip(gradients(ours, picture()), gradients(plain, picture()), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_in_float32_too() -> None:  # where convolution and ReLU are one kernel
+    (ours, plain), x = chain(torch.float32), picture(torch.float32)
+    torch.testing.assert_close(ours(x), plain(x))
+    for one, other in zip(gradients(ours, x), gradients(plain, x), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_in_bfloat16_too() -> None:
+    (ours, plain), x = chain(torch.float32), picture(torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, other = ours(x), plain(x)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y, other)
+    y.float().square().sum().backward()
+    other.float().square().sum().backward()
+    for one, of_plain in zip(ours.parameters(), plain.parameters(), strict=True):
+        assert one.grad is not None
+        assert of_plain.grad is not None
+        assert one.grad.dtype == torch.float32
+        size = of_plain.grad.norm()
+        assert (one.grad - of_plain.grad).norm() < 0.03 * size
+
+
+def test_a_gradient_of_a_gradient() -> None:
+    ours, plain = chain()
+
+    def penalty(layers: nn.Module) -> list[Tensor]:
+        x = picture().requires_grad_()
+        (slope,) = torch.autograd.grad(layers(x).square().sum(), x, create_graph=True)
+        return list(torch.autograd.grad(slope.square().sum(), [layers[0].weight, layers[2].bias]))
+
+    for one, other in zip(penalty(ours), penalty(plain), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_two_losses_of_one_output_and_what_is_given_stays() -> None:
+    ours, plain = chain()
+    ours.append(nn.ReLU(inplace=True))  # so that the last gradient has a mask too
+    plain.append(nn.ReLU())
+    found = []
+    for layers in (ours, plain):
+        y = layers(picture())
+        given = torch.linspace(-1, 2, y.numel(), dtype=y.dtype).reshape(y.shape)
+        kept = given.clone()
+        for _ in range(2):
+            found += torch.autograd.grad(y, list(layers.parameters()), given, retain_graph=True)
+        assert torch.equal(given, kept)
+    half = len(found) // 2
+    for one, other in zip(found[:half], found[half:], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_chains_of_several_models_at_once() -> None:
+    x, models = picture(), [chain()[0] for _ in range(2)]
+    with torch.no_grad():
+        for number, model in enumerate(models):
+            for parameter in model.parameters():
+                parameter.add_(0.1 * number)
+    stacked = {
+        name: torch.stack([model.get_parameter(name) for model in models]).detach().requires_grad_()
+        for name, _ in models[0].named_parameters()
+    }
+
+    def loss(parameters: dict[str, Tensor]) -> Tensor:
+        return torch.func.functional_call(models[0], parameters, (x,)).square().sum()
+
+    torch.func.vmap(loss)(stacked).sum().backward()
+    for place, model in enumerate(models):
+        model(x).square().sum().backward()
+        for name, parameter in model.named_parameters():
+            together = stacked[name].grad
+            assert together is not None
+            assert parameter.grad is not None
+            torch.testing.assert_close(together[place], parameter.grad, rtol=1e-10, atol=1e-10)
