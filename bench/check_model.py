@@ -19,8 +19,8 @@ from bench.check_model_parts import (
     single,
 )
 from bench.models import VAE
+from bench.step import take_step
 from bench.streams import lent_global_torch_stream
-from bench.train import take_step
 
 SEEDS = 4  # behind the mean and the noise of a term
 KEPT = ("reconstruction", "kl")  # how the names of terms begin that no batch may change

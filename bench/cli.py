@@ -88,6 +88,9 @@ def run(
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads of each run.")] = 1,
     together: Annotated[int, typer.Option(help="Seeds of a model trained as one, for a GPU.")] = 1,
+    capture: Annotated[
+        bool, typer.Option("--capture", help="Replay training steps as one CUDA graph.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     output: Annotated[
         Path | None, typer.Option(help="Folder of the study. (Default: results/DATA-PRESET.)")
@@ -127,6 +130,7 @@ def run(
         jobs=jobs,
         threads=threads,
         together=together,
+        capture=capture,
         device=device,
         data_dir=data_dir,
         dry_run=dry_run,

@@ -35,12 +35,14 @@ from bench.work import Job, announce, unscored
 class Options:
     """How a request is carried out; nothing here changes a number by more than rounding.
 
-    together: how many runs that differ in the seed alone a worker trains as one model.
+    together: how many runs that differ in the seed alone a worker trains as one model; capture:
+    whether training steps are replayed as one CUDA graph.
     """
 
     jobs: int | None = None
     threads: int = 1
     together: int = 1
+    capture: bool = False
     device: str = "auto"
     data_dir: str | None = None
     dry_run: bool = False
@@ -56,6 +58,10 @@ def carry_out(request: Request, options: Options, out: Console, talk: Console) -
         if value is not None and value < 1:
             raise RequestError(f"--{name} {value}: must be at least 1")
     device = choose_device(options.device)
+    if options.capture and not device.startswith("cuda"):
+        raise RequestError(f"--capture is for CUDA, and the device is {device}: leave it out")
+    if options.capture and options.together > 1:
+        raise RequestError("--capture and --together cannot be had at once: leave out one")
     planned = plan(request)
     runs_folder = planned.folder / "runs"
     place = contextlib.nullcontext() if options.dry_run else locked(planned.folder)
@@ -96,6 +102,7 @@ def carry_out(request: Request, options: Options, out: Console, talk: Console) -
                     data_dir=options.data_dir,
                     checkpoint_seconds=options.checkpoint_seconds,
                     together=len(group),
+                    capture=options.capture,
                 )
                 for run in group
             ]

@@ -1,20 +1,20 @@
 """The one training loop. It knows nothing of any model but `objective`, `players`, `optimizers`."""
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.datasets import FactorData
 from bench.feed import Resident, images, rows_of
-from bench.models import VAE, Objective
+from bench.models import VAE
 from bench.runs import Precision
+from bench.step import Captured, take_step
 from bench.store import write_checkpoint
 from bench.streams import rows_stream, torch_stream
 
@@ -60,6 +60,7 @@ def train(
     seed: int,
     device: torch.device,
     precision: Precision = "float32",
+    capture: bool = False,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 30.0,
     watch: Callable[[int, dict[str, float]], None] = lambda step, terms: None,
@@ -71,7 +72,10 @@ def train(
     weights as an undisturbed one on the same machine. `watch` gets every step and the newest row
     of the history; `stop` is asked after every step.
 
-    Raises Diverged, and Interrupted after `stop` said so (the checkpoint is written then).
+    With `capture` the steps are replayed as one CUDA graph.
+
+    Raises Diverged, and Interrupted after `stop` said so (the checkpoint is written then);
+    CannotCapture where a graph cannot hold the model's step.
     """
     players, optimizers = model.players(), model.optimizers()
     noise = torch_stream(seed, "noise", device)
@@ -81,6 +85,7 @@ def train(
     resident = None
     if Resident.worthwhile(data, device, steps - progress.step, batch_size):
         resident = Resident(data, device)
+    captured = Captured(model, noise, players, optimizers, precision) if capture else None
     interval = interval_of(steps)
     model.train()
     started = saved = time.monotonic()
@@ -97,7 +102,10 @@ def train(
         x = images(data, rows, device) if resident is None else resident.images(rows)
         progress.data_seconds += time.monotonic() - before
 
-        objective = take_step(model, x, step, noise, players, optimizers, precision)
+        if captured is not None:
+            objective = captured(x, step)
+        else:
+            objective = take_step(model, x, step, noise, players, optimizers, precision)
         progress.step = step
         progress.count += 1
         for name, term in objective.terms.items():
@@ -114,32 +122,6 @@ def train(
             saved = time.monotonic()
     save()
     return progress
-
-
-def take_step(
-    model: VAE,
-    x: Tensor,
-    step: int,
-    noise: torch.Generator,
-    players: Mapping[str, list[nn.Parameter]],
-    optimizers: Mapping[str, torch.optim.Optimizer],
-    precision: Precision = "float32",
-) -> Objective:
-    """Move every player by its own gradient on one batch (B, C, H, W); the objective before.
-
-    With bfloat16 the layers compute in that type, by torch's autocast; weights, losses and
-    optimisers stay in float32.
-    """
-    lower = precision == "bfloat16"
-    with torch.autocast(x.device.type, torch.bfloat16) if lower else contextlib.nullcontext():
-        objective = model.objective(x, step, noise)
-    for left, (player, loss) in enumerate(objective.losses.items(), 1 - len(players)):
-        # all gradients before any step, and none to another player's parameters
-        loss.backward(inputs=players[player], retain_graph=left < 0)
-    for optimizer in optimizers.values():
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-    return objective
 
 
 def interval_of(steps: int) -> int:

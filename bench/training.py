@@ -48,6 +48,7 @@ def train_alone(
             seed=run.seed,
             device=device,
             precision=run.precision,
+            capture=job.capture,
             checkpoint=job.folder / records.CHECKPOINT,
             checkpoint_seconds=job.checkpoint_seconds,
             watch=lambda step, terms: tell(News("training", step, run.steps, terms)),

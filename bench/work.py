@@ -28,7 +28,8 @@ class Job:
     """A run and how to carry it out; nothing here but `run` changes a number.
 
     definitions: of the metrics to score; data_dir: where data sets look for files; together: the
-    number of seeds, its own among them, that are trained as one model.
+    number of seeds, its own among them, that are trained as one model; capture: whether steps
+    are replayed as one CUDA graph.
     """
 
     run: Run
@@ -39,6 +40,7 @@ class Job:
     data_dir: str | None = None
     checkpoint_seconds: float = 30.0
     together: int = 1
+    capture: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def begin(job: Job) -> Status:
     status = replace(read_status(job.folder), state="running", message="")
     write_status(job.folder, status)
     if not (job.folder / records.EVALUATION).exists():
-        where = {**environment(job.device, job.threads), "together": job.together}
+        where = environment(job.device, job.threads)
+        where.update(together=job.together, capture=job.capture)
         store.write_json(job.folder / records.ENVIRONMENT, where)
     return status
 

@@ -121,8 +121,8 @@ def our_steps(image_size: int) -> Callable[[], None]:
 
     from bench.datasets import DSprites
     from bench.feed import images
+    from bench.step import take_step
     from bench.streams import rows_stream, torch_stream
-    from bench.train import take_step
 
     cpu = torch.device("cpu")
     data, model = DSprites(image_size=image_size), our_model(image_size)

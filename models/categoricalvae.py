@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .posterior import Posterior
+from .schedules import linear
 from .vae import VAE, Objective, kl_terms
 
 
@@ -49,8 +50,9 @@ class CategoricalVAE(VAE):
 
     def temperature_at(self, step: int) -> float:
         """In a straight line of its logarithm from the start to the end."""
-        done = min(step / self.iterations, 1.0)
-        return float(self.temperature * (self.temperature_end / self.temperature) ** done)
+        ratio = self.temperature_end / self.temperature
+        temperature: float = self.temperature * ratio ** linear(step, 1.0, self.iterations)
+        return temperature
 
     def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
         return self.beta * super().regularizer(posterior, z, step)

@@ -81,6 +81,12 @@ def test_what_is_not_there(refused, options: dict[str, Any], said: str) -> None:
     assert said in refused(**options)
 
 
+def test_a_graph_is_for_cuda(refused) -> None:
+    asked = [part for pair in RUN.items() for part in pair]
+    said = refused("run", *asked, "--device", "cpu", "--capture")
+    assert "--capture is for CUDA, and the device is cpu: leave it out" in said
+
+
 def test_a_missing_option_is_a_usage_error(cli_here) -> None:
     said = cli_here("run", "--dataset", "toy")
     assert said.code == 2
