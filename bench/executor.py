@@ -27,7 +27,7 @@ NEWS_EVERY = 0.2  # seconds between a worker's news of a run
 
 # glibc keeps what a training step frees for the next step, which wants the same again. By default
 # it gives large blocks back, and a tenth of a step on the CPU goes into having them mapped anew.
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _main(jobs: Sequence[Job], pipe: "Connection[tuple[int, News | Status], str]
 
 def environment_of_a_worker(threads: int) -> dict[str, str]:
     """Environment variables that the libraries of a worker process read when they are loaded."""
-    return {"OMP_NUM_THREADS": str(threads), **_KEEP_MEMORY}
+    return {"OMP_NUM_THREADS": str(threads), **KEEP_MEMORY}
 
 
 @contextlib.contextmanager

@@ -28,6 +28,34 @@ def in_process(script: str, arguments: list[str], cores: set[int]) -> dict[str, 
     return measured
 
 
+class Beside:
+    """A process that waits its turn: `script --one ...` with the machine's own settings of memory.
+
+    It prints a number of seconds for each line that it is sent.
+    """
+
+    def __init__(self, script: str, arguments: list[str]) -> None:
+        from bench.executor import KEEP_MEMORY
+
+        given = {name: value for name, value in os.environ.items() if name not in KEEP_MEMORY}
+        self._process = subprocess.Popen(
+            [sys.executable, script, "--one", *arguments],
+            env=given,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def turn(self) -> float:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(file=self._process.stdin, flush=True)
+        return float(self._process.stdout.readline())
+
+    def end(self) -> None:
+        self._process.communicate()
+
+
 def machine() -> str:
     """Processor, Python and numpy in one line."""
     import numpy as np
