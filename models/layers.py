@@ -5,7 +5,6 @@ in float64; weights have the same names and shapes. What is done differently is 
 only, and docs/performance.md says what each difference is worth.
 """
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -14,8 +13,6 @@ from torch import Tensor, nn
 
 NARROW = 4  # channels up to which a transposed convolution is faster as a plain one
 _aten = torch.ops.aten
-# a convolution and ReLU in one kernel; PyTorch's compiler calls it, and there is no public name
-_FUSED = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
 
 
 class Halving(nn.Conv2d):
@@ -82,19 +79,16 @@ def _chained(x: Tensor, layers: list[nn.Module]) -> Tensor:
             links[-1] = links[-1]._replace(relu=True)
     if not links:
         return x
-    keep = torch.is_grad_enabled()
-    y: Tensor = _Chain.apply(x, links, keep, *parameters)[-1]  # type: ignore[no-untyped-call]
+    y: Tensor = _Chain.apply(x, links, *parameters)[-1]  # type: ignore[no-untyped-call]
     return y
 
 
 def _activations(
-    x: Tensor, links: list[_Link], parameters: tuple[Tensor, ...], fused: bool = False
-) -> Iterator[Tensor]:
+    x: Tensor, links: list[_Link], parameters: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    found = []
     for link, weight, bias in zip(links, parameters[::2], parameters[1::2], strict=True):
         padding = [link.padding, link.padding]
-        if _FUSED is not None and fused and link.relu and not link.transposed:
-            yield (x := _FUSED(x, weight, bias, padding, [2, 2], [1, 1], 1, "relu", [], ""))
-            continue
         if not link.transposed:
             x = F.conv2d(_last(x), weight, bias, stride=2, padding=padding)
         elif weight.shape[1] <= NARROW and not link.odd:
@@ -103,15 +97,8 @@ def _activations(
             x = F.conv_transpose2d(x, weight, bias, 2, padding, link.odd)
         if link.relu:
             x = x.relu_()
-        yield x
-
-
-def _kept(activations: Iterator[Tensor], keep: bool) -> tuple[Tensor, ...]:
-    if keep:
-        return tuple(activations)
-    for y in activations:  # noqa: B007  the last
-        pass
-    return (y,)
+        found.append(x)
+    return tuple(found)
 
 
 def _last(x: Tensor) -> Tensor:
@@ -145,23 +132,19 @@ def _narrow(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class _Chain(torch.autograd.Function):
-    """The activations of a chain, all or the last one, which is the result.
+    """All activations of a chain, of which the last is the result.
 
     PyTorch's own gradient of a bias of a transposed convolution takes longer than the whole
     convolution, and that of both operands at once longer than one after the other.
     """
 
     @staticmethod
-    def forward(
-        x: Tensor, links: list[_Link], keep: bool, *parameters: Tensor
-    ) -> tuple[Tensor, ...]:
-        # oneDNN has no float64, and torch.autocast does not know the kernel
-        fused = x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        return _kept(_activations(x, links, parameters, fused), keep)
+    def forward(x: Tensor, links: list[_Link], *parameters: Tensor) -> tuple[Tensor, ...]:
+        return _activations(x, links, parameters)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        x, ctx.links, _, *parameters = inputs
+        x, ctx.links, *parameters = inputs
         ctx.save_for_backward(x, *output, *parameters[::2])
         ctx.of_biases = [bias.dtype for bias in parameters[1::2]]
         ctx.mark_non_differentiable(*output[:-1])
@@ -169,17 +152,12 @@ class _Chain(torch.autograd.Function):
 
     @staticmethod
     def vmap(
-        info: Any,
-        in_dims: tuple[Any, ...],
-        x: Tensor,
-        links: list[_Link],
-        keep: bool,
-        *parameters: Tensor,
+        info: Any, in_dims: tuple[Any, ...], x: Tensor, links: list[_Link], *parameters: Tensor
     ) -> tuple[tuple[Tensor, ...], int]:
         def of_one(x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
-            return _kept(_activations(x, links, parameters), keep)
+            return _activations(x, links, parameters)
 
-        of_all = torch.vmap(of_one, in_dims=(in_dims[0], *in_dims[3:]))
+        of_all = torch.vmap(of_one, in_dims=(in_dims[0], *in_dims[2:]))
         return of_all(x, *parameters), 0
 
     @staticmethod
@@ -187,7 +165,7 @@ class _Chain(torch.autograd.Function):
         x, *saved = ctx.saved_tensors
         count, gradient = len(ctx.links), gradients[-1]
         activations, weights = [x, *saved[:count]], saved[count:]
-        found: list[Tensor | None] = [None] * (3 + 2 * count)
+        found: list[Tensor | None] = [None] * (2 + 2 * count)
         ours = False  # whether the gradient is a tensor that nobody else holds
         for at in reversed(range(count)):
             link, after = ctx.links[at], activations[at + 1]
@@ -199,7 +177,7 @@ class _Chain(torch.autograd.Function):
                 _aten.threshold_backward.grad_input(gradient, after, 0, grad_input=gradient)
             else:
                 gradient = _aten.threshold_backward(gradient, after, 0)
-            place = 3 + 2 * at
+            place = 2 + 2 * at
             if ctx.needs_input_grad[place]:
                 of_weight = _of_weight(gradient, before, weight, link)
                 found[place] = of_weight.to(weights[at].dtype)

@@ -123,7 +123,7 @@ def test_neighbouring_layers_are_the_plain_ones(layout: torch.memory_format) -> 
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
-def test_in_float32_too() -> None:  # where convolution and ReLU are one kernel
+def test_in_float32_too() -> None:
     (ours, plain), x = chain(torch.float32), picture(torch.float32)
     torch.testing.assert_close(ours(x), plain(x))
     for one, other in zip(gradients(ours, x), gradients(plain, x), strict=True):
