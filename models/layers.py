@@ -22,7 +22,7 @@ class Halving(nn.Conv2d):
         super().__init__(before, after, kernel, stride=2, padding=kernel // 2 - 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _chained(x, [self]) if x.is_cpu else super().forward(x)
+        return super().forward(x) if _plain(x) else _chained(x, [self])
 
 
 class Doubling(nn.ConvTranspose2d):
@@ -32,7 +32,7 @@ class Doubling(nn.ConvTranspose2d):
         super().__init__(before, after, 4, stride=2, padding=1, output_padding=odd)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        return _chained(x, [self]) if x.is_cpu else super().forward(x, output_size)
+        return super().forward(x, output_size) if _plain(x) else _chained(x, [self])
 
 
 class Layers(nn.Sequential):
@@ -42,7 +42,7 @@ class Layers(nn.Sequential):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not x.is_cpu:
+        if _plain(x):
             whole: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
             return whole
         chain: list[nn.Module] = []
@@ -53,6 +53,11 @@ class Layers(nn.Sequential):
             x = layer(_chained(x, chain))
             chain = []
         return _chained(x, chain)
+
+
+def _plain(x: Tensor) -> bool:
+    """Whether PyTorch's own layers are best: off the CPU, and in what is exported or compiled."""
+    return not x.is_cpu or torch.compiler.is_compiling()
 
 
 class _Link(NamedTuple):
