@@ -47,10 +47,10 @@ JOINTVAE_DSPRITES = Table(
     title="JointVAE on dSprites: FactorVAE score beside beta-VAE and FactorVAE",
     parts=(
         Part("jointvae", "jointvae", "dsprites", 345_600, 64, (), (), ("sap", "irs", "dci"), DUPONT,
-             milliseconds=97.8),
-        Part("betavae", "betavae", "dsprites", 345_600, 64, protocol=DUPONT, milliseconds=75.6),
+             milliseconds=69.2),
+        Part("betavae", "betavae", "dsprites", 345_600, 64, protocol=DUPONT, milliseconds=58.0),
         Part("factorvae", "factorvae", "dsprites", 300_000, 128, protocol=DUPONT,
-             milliseconds=147.6),
+             milliseconds=126.7),
     ),
     rows=(
         _dsprites("JointVAE", "dsprites", "factorvae_score", "quoted",
@@ -96,7 +96,7 @@ JOINTVAE_MNIST = Table(
     id="T2",
     title="JointVAE on MNIST: unsupervised accuracy",
     parts=(
-        Part("jointvae", "jointvae", "mnist", 93_800, protocol=_ACCURACY, milliseconds=26.8),
+        Part("jointvae", "jointvae", "mnist", 93_800, protocol=_ACCURACY, milliseconds=27.1),
     ),
     rows=(
         _mnist(model="JointVAE", metric="discrete_accuracy", certainty="quoted",
@@ -141,7 +141,7 @@ JOINTVAE_FASHION = Table(
     parts=(
         Part("fashionmnist", "jointvae,betavae,vae", "fashionmnist", 93_800,
              sets=("vae.network=dupont", "betavae.network=dupont"), protocol=_ACCURACY,
-             milliseconds=26.6),
+             milliseconds=25.8),
     ),
     rows=(
         _fashion("discrete_accuracy", value="0.518", **_FASHION_RUNS),
@@ -197,8 +197,8 @@ CASCADEVAE_DSPRITES = Table(
     id="T5",
     title="CascadeVAE's table of joint models on dSprites",
     parts=(
-        Part("jointvae", "jointvae", "dsprites", 345_600, protocol=JEONG, milliseconds=97.8),
-        Part("cascadevae", "cascadevae", "dsprites", 300_000, protocol=JEONG, milliseconds=80.9),
+        Part("jointvae", "jointvae", "dsprites", 345_600, protocol=JEONG, milliseconds=69.2),
+        Part("cascadevae", "cascadevae", "dsprites", 300_000, protocol=JEONG, milliseconds=67.3),
     ),
     rows=(
         _unread(model="JointVAE (6 and 3), run anew by them", value="0.7451", spread="0.0517",
