@@ -28,6 +28,7 @@ REPRODUCE_HELP = """Set published numbers beside those obtained here.
 The cost is estimated first. Then what is missing is run, scored by the paper's protocol and by the
 standard one, and the table is written to reproduction.md and .csv; the runs are studies in folders
 beside it. The same command goes on where it stopped; with nothing missing it writes the table anew.
+A run that a study or another table in the folder above has finished is copied, not trained again.
 
 A [bold]--budget[/bold] below 1 shortens trainings and their schedules: its numbers are marked, and
 are no reproduction. Numbers without a source that could be read are marked unverified and are never

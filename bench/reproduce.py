@@ -15,6 +15,7 @@ from bench.reproduce_cost import ASSUMED, Cost, cost, steps_of, total
 from bench.reproduce_scores import score_by_paper
 from bench.reproduce_table import MANIFEST, print_reproduction
 from bench.resolve import unknown
+from bench.reuse import elsewhere, take_over
 from bench.seeds import parse_seeds
 from bench.session import Options, carry_out
 from bench.store import read_json, write_json
@@ -57,13 +58,18 @@ def reproduce(asked: Asked, options: Options, out: Console, talk: Console) -> in
     for line in (*map(str, estimated), ASSUMED) if estimated else ["nothing to train, minutes"]:
         talk.print(line, markup=False, highlight=False, soft_wrap=True)
     requests = [(part, request(part, asked, folder)) for part in parts if part.steps]
-    for _, each in requests:  # whatever is wrong with one is said before another runs
-        plan(each)
+    # whatever is wrong with one is said before another runs
+    plans = [plan(each) for _, each in requests]
+    shared = [(planned, elsewhere(planned, folder.parent)) for planned in plans]
+    for run, there in (each for _, found in shared for each in found):
+        talk.print(f"{run.title}: from {there}", markup=False, highlight=False, soft_wrap=True)
     if options.dry_run:
         for _, each in requests:
             carry_out(each, options, talk, talk)
         return 0
     _write_manifest(folder, asked)
+    for planned, found in shared:
+        take_over(planned, found)
     code = 0
     for part, each in requests:
         code = max(code, carry_out(each, options, talk, talk))

@@ -472,3 +472,53 @@ def test_a_table_is_run_once_scored_twice_and_written(tmp_path: Path, monkeypatc
     assert write_reproduction(folder).text == text
     with pytest.raises(RequestError, match="was written with budget 0.5"):
         reproduce(replace(asked, budget=1.0), Options(), silent, silent)
+
+
+def test_a_run_of_another_table_beside_is_taken_over(tmp_path: Path, monkeypatch) -> None:
+    part = replace(TINY.parts[0], name="other", protocol=Protocol("", ("mig.bins=5",)))
+    other = replace(TINY, name="other", parts=(part,), rows=(replace(TINY.rows[1], part="other"),))
+    for table in (TINY, other):
+        monkeypatch.setitem(TABLES, table.name, table)
+    silent, said = Console(file=StringIO()), StringIO()
+    options = Options(jobs=1, device="cpu")
+
+    def made(name: str, budget: float, seeds: str) -> Path:
+        asked = Asked(name, budget=budget, seeds=seeds, output=tmp_path / f"{name}{budget:g}")
+        assert reproduce(asked, options, silent, Console(file=said, width=300)) == 0
+        return tmp_path / f"{name}{budget:g}"
+
+    first = made("tiny", 1.0, "1") / "some" / "runs"
+    (run,) = first.iterdir()
+    broken = tmp_path / "broken" / "runs" / run.name
+    broken.mkdir(parents=True)
+    (broken / "settings.json").write_text("{}")
+    said.truncate(0)
+    second = made("other", 1.0, "2") / "other" / "runs"
+    assert f"vae, seed 0: from {run}" in said.getvalue()
+    assert "1 done, 1 to do" in said.getvalue()  # of two seeds one was there
+    for name in ("weights.safetensors", "environment.json", "history.csv"):
+        assert (second / run.name / name).read_bytes() == (run / name).read_bytes()
+    assert set(json.loads((second / run.name / "paper.json").read_text())["scores"]) == {"mig"}
+    assert set(json.loads((run / "paper.json").read_text())["scores"]) == {"factorvae_score", "mig"}
+    said.truncate(0)
+    made("other", 0.5, "1")  # other steps make another run
+    assert "from" not in said.getvalue().split("1 runs: 0 done")[0]
+    assert "1 runs: 0 done, 1 to do" in said.getvalue()
+
+
+def test_a_copy_that_fails_leaves_no_run(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(TABLES, "tiny", TINY)
+    silent, options = Console(file=StringIO()), Options(jobs=1, device="cpu")
+    asked = Asked("tiny", seeds="1", output=tmp_path / "a")
+    assert reproduce(asked, options, silent, silent) == 0
+
+    def full(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bench.reuse.shutil.copy2", full)
+    with pytest.raises(RequestError, match="No space left on device"):
+        reproduce(replace(asked, output=tmp_path / "b"), options, silent, silent)
+    assert not list((tmp_path / "b" / "some").glob("runs/*"))
+    monkeypatch.undo()
+    monkeypatch.setitem(TABLES, "tiny", TINY)
+    assert reproduce(replace(asked, output=tmp_path / "b"), options, silent, silent) == 0
