@@ -19,17 +19,18 @@ _loss = partial(
     certainty="primary", source=_YANN, n=1,
 )
 _ANNEALED: dict[str, Any] = {
-    "model": "annealed beta-VAE (gamma 100, C 25)", "part": "annealedvae", "run": "annealedvae",
-    "where": {"gamma": 100.0},
+    "model": "annealed beta-VAE (gamma 100, C 25)", "part": "gamma100", "run": "annealedvae",
 }
+_WARM_UP = "theirs raises the weight of the KL from 0 over its first 10,000 steps, ours does not"
 
 ANNEALEDVAE = Table(
     name="annealedvae-dsprites",
     id="T7",
     title="Annealed beta-VAE on dSprites: the KL ends at C; losses of VAE and beta-VAE",
     parts=(
-        Part("annealedvae", "annealedvae", "dsprites", 345_600,
-             sweeps=("annealedvae.gamma=100,1000",), runs=3, variants=2, milliseconds=58.0),
+        Part("gamma100", "annealedvae", "dsprites", 345_600,
+             sets=("annealedvae.gamma=100", "annealedvae.lr=1e-3"), runs=3, milliseconds=58.0),
+        Part("gamma1000", "annealedvae", "dsprites", 345_600, runs=3, milliseconds=58.0),
         Part("vae", "vae", "dsprites", 345_600, runs=3, milliseconds=58.0),
         Part("betavae", "betavae", "dsprites", 345_600, runs=3, milliseconds=58.0),
     ),
@@ -39,20 +40,26 @@ ANNEALEDVAE = Table(
         _loss(metric="active_latents", value="4", **_ANNEALED),
         Row("Burgess et al. 2018", "settings", "annealed beta-VAE (gamma 1000, C 25)", "dsprites",
             "kl_total", "quoted", "README of 1Konny/Beta-VAE: gamma 1000, C 25 over 100,000 steps",
-            "25", part="annealedvae", run="annealedvae", where={"gamma": 1000.0}, tolerance=0.5,
+            "25", part="gamma1000", run="annealedvae", tolerance=0.5,
             because="2 % of the capacity that the schedule ends at"),
-        _loss(metric="kl_total", model="VAE", value="25.40", part="vae", run="vae"),
-        _loss(metric="reconstruction", model="VAE", value="17.99", part="vae", run="vae"),
-        _loss(metric="kl_total", model="beta-VAE (4)", value="15.35", part="betavae",
-              run="betavae"),
-        _loss(metric="reconstruction", model="beta-VAE (4)", value="35.61", part="betavae",
-              run="betavae"),
+        _loss(metric="kl_total", model="VAE", value="25.40", incomparable=_WARM_UP, part="vae",
+              run="vae"),
+        _loss(metric="reconstruction", model="VAE", value="17.99", incomparable=_WARM_UP,
+              part="vae", run="vae"),
+        _loss(metric="kl_total", model="beta-VAE (4)", value="15.35", incomparable=_WARM_UP,
+              part="betavae", run="betavae"),
+        _loss(metric="reconstruction", model="beta-VAE (4)", value="35.61", incomparable=_WARM_UP,
+              part="betavae", run="betavae"),
         _loss(metric="kl_total", model="FactorVAE (gamma 6.4)", value="21.74",
               incomparable="its log does not give the settings of the discriminator"),
     ),
     about=(
         "Published: means over the last epoch, while the weights move, with sampled codes. Ours: "
         "after the last step, with the mean of the posterior.",
+        "After 3 of the 30 epochs, a tenth of the steps, the logs have for the VAE 34.52 of "
+        "reconstruction and 26.45 of KL, for the beta-VAE 60.06 and 14.90.",
+        "Both sources draw weights by He et al. 2015 (theirs uniform, ours normal), and have a "
+        "learning rate of 1e-3 for gamma 100 and of 5e-4 for gamma 1000.",
     ),
 )
 

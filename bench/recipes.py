@@ -137,20 +137,28 @@ PAPER: Recipes = {
     "vae": Recipe(
         345_600,
         64,
-        {"network": "burgess", "lr": 5e-4},
+        {"network": "burgess", "initialisation": "he", "lr": 5e-4},
         "no paper of its own on dSprites: YannDubs/disentangling-vae, 30 epochs",
     ),
     "betavae": Recipe(
         345_600,
         64,
-        {"beta": 4.0, "network": "burgess", "lr": 5e-4},
+        {"beta": 4.0, "network": "burgess", "initialisation": "he", "lr": 5e-4},
         "beta of Higgins et al. 2017 in YannDubs/disentangling-vae, 30 epochs; the paper's own "
         "MLP (network=mlp1200) was trained by Adagrad, which nobody's code confirms",
     ),
     "annealedvae": Recipe(
         345_600,
         64,
-        {"gamma": 1000.0, "C": 25.0, "iterations": 100_000, "network": "burgess", "lr": 5e-4},
+        # with PyTorch's own initialisation the decoder never leaves the mean image
+        {
+            "gamma": 1000.0,
+            "C": 25.0,
+            "iterations": 100_000,
+            "network": "burgess",
+            "initialisation": "he",
+            "lr": 5e-4,
+        },
         "Burgess et al. 2018 as quoted by 1Konny/Beta-VAE; 30 epochs as YannDubs",
     ),
     "jointvae": Recipe(
@@ -166,6 +174,7 @@ PAPER: Recipes = {
             "gamma": 35.0,
             "second_batch": True,
             "network": "factorvae",
+            "initialisation": "glorot",
             "lr": 1e-4,
             "lr_discriminator": 1e-4,
         },
@@ -189,7 +198,7 @@ PAPER: Recipes = {
     "cascadevae": Recipe(
         300_000,
         64,
-        {"iterations": 120_000, "network": "dupont64", "lr": 1e-4},
+        {"iterations": 120_000, "network": "dupont64", "initialisation": "he", "lr": 1e-4},
         "snu-mllab/DisentanglementICML19, without its decay of the learning rate",
     ),
     "qlae": Recipe(
