@@ -17,6 +17,7 @@ from bench.feed import Resident, images, rows_of
 from bench.models import VAE
 from bench.runs import Precision
 from bench.stacking import CannotStack, objectives, stack_optimizers, tensors_of, unstack_optimizer
+from bench.step import without_denormals
 from bench.store import write_checkpoint
 from bench.streams import rows_stream, torch_stream
 from bench.train import (
@@ -32,6 +33,7 @@ from bench.train import (
 Ending = Progress | Diverged | Interrupted
 
 
+@without_denormals()
 def train_together(
     models: Sequence[VAE],
     data: FactorData,

@@ -14,7 +14,7 @@ from bench.datasets import FactorData
 from bench.feed import Resident, images, rows_of
 from bench.models import VAE
 from bench.runs import Precision
-from bench.step import Captured, take_step
+from bench.step import Captured, take_step, without_denormals
 from bench.store import write_checkpoint
 from bench.streams import rows_stream, torch_stream
 
@@ -51,6 +51,7 @@ class Progress:
     data_seconds: float = 0.0
 
 
+@without_denormals()
 def train(
     model: VAE,
     data: FactorData,

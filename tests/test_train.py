@@ -205,6 +205,22 @@ def test_a_loss_that_is_no_number_stops_the_training(bad: float, data: Toy) -> N
     assert caught.value.step == 7
 
 
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="this processor cannot")
+def test_denormal_numbers_are_zero_while_a_model_trains_and_not_later(data: Toy) -> None:
+    def small() -> list[bool]:  # of a plain operation, and of a gradient
+        weight = torch.ones(4, requires_grad=True)
+        (weight * 1e-30).sum().backward(torch.tensor(1e-10))
+        assert weight.grad is not None
+        return [bool((torch.full((4,), 1e-30) * 1e-10 == 0).all()), bool((weight.grad == 0).all())]
+
+    found: list[bool] = []
+    run(tiny(), data, 3, watch=lambda step, terms: found.extend(small()))
+    assert found == [True] * 6
+    with pytest.raises(Interrupted):
+        run(tiny(), data, 3, stop=lambda: True)
+    assert small() == [False, False]
+
+
 def test_images_are_shares_of_white(data: Toy) -> None:
     x = images(data, np.arange(5), CPU)
     assert (x.shape, x.dtype) == ((5, 1, 32, 32), torch.float32)
