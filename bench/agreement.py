@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from bench import records
 from bench.metrics import STUDY_METRICS
-from bench.records import Record
-from bench.representations import read_representation, read_rows
-from bench.store import write_json
+from bench.store import record as records
+from bench.store.files import write_json
+from bench.store.record import Record
+from bench.store.representation import read_representation, read_rows
 from bench.streams import numpy_stream
 
 

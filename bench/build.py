@@ -12,9 +12,9 @@ from bench.datasets import Factor, FactorData
 from bench.datasets.pairs import draw_pairs
 from bench.datasets.subsets import Subset
 from bench.errors import RequestError
-from bench.resolve import digest, resolve
-from bench.runs import Run
+from bench.registry import digest, resolve
 from bench.settings import Parameter, parameters
+from bench.store.run import Run
 from bench.streams import lent_global_torch_stream
 
 SUBSET = ("correlate", "hold_out")
@@ -93,7 +93,7 @@ def try_model(
             if model.feed == "pairs":
                 draw_pairs(data, np.random.default_rng(0), batch_size, model.changed)
             return code
-        from bench.foreign import adopt, weights_digest
+        from bench.external import adopt, weights_digest
 
         with lent_global_torch_stream(0, "initialisation"):
             return weights_digest(adopt(target, settings, data.image_shape), code)
@@ -108,7 +108,7 @@ def _made(
     factors: Sequence[Factor],
 ) -> "Encoder":
     if not _is_encoder(target):
-        from bench.foreign import adopt
+        from bench.external import adopt
 
         return adopt(target, settings, image_shape)
     takes = inspect.signature(target).parameters

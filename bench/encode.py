@@ -9,11 +9,11 @@ import torch
 from scipy.stats import entropy
 
 from bench.datasets import FactorData
-from bench.feed import images
 from bench.metrics import Representation
 from bench.models import VAE, Encoder, Latents, Posterior
-from bench.records import ACTIVE, REACH
+from bench.store.record import ACTIVE, REACH
 from bench.streams import numpy_stream
+from bench.train.feed import images
 
 BATCH = 64  # images at once: more do not fit into the processor's cache
 RECONSTRUCTED = 10_000  # rows behind the reconstruction error

@@ -14,11 +14,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from bench import records, store
 from bench.build import build_data, build_model
 from bench.datasets import FactorData
 from bench.encode import SHOWN
-from bench.environment import environment
 from bench.errors import RequestError
 from bench.export_parts import (
     TOLERANCE,
@@ -30,12 +28,15 @@ from bench.export_parts import (
     check,
     exported,
 )
-from bench.feed import images
-from bench.folder import STUDY, unwritable
 from bench.models import VAE, Encoder
-from bench.records import Record
-from bench.representations import read_representation, read_rows
-from bench.resolve import resolve
+from bench.registry import resolve
+from bench.store import files as store
+from bench.store import record as records
+from bench.store.environment import environment
+from bench.store.record import Record
+from bench.store.representation import read_representation, read_rows
+from bench.store.study import STUDY, unwritable
+from bench.train.feed import images
 
 FOLDER = "export"  # in the run's own
 DESCRIPTION = "export.json"

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from bench.errors import RequestError
-from bench.resolve import unknown
+from bench.registry import unknown
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 import torch
 
-from bench import records, store
 from bench.build import build_data, build_model
 from bench.datasets import FactorData
-from bench.feed import images
 from bench.models import VAE, Encoder
+from bench.store import files as store
+from bench.store import record as records
 from bench.streams import numpy_stream
-from bench.together import train_together
-from bench.train import Interrupted, Progress, train
-from bench.work import Job, News, Trainer, begin, timed
+from bench.train.feed import images
+from bench.train.loop import Interrupted, Progress, train
+from bench.train.together import train_together
+from bench.worker import Job, News, Trainer, begin, timed
 
 FITTED = 10_000  # images that a model which is not trained in steps may learn from
 

@@ -117,13 +117,13 @@ def our_model(image_size: int):
 
 
 def our_steps(image_size: int) -> Callable[[], None]:
-    """One training step a call, as `bench.train` takes it, data included."""
+    """One training step a call, as `bench.train.loop` takes it, data included."""
     import torch
 
     from bench.datasets import DSprites
-    from bench.feed import images
-    from bench.step import take_step
     from bench.streams import rows_stream, torch_stream
+    from bench.train.feed import images
+    from bench.train.step import take_step
 
     cpu = torch.device("cpu")
     data, model = DSprites(image_size=image_size), our_model(image_size)
@@ -245,7 +245,7 @@ def measure_loop(turns: int) -> dict[str, float]:
 
     from bench.datasets import DSprites
     from bench.models import VAE, Objective
-    from bench.train import train
+    from bench.train.loop import train
 
     class Nothing(VAE):
         """An objective that costs nothing."""

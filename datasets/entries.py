@@ -82,7 +82,7 @@ class BuiltIn:
 
     base          the data set whose files it is made of where they are there; drawn otherwise
     fingerprint   what it has at its default size, drawn
-    pixels        start of the sha256 of images and classes, see `bench.data_verify.pinned`
+    pixels        start of the sha256 of images and classes, see `bench.data.verify.pinned`
     """
 
     origin: str

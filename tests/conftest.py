@@ -14,8 +14,8 @@ import pytest
 from filelock import FileLock
 
 from bench import cli
-from bench.records import Record, Status
-from bench.runs import Run
+from bench.store.record import Record, Status
+from bench.store.run import Run
 
 LIMIT = 300  # seconds for one command: never reached but where it hangs
 TOY = ("--dataset", "toy", "--preset", "smoke")

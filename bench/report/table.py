@@ -1,0 +1,207 @@
+"""The comparison table: a function of records."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.presets import PRESETS
+from bench.report.columns import (
+    UNDEFINED,
+    Column,
+    Metrics,
+    columns_of,
+    definition_words,
+    title_of,
+    values_of,
+)
+from bench.report.statistics import Summary, summarise
+from bench.store.record import Record
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model (or a variant of it): its runs by status, and the summary of each column.
+
+    trained: whether by the suite; else it is scored as it came.
+    """
+
+    label: str
+    states: Mapping[str, int]
+    cells: Mapping[str, Summary | None]
+    trained: bool = True
+
+    @property
+    def scored(self) -> int:
+        return self.states.get("done", 0) + self.states.get("collapsed", 0)
+
+    @property
+    def runs(self) -> str:
+        """How many runs stand behind the numbers, what became of the others, what they are."""
+        asked = sum(self.states.values())
+        count = f"{self.scored}" if self.scored == asked else f"{self.scored} of {asked}"
+        others = [f"{n} {state}" for state, n in self.states.items() if state != "done"]
+        others += [] if self.trained else ["not trained here"]
+        return f"{count} ({', '.join(others)})" if others else count
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    notes: Sequence[str]
+
+
+def comparison(records: Sequence[Record], study: Mapping[str, Any]) -> Table:
+    """The table of a study: a row a model, mean over seeds, every run accounted for.
+
+    A model with collapsed runs has a second row without them. A metric that was scored by two
+    definitions has a column for each.
+    """
+    metrics = Metrics.of(records)
+    columns = columns_of(records, metrics)
+    rows = []
+    for label in dict.fromkeys(record.run.label for record in records):
+        group = [record for record in records if record.run.label == label]
+        rows.append(_row(label, group, columns, metrics))
+        sound = [record for record in group if record.status.state != "collapsed"]
+        if any(r.scored for r in sound) and len(sound) < len(group):
+            rows.append(_row(f"{label} without collapsed", sound, columns, metrics))
+    title = f"{study['dataset']}, preset {study['preset']}"
+    notes = [*_notes(records, study, metrics), *_fewer_runs(rows, columns)]
+    return Table(title, columns, rows, notes)
+
+
+def run_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """One flat row a run, for runs.csv; a run without a number has an empty cell."""
+    metrics = Metrics.of(records)
+    rows = []
+    for record in records:
+        run = record.run
+        rows.append(
+            {
+                "model": run.label,
+                "seed": run.seed,
+                "status": record.status.state,
+                "message": record.status.message,
+                "steps": run.steps,
+                "batch_size": run.batch_size,
+                **(values_of(record, metrics) if record.scored else {}),
+                **{f"seconds.{phase}": s for phase, s in record.status.seconds.items()},
+                "run": record.folder.name,
+            }
+        )
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    return [{key: row.get(key) for key in keys} for row in rows]
+
+
+def _row(label: str, group: Sequence[Record], columns: Sequence[Column], metrics: Metrics) -> Row:
+    scored = [values_of(record, metrics) for record in group if record.scored]
+    cells = {
+        column.key: summarise([values[column.key] for values in scored if column.key in values])
+        for column in columns
+    }
+    trained = any(record.run.trained for record in group)
+    return Row(label, Counter(record.status.state for record in group), cells, trained)
+
+
+def _notes(records: Sequence[Record], study: Mapping[str, Any], metrics: Metrics) -> list[str]:
+    preset = PRESETS.get(study["preset"])
+    about = f": {preset.note}" if preset else ""
+    asked = {"steps": study["steps"], **study["train"]}
+    changed = ", ".join(f"{key} {value}" for key, value in asked.items() if value is not None)
+    notes = [f"Preset {study['preset']}{about}{f'; but {changed}' if changed else ''}."]
+    notes += _budget_notes(records)
+    notes.append(f"Data: {study['source']}.")
+    spread = any("kl" in r.evaluation and r.evaluation["kl"] is None for r in records)
+    without = ", of codes without a KL from 1 % of the largest spread" if spread else ""
+    notes.append(
+        "Mean over seeds ± standard deviation, and in brackets the 95 % t interval of the mean. "
+        f"Reconstruction and KL in nats an image; a latent is active from 0.1 nats{without}."
+    )
+    for definition in metrics.definitions.values():
+        title = title_of(metrics.key(definition))
+        notes.append(f"{title}: {definition_words(definition)}.")
+    return notes + _two_definitions(metrics) + _metric_notes(records)
+
+
+def _budget_notes(records: Sequence[Record]) -> list[str]:
+    """How long the rows were trained, and where those come from that were not."""
+    each = dict.fromkeys(
+        (r.run.label, r.run.steps, r.run.batch_size) for r in records if r.run.trained
+    )
+    budgets = {(steps, batch) for _, steps, batch in each}
+    notes = []
+    if len(budgets) == 1:
+        ((steps, batch),) = budgets
+        notes.append(f"Budget: {steps} steps of {batch} images a run.")
+    elif budgets:
+        shown = "; ".join(f"{label} {steps} steps of {batch}" for label, steps, batch in each)
+        notes.append(f"Budgets differ: {shown}.")
+    runs = [record.run for record in records]
+    if made := dict.fromkeys(run.label for run in runs if not run.trained and not run.entered):
+        notes.append(f"Not trained here, scored as they come: {', '.join(made)}.")
+    for record in records:
+        if record.run.entered:
+            source = record.run.settings["source"]
+            theirs = record.evaluation.get("reconstruction") is not None
+            of = "; reconstruction and KL are of the images named there" if theirs else ""
+            notes.append(f"Not trained here: {record.run.label}, from {source}{of}.")
+    return notes
+
+
+def _fewer_runs(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
+    """Numbers behind which stand fewer runs than their row says; an empty cell says so itself."""
+    fewer = [
+        f"{column.title} of {row.label} {cell.n}"
+        for row in rows
+        for column in columns
+        if (cell := row.cells[column.key]) is not None and cell.n < row.scored
+    ]
+    return [f"Fewer runs than the row has: {'; '.join(fewer)}."] if fewer else []
+
+
+def _two_definitions(metrics: Metrics) -> list[str]:
+    """Metrics that some runs have by one definition and others by another, and the remedy."""
+    names = Counter(definition["name"] for definition in metrics.definitions.values())
+    several = [name for name, count in names.items() if count > 1]
+    if not several:
+        return []
+    return [
+        f"Scored by several definitions, which are not comparable: "
+        f"{', '.join(title_of(name) for name in several)}. To score all runs by one, without "
+        f"training: bench evaluate FOLDER --metrics {','.join(several)}."
+    ]
+
+
+def _metric_notes(records: Sequence[Record]) -> list[str]:
+    """Chance levels, and models whose continuous latents stood in for a category."""
+    notes = []
+    chance: dict[str, list[float]] = {}
+    binned: list[str] = []
+    warned: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        for name, score in record.scores.items():
+            if score["details"].get("chance") is not None:
+                chance.setdefault(name, []).append(score["details"]["chance"])
+            if score["details"].get("binned"):
+                binned.append(record.run.label)
+            for warning in score.get("warnings", ()):
+                warned.setdefault((name, warning), []).append(record.run.label)
+        for name, refused in record.evaluation.get(UNDEFINED, {}).items():
+            if name not in record.scores:
+                reason = f"undefined, {refused['reason']}"
+                warned.setdefault((name, reason), []).append(record.run.label)
+    if chance:
+        levels = "; ".join(f"{title_of(n)} {sum(v) / len(v):.3f}" for n, v in chance.items())
+        notes.append(f"Chance: {levels}.")
+    if binned:
+        models = ", ".join(dict.fromkeys(binned))
+        notes.append(
+            f"Accuracy of {models}: no categorical latent, so the best continuous latent "
+            "in equal-frequency bins."
+        )
+    for (name, warning), labels in warned.items():
+        notes.append(f"{title_of(name)} of {', '.join(dict.fromkeys(labels))}: {warning}.")
+    return notes

@@ -1,0 +1,30 @@
+"""The registry of published tables, by the name that `bench reproduce` takes."""
+
+from bench.reproduce.published import Table
+from bench.reproduce.tables.estimates import ANNEALEDVAE, BETATCVAE, INFOMEC
+from bench.reproduce.tables.gaussian import FACTORVAE_GAMMA, LOCATELLO, VAE_DSPRITES
+from bench.reproduce.tables.joint import (
+    CASCADEVAE_DSPRITES,
+    JOINTVAE_DSPRITES,
+    JOINTVAE_FASHION,
+    JOINTVAE_MNIST,
+)
+from bench.reproduce.tables.released import METRIC_UNITS, RELEASED_JOINTVAE
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        JOINTVAE_DSPRITES,
+        JOINTVAE_MNIST,
+        JOINTVAE_FASHION,
+        FACTORVAE_GAMMA,
+        VAE_DSPRITES,
+        CASCADEVAE_DSPRITES,
+        LOCATELLO,
+        ANNEALEDVAE,
+        BETATCVAE,
+        INFOMEC,
+        METRIC_UNITS,
+        RELEASED_JOINTVAE,
+    )
+}

@@ -1,0 +1,63 @@
+"""Representations as npz files, without pickles: readable from any framework.
+
+Arrays: codes (N, D), categories (N, C), factors (N, K), logvar (N, D), probabilities (N, sum of
+category_sizes), kl (D + C,), rows (N,) of the data set, category_sizes, factor_names,
+factor_kinds, factor_sizes; of rows held out the first six with the suffix _test. This is what
+`bench evaluate` reads, too.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.metrics import Representation
+from bench.store.files import read_arrays, write_arrays
+
+_LATENTS = ("codes", "categories", "factors", "logvar", "probabilities", "kl")
+_WORDS = ("category_sizes", "factor_names", "factor_kinds", "factor_sizes")
+
+
+def write_representation(path: Path, representation: Representation, rows: np.ndarray) -> None:
+    """Store a representation and which rows of the data set it is of."""
+    r = representation
+    arrays = {
+        **_side(r, ""),
+        **({} if r.test is None else _side(r.test, "_test")),
+        "category_sizes": np.array(r.category_sizes, dtype=np.int64),
+        "factor_names": np.array(r.factor_names),
+        "factor_kinds": np.array(r.factor_kinds),
+        "factor_sizes": np.array(r.factor_sizes),
+        "rows": rows,
+    }
+    write_arrays(path, arrays)
+
+
+def read_representation(path: Path) -> Representation:
+    """The representation in a file. Raises ValueError where the arrays do not fit together."""
+    arrays = read_arrays(path)
+    words = {name: tuple(arrays[name].tolist()) for name in _WORDS}
+
+    def side(suffix: str) -> dict[str, Any]:
+        found = {name: arrays.get(f"{name}{suffix}") for name in _LATENTS}
+        return {name: array for name, array in found.items() if array is not None} | words
+
+    test = Representation(**side("_test")) if "codes_test" in arrays else None
+    return Representation(**side(""), test=test)
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """Which rows of the data set the representation in a file is of, (N,)."""
+    return read_arrays(path)["rows"]
+
+
+def _side(r: Representation, suffix: str) -> dict[str, np.ndarray]:
+    arrays = {
+        "codes": r.codes,
+        "categories": r.categories,
+        "factors": r.factors.astype(np.min_scalar_type(max(r.factor_sizes))),
+        "logvar": r.logvar,
+        "probabilities": r.probabilities,
+        "kl": r.kl,
+    }
+    return {f"{name}{suffix}": array for name, array in arrays.items() if array is not None}

@@ -1,0 +1,368 @@
+"""From a model to arrays: the representation, its evaluation, the pictures."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench import encode as module
+from bench.datasets import Toy
+from bench.encode import encode, samples
+from bench.metrics import active_units, kl_decomposition, mig_posterior
+from bench.models import QLAE, VAE, Autoencoder
+from bench.store.representation import read_representation, write_representation
+from bench.train.feed import images
+
+CPU = torch.device("cpu")
+SIZES = (3, 4)
+
+
+class Head(nn.Module):
+    """Means that depend on the image, log variances of -1, and logits of both latents."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.flatten(1)
+        parts = rows @ torch.linspace(-1, 1, rows.shape[1]), rows[:, ::2].sum(1) / 20
+        means = torch.stack([*parts, parts[0] - parts[1]], -1)
+        return torch.cat([means, torch.full_like(means, -1), means @ MIXED], -1)
+
+
+class Pattern(nn.Module):
+    """Logits that add up a pattern for each column of the code."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return (z @ PATTERNS).reshape(-1, 1, 32, 32)
+
+
+class Blind(nn.Module):
+    """The same logits for every code: those of the mean image of some rows."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.logits.expand(len(z), *self.logits.shape)
+
+
+MIXED = torch.from_numpy(np.random.default_rng(1).normal(size=(3, 7))).float()
+PATTERNS = torch.from_numpy(np.random.default_rng(2).normal(size=(10, 1024))).float()
+
+
+@pytest.fixture(scope="module")
+def data() -> Toy:
+    return Toy(image_size=32)
+
+
+@pytest.fixture
+def rows() -> np.ndarray:
+    """Two full batches and part of a third, in no order."""
+    return np.random.default_rng(0).permutation(576)[:550]
+
+
+@pytest.fixture
+def model() -> VAE:
+    """Three continuous and two categorical latents, all active, known by hand."""
+    model = VAE(image_shape=(1, 32, 32), continuous=3, categorical=SIZES)
+    model.encoder, model.decoder = nn.Sequential(Head()), nn.Sequential(Pattern())
+    return model
+
+
+def pixels(data: Toy, rows: np.ndarray) -> np.ndarray:
+    return data.images(rows).astype(np.float64) / 255
+
+
+def test_the_representation_holds_every_row_once(model: VAE, data: Toy, rows: np.ndarray) -> None:
+    seen: list[int] = []
+    representation, evaluation = encode(model, data, rows, CPU, watch=seen.append)
+    parameters = Head()(torch.from_numpy(pixels(data, rows)).float()).numpy()
+
+    np.testing.assert_allclose(representation.codes, parameters[:, :3], rtol=1e-4, atol=1e-4)
+    assert np.array_equal(representation.logvar, parameters[:, 3:6])
+    expected = np.stack([parameters[:, 6:9].argmax(1), parameters[:, 9:].argmax(1)], 1)
+    assert np.array_equal(representation.categories, expected)
+    assert np.array_equal(representation.factors, data.values(rows))
+    assert representation.category_sizes == SIZES
+    assert representation.factor_names == ("shape", "size", "posX", "posY")
+    assert representation.factor_sizes == data.sizes
+    assert representation.factor_kinds == ("categorical", "ordinal", "ordinal", "ordinal")
+    assert seen == [*range(module.BATCH, 550, module.BATCH), 550]
+    assert evaluation["rows"] == 550
+
+
+def test_the_probabilities_of_categories_are_kept(
+    model: VAE, data: Toy, rows: np.ndarray, tmp_path: Path
+) -> None:
+    representation, _ = encode(model, data, rows, CPU)
+    logits = Head()(torch.from_numpy(pixels(data, rows)).float()).double().numpy()[:, 6:]
+    expected = np.exp(logits)
+    expected[:, :3] /= expected[:, :3].sum(axis=1, keepdims=True)
+    expected[:, 3:] /= expected[:, 3:].sum(axis=1, keepdims=True)
+    assert representation.probabilities is not None
+    assert representation.probabilities.dtype == np.float32
+    np.testing.assert_allclose(representation.probabilities, expected, rtol=1e-3, atol=1e-6)
+    # The categories are the likeliest, and the KL is that of the probabilities.
+    for j, block in enumerate((slice(3), slice(3, None))):
+        p = representation.probabilities[:, block]
+        assert np.array_equal(p.argmax(axis=1), representation.categories[:, j])
+
+    write_representation(tmp_path / "r.npz", representation, rows)
+    read = read_representation(tmp_path / "r.npz")
+    assert read.probabilities is not None
+    assert np.array_equal(read.probabilities, representation.probabilities)
+    for metric in (mig_posterior, kl_decomposition, active_units):
+        first, second = (metric(r, np.random.default_rng(0)) for r in (representation, read))
+        assert (first.value, first.parts) == (second.value, second.parts)
+    assert representation.kl is not None
+    score = kl_decomposition(read, np.random.default_rng(0))
+    assert score.value == pytest.approx(representation.kl.sum(), rel=1e-4)
+
+
+def test_representations_without_probabilities_are_read(
+    model: VAE, data: Toy, rows: np.ndarray, tmp_path: Path
+) -> None:
+    """As written by older versions, and of models without categories."""
+    representation, _ = encode(model, data, rows, CPU)
+    write_representation(tmp_path / "old.npz", replace(representation, probabilities=None), rows)
+    read = read_representation(tmp_path / "old.npz")
+    assert read.probabilities is None
+    assert np.array_equal(read.categories, representation.categories)
+    continuous = VAE(image_shape=(1, 32, 32), continuous=2)
+    assert encode(continuous, data, rows[:9], CPU)[0].probabilities is None
+
+
+def test_kl_is_the_mean_over_all_rows(model: VAE, data: Toy, rows: np.ndarray) -> None:
+    representation, evaluation = encode(model, data, rows, CPU)
+    parameters = Head()(torch.from_numpy(pixels(data, rows)).float()).double().numpy()
+    mean, logvar = parameters[:, :3], parameters[:, 3:6]
+    expected = list(((mean**2 + np.exp(logvar) - 1 - logvar) / 2).mean(0))
+    for logits in (parameters[:, 6:9], parameters[:, 9:]):
+        q = np.exp(logits - logits.max(1, keepdims=True))
+        q /= q.sum(1, keepdims=True)
+        expected.append((q * np.log(np.maximum(q, 1e-300) * q.shape[1])).sum(1).mean())
+    np.testing.assert_allclose(evaluation["kl"], expected, rtol=1e-4)
+    np.testing.assert_allclose(representation.kl, expected, rtol=1e-4)
+    assert evaluation["kl_total"] == pytest.approx(sum(expected), rel=1e-4)
+    assert evaluation["active_latents"] == 5
+
+
+def test_latents_below_a_tenth_of_a_nat_are_not_active(
+    model: VAE, data: Toy, rows: np.ndarray
+) -> None:
+    fixed = torch.tensor([0.44, 0.46, 3.0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0])  # 0.097, 0.106, 4.5 nats
+    model.encoder = nn.Sequential(Constant(fixed))
+    assert encode(model, data, rows, CPU)[1]["active_latents"] == 3
+
+
+class Constant(nn.Module):
+    """The same posterior for every image."""
+
+    def __init__(self, parameters: Tensor) -> None:
+        super().__init__()
+        self.parameters_ = parameters
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.parameters_.expand(len(x), -1)
+
+
+@pytest.mark.parametrize("limit", [100, 256, 300, 10_000])
+def test_errors_are_means_over_the_first_rows(
+    limit: int, model: VAE, data: Toy, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RECONSTRUCTED", limit)
+    evaluation = encode(model, data, rows, CPU)[1]
+    x = pixels(data, rows[:limit])
+    mode = model.encode(torch.from_numpy(x).float()).mode()
+    logits = model.decode(mode).double().numpy()
+    expected = (np.logaddexp(0, logits) - x * logits).sum((1, 2, 3)).mean()
+    assert evaluation["reconstruction"] == pytest.approx(expected, rel=1e-5)
+
+    mean = x.mean(0)
+    mean = mean[(mean > 0) & (mean < 1)]  # other pixels cost nothing
+    entropy = -(mean * np.log(mean) + (1 - mean) * np.log(1 - mean)).sum()
+    assert evaluation["mean_image_reconstruction"] == pytest.approx(entropy, abs=1e-6)
+
+
+def test_images_that_are_all_the_same_cost_nothing(model: VAE, data: Toy) -> None:
+    evaluation = encode(model, data, np.full(5, 300), CPU)[1]
+    assert evaluation["mean_image_reconstruction"] == pytest.approx(0, abs=1e-6)
+
+
+# collapse
+
+
+def test_a_decoder_that_ignores_the_code_has_collapsed(
+    model: VAE, data: Toy, rows: np.ndarray
+) -> None:
+    p = torch.from_numpy(pixels(data, rows).mean(0)).clamp(1e-7, 1 - 1e-7)
+    model.decoder = nn.Sequential(Blind(p.logit().float()))
+    evaluation = encode(model, data, rows, CPU)[1]
+    constant = evaluation["mean_image_reconstruction"]
+    assert evaluation["reconstruction"] == pytest.approx(constant, rel=1e-3)
+    assert evaluation["active_latents"] == 5
+    assert evaluation["collapsed"] is True
+
+
+def share_of_mean_image(model: VAE, share: float, constant: float) -> None:
+    value = torch.tensor(share * constant)
+    model.reconstruction = lambda x, logits: value
+
+
+@pytest.mark.parametrize(("share", "collapsed"), [(0.5, False), (0.98, False), (0.995, True)])
+def test_a_decoder_that_beats_the_mean_image_has_not(
+    share: float, collapsed: bool, model: VAE, data: Toy, rows: np.ndarray
+) -> None:
+    share_of_mean_image(
+        model, share, encode(model, data, rows, CPU)[1]["mean_image_reconstruction"]
+    )
+    assert encode(model, data, rows, CPU)[1]["collapsed"] is collapsed
+
+
+def test_a_model_without_an_active_latent_has_collapsed(
+    model: VAE, data: Toy, rows: np.ndarray
+) -> None:
+    model.encoder = nn.Sequential(Constant(torch.zeros(13)))
+    share_of_mean_image(model, 0.5, encode(model, data, rows, CPU)[1]["mean_image_reconstruction"])
+    evaluation = encode(model, data, rows, CPU)[1]
+    assert evaluation["active_latents"] == 0
+    assert evaluation["collapsed"] is True
+
+
+# pictures
+
+
+def decoded(z: Tensor) -> np.ndarray:
+    """Means of the Bernoulli pixels that `Pattern` gives, 0 to 255."""
+    logits = (z.double() @ PATTERNS.double()).numpy()
+    return 255 / (1 + np.exp(-logits)).reshape(-1, 1, 32, 32)
+
+
+def test_samples_show_reconstructions_and_a_traversal_of_each_latent(
+    model: VAE, data: Toy, rows: np.ndarray
+) -> None:
+    arrays = samples(model, data, rows, np.empty((0, 3)), CPU)
+    assert list(arrays) == ["originals", "reconstructions", "z1", "z2", "z3", "c1", "c2"]
+    assert all(array.dtype == np.uint8 for array in arrays.values())
+    counts = [len(array) for array in arrays.values()]
+    assert counts == [10, 10, 10, 10, 10, 3, 4]
+    assert all(array.shape[1:] == (1, 32, 32) for array in arrays.values())
+
+    code = model.encode(images(data, rows[:10], CPU)).mode()
+    assert np.array_equal(arrays["originals"], data.images(rows[:10]))
+    assert np.abs(arrays["reconstructions"] - decoded(code)).max() < 0.51
+
+    for column in range(3):
+        z = code[:1].repeat(10, 1)
+        z[:, column] = torch.arange(10) * 4 / 9 - 2
+        assert np.abs(arrays[f"z{column + 1}"] - decoded(z)).max() < 0.51
+    for name, start, size in (("c1", 3, 3), ("c2", 6, 4)):
+        z = code[:1].repeat(size, 1)
+        for category in range(size):
+            z[category, start : start + size] = 0
+            z[category, start + category] = 1
+        assert np.abs(arrays[name] - decoded(z)).max() < 0.51
+
+
+def test_samples_of_few_rows(model: VAE, data: Toy) -> None:
+    arrays = samples(model, data, np.arange(4), np.empty((0, 3)), CPU)
+    assert len(arrays["originals"]) == len(arrays["reconstructions"]) == 4
+    assert len(arrays["z1"]) == 10
+
+
+def test_rows_held_out_are_stored_and_scored(tmp_path, bench):
+    rng = np.random.default_rng(0)
+    label = rng.integers(3, size=600)
+    images = np.zeros((600, 32, 32), dtype=np.uint8)
+    images[np.arange(600), 8 * label + 4] = 255
+    held_out = np.arange(600) % 3 == 0
+    np.savez(
+        tmp_path / "my.npz",
+        images=images,
+        factors=label[:, None],
+        factor_names=np.array(["row"]),
+        factor_kinds=np.array(["categorical"]),
+        test=held_out,
+    )
+    command = ("run", "--models", "jointvae", "--dataset", "my.npz", "--preset", "smoke")
+    ran = bench(*command, "--steps", "5", "--seeds", "1", "--output", "study", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "left out: factorvae_score (one factor alone" in ran.stderr
+    (run,) = (tmp_path / "study" / "runs").iterdir()
+    read = read_representation(run / "representation.npz")
+    assert read.test is not None
+    assert (len(read), len(read.test)) == (400, 200)
+    assert read.test.probabilities is not None
+    np.testing.assert_array_equal(
+        np.bincount(read.test.factors[:, 0]), np.bincount(label[held_out])
+    )
+    details = json.loads((run / "scores.json").read_text())["discrete_accuracy"]["details"]
+    assert (details["rows_fitted"], details["rows_scored"]) == (400, 200)
+    assert json.loads((run / "evaluation.json").read_text())["held_out"]["rows"] == 200
+    again = bench("evaluate", str(run / "representation.npz"), "--metrics", "mig", cwd=tmp_path)
+    assert "400 rows and 200 held out" in again.stdout
+
+
+def test_deterministic_codes_are_active_by_their_spread(data: Toy, rows: np.ndarray) -> None:
+    model = Autoencoder(image_shape=(1, 32, 32), continuous=3)
+    parts = torch.linspace(-1, 1, 1024)
+    weights = torch.stack([parts, 0.02 * parts, 1e-3 * parts])
+    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(1024, 3, bias=False))
+    with torch.no_grad():
+        model.encoder[1].weight.copy_(weights)
+    representation, evaluation = encode(model, data, rows, CPU)
+    codes = pixels(data, rows).reshape(len(rows), -1) @ weights.double().numpy().T
+    np.testing.assert_allclose(representation.codes, codes, rtol=1e-3, atol=1e-3)
+    assert representation.logvar is None
+    assert representation.kl is None
+    assert evaluation["kl"] is evaluation["kl_total"] is None
+    np.testing.assert_allclose(evaluation["spread"], codes.std(0), rtol=1e-3)
+    assert evaluation["active"] == [True, True, False]  # from a hundredth of the largest on
+    assert evaluation["active_latents"] == 2
+    assert json.loads(json.dumps(evaluation)) == evaluation
+
+
+def test_the_spread_of_a_category_is_its_entropy(data: Toy, rows: np.ndarray) -> None:
+    model = QLAE(image_shape=(1, 32, 32), categorical=(4, 3))
+    representation, evaluation = encode(model, data, rows, CPU)
+    for column, spread in zip(representation.categories.T, evaluation["spread"], strict=True):
+        shares = np.unique(column, return_counts=True)[1] / len(column)
+        assert spread == pytest.approx(-(shares * np.log(shares)).sum(), abs=1e-12)
+
+
+def test_traversals_of_a_deterministic_code_span_its_own_spread(
+    data: Toy, rows: np.ndarray
+) -> None:
+    seen: list[Tensor] = []
+    model = Autoencoder(image_shape=(1, 32, 32), continuous=2)
+    model.pictures = lambda z: seen.append(z) or torch.zeros(len(z), 1, 32, 32)
+    codes = np.array([[1.0, 10.0], [3.0, 10.0]])
+    samples(model, data, rows, codes, CPU)
+    _, first, second = seen
+    torch.testing.assert_close(first[:, 0], torch.linspace(0, 4, 10))  # 2 and 1: mean, deviation
+    torch.testing.assert_close(second[:, 1], torch.full((10,), 10.0))
+
+
+HISTORY = [
+    {"step": 10.0, "reconstruction": 100.0, "kl_continuous": 0.5, "kl_categorical": 0.0},
+    {"step": 20.0, "reconstruction": 60.0, "kl_continuous": 5.0, "kl_categorical": 0.0},
+    {"step": 30.0, "reconstruction": 99.0, "kl_continuous": 5.0, "kl_categorical": 0.0},
+    {"step": 40.0, "reconstruction": 60.0, "kl_continuous": 0.01, "kl_categorical": 0.0},
+]
+
+
+@pytest.mark.parametrize(
+    ("rows", "step"),
+    [(HISTORY, 21), (HISTORY[:1], 1), (HISTORY[1:2], 21), ([], None)],
+    ids=["after the last use", "never used", "still in use at the end", "no history"],
+)
+def test_the_step_of_a_collapse_is_that_after_the_last_use(rows, step) -> None:
+    evaluation = {"mean_image_reconstruction": 100.0}
+    assert module.collapsed_from(rows, evaluation) == step
+
+
+def test_a_model_without_a_decoder_has_no_step_of_collapse() -> None:
+    assert module.collapsed_from(HISTORY, {"mean_image_reconstruction": None}) is None

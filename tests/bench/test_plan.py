@@ -1,0 +1,195 @@
+"""From a request to runs: defaults, variants, schedules, identity."""
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import RequestError
+from bench.models import MODELS
+from bench.plan import Plan, Request, plan
+from bench.presets import PRESETS
+from bench.store.run import Run
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def planned(models: str = "betavae", **given: Any) -> Plan:
+    return plan(Request(models=models, **{"dataset": "toy", "preset": "smoke", **given}))
+
+
+def settings(asked: Plan, key: str) -> list[Any]:
+    return [run.settings[key] for run in asked.runs]
+
+
+def test_all_models_by_seeds_in_the_order_of_the_registry() -> None:
+    asked = planned("all", seeds="3,7")
+    assert [(r.model, r.seed) for r in asked.runs] == [(m, s) for m in MODELS for s in (3, 7)]
+    assert len({r.folder for r in asked.runs}) == 2 * len(MODELS)
+    assert not Path("results").exists()
+
+
+def test_a_set_wins_over_the_preset_and_the_preset_over_the_default() -> None:
+    (run,) = planned("jointvae", seeds="1", sets=["jointvae.gamma=7"]).runs
+    recipe = PRESETS["smoke"].recipe("jointvae", "toy").settings
+    assert run.settings["gamma"] == 7.0
+    assert run.settings["C_z"] == recipe["C_z"] != 40.0
+    assert run.settings["temperature"] == 0.67
+    assert run.label == "jointvae (gamma=7)"
+
+
+def test_a_sweep_is_the_product_of_its_values() -> None:
+    asked = planned(
+        "betavae,vae", seeds="1", sweeps=["betavae.beta=1,2", "betavae.continuous=3,4,5"]
+    )
+    betas = [r for r in asked.runs if r.model == "betavae"]
+    combined = {(r.settings["beta"], r.settings["continuous"]) for r in betas}
+    assert combined == {(b, c) for b in (1.0, 2.0) for c in (3, 4, 5)}
+    assert len({r.label for r in asked.runs}) == 7
+
+
+def test_the_same_settings_are_the_same_run_however_asked_for() -> None:
+    preset = planned(seeds="1").runs[0]
+    swept = {
+        run.settings["beta"]: run for run in planned(seeds="1", sweeps=["betavae.beta=1,4"]).runs
+    }
+    assert swept[4.0] == preset
+    both = [["betavae.beta=2", "betavae.continuous=5"], ["betavae.continuous=5", "betavae.beta=2"]]
+    first, second = (planned(seeds="1", sets=sets).runs[0] for sets in both)
+    assert first == second
+    assert first.label == second.label
+    assert len(planned("betavae,betavae", seeds="1", sweeps=["betavae.beta=2,2.0"]).runs) == 1
+
+
+def test_steps_scale_the_schedules() -> None:
+    recipe = PRESETS["smoke"].recipe("jointvae", "toy")
+    asked = planned("jointvae,betavae", seeds="1", steps=recipe.steps // 2)
+    assert [run.steps for run in asked.runs] == [recipe.steps // 2] * 2
+    assert asked.runs[0].settings["iterations"] == recipe.settings["iterations"] // 2
+    assert planned("jointvae", steps=1, seeds="1").runs[0].settings["iterations"] == 1
+    fixed = planned("jointvae", steps=50, seeds="1", sets=["jointvae.iterations=33"])
+    assert settings(fixed, "iterations") == [33]
+
+
+def test_train_and_data_settings_are_those_of_the_study() -> None:
+    asked = planned(seeds="1", sets=["train.batch_size=8", "train.rows=50", "toy.image_size=64"])
+    (run,) = asked.runs
+    assert (run.batch_size, run.rows, run.image_shape) == (8, 50, (1, 64, 64))
+    assert asked.folder == Path("results/toy-smoke-image_size64-batch_size8-rows50")
+    assert planned().folder == Path("results/toy-smoke")
+    assert planned(steps=9).folder == Path("results/toy-smoke-steps9")
+    assert planned(seeds="1", sets=["train.rows=99999"]).runs[0].rows == 576
+
+
+def test_metric_options_are_in_the_definition() -> None:
+    asked = planned(metrics="mig,factorvae_score", sets=["factorvae_score.votes=500"])
+    by_name = {d["name"]: d["options"] for d in asked.definitions}
+    assert list(by_name) == ["mig", "factorvae_score"]
+    assert by_name["factorvae_score"]["votes"] == 500
+    assert by_name["mig"] == {"bins": 20, "binning": "width", "points": 10_000}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"models": "jointvea"}, "did you mean jointvae"),
+        ({"models": ","}, "--models is empty"),
+        ({"models": "bench.metrics:mig"}, "no subclass of bench.models.VAE"),
+        ({"dataset": "toys"}, "did you mean toy"),
+        ({"preset": "quikc"}, "did you mean quick"),
+        ({"metrics": "mgi"}, "did you mean mig"),
+        ({"metrics": ","}, "no metric named"),
+        ({"steps": 0}, "--steps 0: must be at least 1"),
+        ({"sets": ["betavae.bate=1"]}, "did you mean beta"),
+        ({"sets": ["betavea.beta=1"]}, "did you mean betavae"),
+        ({"sets": ["jointvae.gamma=1"]}, "jointvae is not among --models"),
+        ({"sets": ["betavae.beta=-1"]}, "betavae: beta=-1.0: must not be negative"),
+        ({"sets": ["betavae.image_shape=1,2,3"]}, "unknown setting"),
+        ({"sets": ["train.batch_size=0"]}, "must be at least 1"),
+        ({"sets": ["toy.image_size=20"]}, "toy: image_size must be 28 to 128"),
+        ({"sets": ["mig.bins=1"]}, "mig: "),
+        ({"sweeps": ["toy.image_size=32,64"]}, "toy is not a model of --models"),
+        ({"sweeps": ["betavae.beta=1,,2"]}, "valid number"),
+    ],
+)
+def test_a_wrong_request_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        planned(**given)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_identity_does_not_depend_on_order_or_on_names(make_run) -> None:
+    run: Run = make_run()
+    turned = replace(run, settings=dict(reversed(run.settings.items())))
+    assert turned.identity == run.identity
+    named = replace(run, preset="quick", changed={"beta": 4.0}, data_settings={})
+    assert named.identity == run.identity
+
+
+def test_identity_changes_with_all_that_changes_a_number(make_run) -> None:
+    run: Run = make_run()
+    other: dict[str, Any] = {
+        "model": "vae",
+        "settings": {**run.settings, "beta": 4.5},
+        "dataset": "dsprites",
+        "fingerprint": "toy-2",
+        "image_shape": (3, 32, 32),
+        "steps": 101,
+        "batch_size": 33,
+        "rows": 575,
+        "seed": 1,
+        "precision": "bfloat16",
+    }
+    names = {"preset", "changed", "data_settings", "code"}
+    assert other.keys() | names == {field.name for field in fields(Run)}
+    identities = {replace(run, **{key: value}).identity for key, value in other.items()}
+    assert len(identities | {run.identity}) == len(other) + 1
+
+
+def test_settings_of_one_model_are_nothing_to_another() -> None:
+    plain = {run.model: run for run in planned("vae,betavae", seeds="1").runs}
+    asked = {r.model: r for r in planned("vae,betavae", seeds="1", sets=["betavae.beta=9"]).runs}
+    assert asked["vae"] == plain["vae"]
+    assert asked["betavae"].identity != plain["betavae"].identity
+    more = planned("vae,betavae", seeds="3", metrics="mig").runs
+    assert {run.identity for run in plain.values()} <= {run.identity for run in more}
+
+
+def test_a_run_comes_back_from_json() -> None:
+    for run in planned("all", seeds="1", sets=["jointvae.categorical=3,4"]).runs:
+        back = Run.from_dict(json.loads(json.dumps(run.as_dict())))
+        assert back == run
+        assert (back.identity, back.folder) == (run.identity, run.folder)
+        assert back.changed == run.changed
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"sets": ["train.batch_size=33"]}, "adagvae: pairs fill an even batch, not one of 33"),
+        ({"sets": ["adagvae.changed=4"]}, "adagvae: changed=4"),
+        ({"dataset": "digits"}, "adagvae: pairs need a full grid"),
+    ],
+)
+def test_pairs_that_cannot_be_drawn_are_refused_in_the_plan(given, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        planned("adagvae", **given)
+    assert planned("adagvae").runs
+
+
+def test_the_precision_is_part_of_a_run_and_of_its_table() -> None:
+    whole, half = planned().runs[0], planned(sets=["train.precision=bfloat16"])
+    assert (whole.precision, half.runs[0].precision) == ("float32", "bfloat16")
+    assert whole.identity != half.runs[0].identity
+    assert half.study["train"] == {"precision": "bfloat16"}
+    assert Run.from_dict(half.runs[0].as_dict()) == half.runs[0]
+    old = {key: value for key, value in whole.as_dict().items() if key != "precision"}
+    assert Run.from_dict(old).identity == whole.identity
+    with pytest.raises(RequestError, match="'float32' or 'bfloat16'"):
+        planned(sets=["train.precision=half"])

@@ -1,0 +1,247 @@
+"""The comparison: numbers over seeds, every run accounted for, and its renderings."""
+
+import csv
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from bench.report.columns import Metrics, values_of
+from bench.report.render import console_table, latex, markdown, summary_rows
+from bench.report.statistics import summarise
+from bench.report.table import Table, comparison, run_rows
+
+STUDY: dict = {
+    "dataset": "toy",
+    "preset": "smoke",
+    "source": "toy_shapes 100%",
+    "steps": None,
+    "train": {},
+}
+
+
+def cell(table: Table, label: str, key: str):
+    return next(row for row in table.rows if row.label == label).cells[key]
+
+
+def runs(table: Table) -> dict[str, str]:
+    return {row.label: row.runs for row in table.rows}
+
+
+# statistics
+
+
+def test_the_note_on_the_preset_names_what_was_changed(make_record) -> None:
+    study = {**STUDY, "preset": "paper", "steps": 7, "train": {"batch_size": 8}}
+    (note,) = (n for n in comparison([make_record()], study).notes if n.startswith("Preset"))
+    assert note.endswith("; but steps 7, batch_size 8.")
+    assert "but" not in comparison([make_record()], STUDY).notes[0]
+
+
+def test_the_t_interval_by_hand() -> None:
+    # Mean 2, deviation 1, t(0.975, 2) = 4.30265273 from a table of the t distribution.
+    found = summarise([1.0, 2.0, 3.0])
+    half = 4.30265273 / math.sqrt(3)
+    assert (found.n, found.mean, found.sd) == (3, 2.0, pytest.approx(1.0))
+    assert (found.low, found.high) == (pytest.approx(2 - half), pytest.approx(2 + half))
+    # Deviation sqrt(2), so that the half width is t(0.975, 1) = 12.7062047 times 1.
+    two = summarise([4.0, 6.0])
+    assert two.sd == pytest.approx(math.sqrt(2))
+    assert two.high == pytest.approx(5 + 12.7062047)
+
+
+def test_one_value_has_no_interval_and_none_no_summary() -> None:
+    found = summarise([0.25])
+    assert (found.n, found.mean, found.sd, found.low, found.high) == (1, 0.25, None, None, None)
+    assert summarise([]) is None
+
+
+# the comparison
+
+
+def test_a_row_a_model_and_mean_over_seeds(make_record) -> None:
+    records = [make_record(0.1 * s, seed=s) for s in (1, 2, 3)] + [make_record(0.7, model="vae")]
+    table = comparison(records, STUDY)
+    assert runs(table) == {"betavae": "3", "vae": "1"}
+    assert cell(table, "betavae", "mig").mean == pytest.approx(0.2)
+    assert cell(table, "betavae", "mig").n == 3
+    assert cell(table, "vae", "mig").sd is None
+    assert cell(table, "vae", "kl_total").mean == 5.0
+    assert not any("Fewer" in note for note in table.notes)
+
+
+def test_every_run_is_accounted_for(make_record) -> None:
+    states = ["done", "collapsed", "diverged", "failed", "interrupted", "running", "pending"]
+    # A failed run may have scores of an earlier try: they do not count.
+    records = [make_record(0.1 * i, state=s, seed=i) for i, s in enumerate(states, 1)]
+    table = comparison(records, STUDY)
+    others = "1 collapsed, 1 diverged, 1 failed, 1 interrupted, 1 running, 1 pending"
+    sound = others.removeprefix("1 collapsed, ")
+    assert runs(table) == {
+        "betavae": f"2 of 7 ({others})",
+        "betavae without collapsed": f"1 of 6 ({sound})",
+    }
+    assert cell(table, "betavae", "mig").mean == pytest.approx(0.15)
+    assert cell(table, "betavae without collapsed", "mig").mean == pytest.approx(0.1)
+
+
+def test_a_model_without_any_score_is_a_row(make_record) -> None:
+    table = comparison([make_record(None, state="failed"), make_record(0.5, model="vae")], STUDY)
+    assert runs(table)["betavae"] == "0 of 1 (1 failed)"
+    assert cell(table, "betavae", "mig") is None
+    assert "| betavae | 0 of 1 (1 failed) | – |" in markdown(table)
+    assert comparison([make_record(None, state="diverged")], STUDY).rows
+
+
+def test_an_option_that_only_one_definition_has_is_named(make_record, make_score) -> None:
+    records = [
+        make_record({"mig": make_score("mig", 0.1, bins=20)}, seed=0),
+        make_record({"mig": make_score("mig", 0.3, bins=20, binning="width")}, seed=1),
+    ]
+    names = [c.title for c in comparison(records, STUDY).columns if c.is_score]
+    assert names == ["MIG (no binning)", "MIG (binning=width)"]
+
+
+def test_two_definitions_never_share_a_column(make_record, make_score) -> None:
+    records = [
+        make_record({"mig": make_score("mig", 0.1, bins=20, points=5)}, seed=0),
+        make_record({"mig": make_score("mig", 0.3, bins=10, points=5)}, seed=1),
+    ]
+    table = comparison(records, STUDY)
+    assert cell(table, "betavae", "mig (bins=20)").mean == 0.1
+    assert cell(table, "betavae", "mig (bins=10)").mean == 0.3
+    titles = [column.title for column in table.columns if column.is_score]
+    assert titles == ["MIG (bins=20)", "MIG (bins=10)"]
+    fewer = "Fewer runs than the row has: MIG (bins=20) of betavae 1; MIG (bins=10) of betavae 1."
+    assert fewer in table.notes
+
+
+def test_two_versions_never_share_a_column(make_record, make_score) -> None:
+    new = make_score("mig", 0.3)
+    new["definition"]["version"] = 2
+    table = comparison([make_record(0.1), make_record({"mig": new}, seed=1)], STUDY)
+    titles = [column.title for column in table.columns if column.is_score]
+    assert titles == ["MIG (version 1)", "MIG (version 2)"]
+
+
+def test_parts_have_columns_of_their_own(make_record, make_score) -> None:
+    score = make_score(
+        "discrete_accuracy", 0.6, parts={"one_to_one": 0.4}, details={"chance": 1 / 3}
+    )
+    record = make_record({"discrete_accuracy": score})
+    table = comparison([record], STUDY)
+    assert [c.title for c in table.columns][:2] == ["Accuracy, majority", "Accuracy, one-to-one"]
+    assert cell(table, "betavae", "discrete_accuracy.one_to_one").mean == 0.4
+    assert values_of(record, Metrics.of([record]))["discrete_accuracy"] == 0.6
+    assert "Chance: Accuracy, majority 0.333." in table.notes
+
+
+def test_a_model_that_stood_in_for_a_category_is_named(make_record, make_score) -> None:
+    score = make_score("discrete_accuracy", 0.6, details={"binned": True})
+    table = comparison([make_record({"discrete_accuracy": score})], STUDY)
+    assert any(note.startswith("Accuracy of betavae: no categorical") for note in table.notes)
+
+
+def test_the_notes_say_preset_data_definition_and_budget(make_record, make_score) -> None:
+    scores = {"mig": make_score("mig", 0.1, bins=20)}
+    notes = comparison([make_record(scores)], STUDY).notes
+    assert notes[0].startswith("Preset smoke: ")
+    assert "Budget: 100 steps of 32 images a run." in notes
+    assert "Data: toy_shapes 100%." in notes
+    assert "MIG: version 1 (bins 20)." in notes
+
+
+def test_budgets_that_differ_are_said(make_record) -> None:
+    table = comparison([make_record(0.1), make_record(0.2, model="vae", steps=7)], STUDY)
+    expected = "Budgets differ: betavae 100 steps of 32; vae 7 steps of 32."
+    assert expected in table.notes
+
+
+def test_a_row_a_run(make_record) -> None:
+    failed = make_record(None, state="failed", seed=1, message="out of luck")
+    rows = run_rows([make_record(0.25), failed])
+    assert [row["mig"] for row in rows] == [0.25, None]
+    assert [row["status"] for row in rows] == ["done", "failed"]
+    assert rows[1]["message"] == "out of luck"
+    assert rows[0].keys() == rows[1].keys()
+
+
+# renderings
+
+
+@pytest.fixture
+def table(make_record) -> Table:
+    changed = {"C_z": 5.0, "kind": "a&b^c~d\\e#"}
+    records = [make_record(0.1 * s, seed=s) for s in (1, 2, 3)]
+    records += [make_record(0.5, changed=changed), make_record(None, state="failed", model="vae")]
+    return comparison(records, STUDY)
+
+
+def test_markdown(table: Table) -> None:
+    lines = markdown(table).splitlines()
+    assert lines[0] == "**toy, preset smoke**"
+    assert lines[2] == "| Model | Runs | MIG | Reconstruction | KL | Active latents |"
+    assert lines[4].startswith("| betavae | 3 | 0.200 ± 0.100 [-0.05, 0.45] | 100.0 ± 0.0 [")
+    assert "| 0.500 |" in lines[5]
+    assert {line.count(" | ") for line in lines[4:7]} == {5}
+    assert lines[8] == f"- {table.notes[0]}"
+
+
+def test_latex_is_escaped(table: Table) -> None:
+    text = latex(table)
+    assert r"betavae (C\_z=5, kind=a\&b\textasciicircum{}c\textasciitilde{}d" in text
+    assert r"d\textbackslash{}e\#)" in text
+    assert r"toy\_shapes 100\%" in text
+    assert r"betavae & 3 & $0.200 \pm 0.100$ & " in text
+    assert r"{\scriptsize $[-0.05, 0.45]$}" in text
+    assert "vae & 0 of 1 (1 failed) & -- &" in text
+    assert "±" not in text
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert {len(row.replace(r"\&", "").split("&")) for row in rows} == {6}
+
+
+def test_csv_has_every_number(table: Table) -> None:
+    rows = summary_rows(table)
+    assert rows[0]["mig.mean"] == pytest.approx(0.2)
+    assert (rows[0]["mig.n"], rows[1]["mig.sd"], rows[2]["mig.mean"]) == (3, None, None)
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    assert len(file.getvalue().splitlines()) == 4
+
+
+@pytest.mark.parametrize("width", [100, 80])
+def test_the_console_shows_every_number_in_its_width(make_record, make_score, width) -> None:
+    def scores(votes: int, seed: int):
+        return {
+            "mig": make_score("mig", 0.1 + seed / 7, bins=20),
+            "factorvae_score": make_score("factorvae_score", 0.5 + seed / 9, votes=votes),
+            "discrete_accuracy": make_score(
+                "discrete_accuracy", 0.5 + seed / 9, parts={"one_to_one": 0.4 + seed / 7}
+            ),
+        }
+
+    changed = {"gamma": 30.0, "network": "factorvae"}
+    records = [
+        make_record(scores(10_000, s), state=state, seed=s, evaluation={"reconstruction": 1e4 * s})
+        for s, state in enumerate(["done", "collapsed", "done"])
+    ]
+    records += [make_record(scores(500, s), seed=s, changed=changed) for s in range(3)]
+    records += [make_record(None, state="interrupted", seed=9)]
+    table = comparison(records, STUDY)
+    console = Console(width=width, record=True, file=io.StringIO())
+    console_table(table, console)
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    for row in table.rows:
+        for column, found in zip(table.columns, row.cells.values(), strict=True):
+            if found is not None:
+                assert f"{found.mean:.{column.digits}f} ± {found.sd:.{column.digits}f}" in text
+    # Nothing is cut off: brackets of intervals close, and all titles are there.
+    assert text.count("[") == text.count("]")
+    assert all(word in text for column in table.columns for word in column.title.split())
+    assert all(word in text for row in table.rows for word in f"{row.label} {row.runs}".split())
+    assert "…" not in text

@@ -1,0 +1,213 @@
+"""Wrong requests: exit code 2, one line that names the remedy, nothing written or lost."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from bench.store.files import read_json, write_json
+from bench.store.record import SETTINGS
+
+OFFICIAL = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
+RUN = {"--models": "betavae", "--dataset": "toy", "--preset": "smoke", "--seeds": "1"}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def study(finished, here: Path) -> Path:
+    """A copy of a finished study."""
+    return shutil.copytree(finished.folder, here / "study")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else b""
+        for path in folder.rglob("*")
+        if path.name != ".lock"
+    }
+
+
+@pytest.fixture
+def refused(cli_here, here: Path):
+    """The one line with which a command is refused."""
+
+    def call(*arguments: str, **options: Any) -> str:
+        before = contents(here)
+        given = {**RUN, **{f"--{key.replace('_', '-')}": str(v) for key, v in options.items()}}
+        flat = [part for pair in given.items() for part in pair]
+        said = cli_here(*(arguments or ("run", *flat)))
+        assert said.code == 2
+        assert said.out == ""
+        assert said.err.startswith("bench: ")
+        assert said.err.count("\n") == 1
+        assert contents(here) == before
+        return said.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"models": "betavea"}, "did you mean betavae"),
+        ({"models": "mine.py:Mine"}, "no such file: mine.py"),
+        ({"dataset": "dsprits"}, "did you mean dsprites"),
+        ({"metrics": "mgi"}, "did you mean mig"),
+        ({"preset": "fast"}, "choose from smoke, quick"),
+        ({"set": "betavae.bta=1"}, "did you mean beta"),
+        ({"set": "betavae.beta=big"}, "valid number"),
+        ({"set": "betavae.beta=nan"}, "finite"),
+        ({"set": "betave.beta=1"}, "did you mean betavae"),
+        ({"set": "beta=1"}, "write OWNER.KEY=VALUE"),
+        ({"set": "betavae.network=lenet"}, "dupont"),
+        ({"sweep": "vae.lr=1,2"}, "vae is not a model of --models (betavae)"),
+        ({"seeds": "4-1"}, "give a number of seeds (5), a range (0-4) or a list (3,7)"),
+        ({"steps": 0}, "--steps 0: must be at least 1"),
+        ({"jobs": 0}, "--jobs 0: must be at least 1"),
+        ({"threads": 0}, "--threads 0: must be at least 1"),
+        ({"device": "nonsense"}, "--device nonsense"),
+        ({"device": "cuda:99"}, "--device cuda:99"),
+        ({"dataset": "dsprites", "data_dir": "nowhere"}, "is not a folder"),
+    ],
+)
+def test_what_is_not_there(refused, options: dict[str, Any], said: str) -> None:
+    assert said in refused(**options)
+
+
+def test_a_graph_is_for_cuda(refused) -> None:
+    asked = [part for pair in RUN.items() for part in pair]
+    said = refused("run", *asked, "--device", "cpu", "--capture")
+    assert "--capture is for CUDA, and the device is cpu: leave it out" in said
+
+
+def test_a_missing_option_is_a_usage_error(cli_here) -> None:
+    said = cli_here("run", "--dataset", "toy")
+    assert said.code == 2
+    assert "--models" in said.err
+
+
+def test_a_plug_in_with_a_long_complaint_is_one_line(refused, here: Path) -> None:
+    (here / "mine.py").write_text("raise RuntimeError('first\\nsecond')")
+    assert "RuntimeError: first second" in refused(models="mine.py:Mine")
+
+
+def test_a_truncated_data_file(refused, here: Path) -> None:
+    (here / "data").mkdir()
+    (here / "data" / OFFICIAL).write_bytes(b"PK\x03\x04 and then nothing")
+    said = refused(dataset="dsprites", data_dir="data")
+    assert "truncated or not an npz file" in said
+    assert "remove it" in said
+
+
+# the folder
+
+
+def test_the_output_is_a_file_or_below_one(refused, here: Path) -> None:
+    (here / "file").write_text("mine")
+    assert "file is a file: choose another folder with --output" in refused(output="file")
+    assert "cannot be written" in refused(output="file/study")
+
+
+@pytest.mark.parametrize("output", ["/proc/study", "x" * 300])
+def test_the_output_cannot_be_made(refused, output: str) -> None:
+    assert "cannot be written" in refused(output=output)
+
+
+def test_the_output_holds_somebody_elses_files(refused, here: Path) -> None:
+    (here / "thesis").mkdir()
+    (here / "thesis" / "chapter.tex").write_text("mine")
+    assert "not empty and holds no study" in refused(output="thesis")
+
+
+def test_what_a_killed_start_left_is_no_foreign_file(cli_here, here: Path) -> None:
+    (here / "study").mkdir()
+    for name in (".lock", ".study.json.abc.tmp"):
+        (here / "study" / name).touch()
+    flat = [part for pair in RUN.items() for part in pair]
+    assert cli_here("run", *flat, "--output", "study", "--dry-run").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "was written with steps 20, not None"),
+        ({"steps": 21}, "was written with steps 20, not 21"),
+        ({"steps": 20, "preset": "quick"}, "was written with"),
+        ({"steps": 20, "dataset": "dsprites"}, "was written with dataset toy, not dsprites"),
+        ({"steps": 20, "set": "toy.image_size=64"}, "was written with data_settings"),
+        ({"steps": 20, "set": "train.batch_size=8"}, "was written with train"),
+    ],
+)
+def test_a_study_of_other_settings_is_left_alone(refused, study, options, said) -> None:
+    answer = refused(output="study", **options)
+    assert said in answer
+    assert "choose another folder with --output" in answer
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"dataset": "toy"}', ""])
+def test_a_corrupt_study(refused, study: Path, text: str) -> None:
+    (study / "study.json").write_text(text)
+    assert "study.json cannot be read" in refused(output="study", steps=20)
+
+
+@pytest.mark.parametrize("name", ["settings.json", "status.json", "scores.json"])
+def test_a_broken_run(refused, study: Path, name: str) -> None:
+    folder = sorted((study / "runs").iterdir())[0]
+    (folder / name).write_text("{")
+    for arguments in [("report", "study"), ()]:
+        said = refused(*arguments, **({} if arguments else {"output": "study", "steps": 20}))
+        assert folder.name in said
+        assert "remove the folder and run again" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"settings": {"beta": 9.0}}, "betavae were made with beta 9.0, not 4.0"),
+        ({"rows": 100}, "betavae were made with rows 100, not 576"),
+    ],
+)
+def test_runs_that_differ_in_more_than_the_seed(refused, study: Path, change, said) -> None:
+    path = next(study.glob("runs/betavae-seed1-*")) / SETTINGS
+    written = read_json(path)
+    change = {k: {**written[k], **v} if k == "settings" else v for k, v in change.items()}
+    write_json(path, {**written, **change})
+    assert said in refused(output="study", steps=20)
+
+
+@pytest.mark.parametrize("name", ["samples.npz", "history.csv", "evaluation.json"])
+def test_a_report_of_a_broken_run(cli_here, study: Path, name: str) -> None:
+    folder = sorted((study / "runs").iterdir())[0]
+    (folder / name).write_text("{" if name.endswith("json") else "step,reconstruction\n1,x\n")
+    said = cli_here("report", "study")
+    assert said.code == 2
+    assert said.err.splitlines()[-1].startswith("bench: ")
+    assert "Traceback" not in said.err
+
+
+def test_two_at_once(refused, study: Path) -> None:
+    with FileLock(study / ".lock"):
+        said = refused(output="study", steps=20)
+    assert "another bench is at work there" in said
+
+
+def test_a_report_of_what_is_no_study(refused, here: Path) -> None:
+    assert "holds no study" in refused("report", "nowhere")
+    (here / "empty").mkdir()
+    assert "holds no study" in refused("report", "empty")
+    write_json(here / "new" / "study.json", {})
+    assert "holds no run yet" in refused("report", "new")
+
+
+def test_a_record_of_the_wrong_shape(refused, study: Path) -> None:
+    path = sorted((study / "runs").iterdir())[0] / SETTINGS
+    settings = read_json(path)
+    write_json(path, {key: settings[key] for key in settings if key != "seed"})
+    assert "not a readable run" in refused("report", "study")

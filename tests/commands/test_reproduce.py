@@ -1,0 +1,530 @@
+"""Published tables beside what was obtained: the registry, the verdicts, the committed records."""
+
+import csv
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from scipy.stats import t
+
+from bench.errors import RequestError
+from bench.execute import Options
+from bench.metrics import METRICS, Representation
+from bench.plan import plan
+from bench.report.statistics import summarise
+from bench.reproduce.cost import cost, hours, of_table
+from bench.reproduce.published import CERTAINTIES, Part, Protocol, Row, Table
+from bench.reproduce.run import Asked, costs, reproduce, request
+from bench.reproduce.scores import as_scored, definitions
+from bench.reproduce.table import lines_of, manifest_of, markdown, write_reproduction
+from bench.reproduce.tables import TABLES
+from bench.reproduce.untrained import simulated
+from bench.reproduce.values import Obtained, Outcome, obtained, outcomes, value_of
+from bench.reproduce.verdict import difference, verdict
+from bench.score import DEFAULT
+
+REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
+COMMITTED = sorted(path.parent for path in REFERENCE.glob("*/reproduction.json"))
+ROWS = [(table, row) for table in TABLES.values() for row in table.rows]
+EVALUATED = ("reconstruction", "kl_total", "kl_continuous", "kl_categorical", "active_latents")
+# what stands in for data that nobody may pass on, of the same kind
+STAND_IN = {"mnist": "digits", "fashionmnist": "digits", "shapes3d": "rooms3d"}
+
+A_ROW = Row(
+    "paper", "table", "model", "toy", "mig", "primary", "source", "0.50", part="p", run="vae"
+)
+
+
+def table_of(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(StringIO((folder / "reproduction.csv").read_text())))
+
+
+def metric_of(row: Row) -> str:
+    return row.metric.partition(":")[0].partition(".")[0].partition("/")[0]
+
+
+def numbers(*values: float, share: float = 1.0, collapsed: int = 0) -> Obtained:
+    """What runs with these values gave, of which the last ones have collapsed."""
+    sound = values[: len(values) - collapsed]
+    states = {"done": len(sound), "collapsed": collapsed}
+    return Obtained(summarise(values), summarise(sound), None, states, share)
+
+
+# the registry
+
+
+def test_names_are_unique_and_all_tables_are_there() -> None:
+    assert [table.name for table in TABLES.values()] == list(TABLES)
+    assert {table.id for table in TABLES.values()} == {f"T{n}" for n in range(1, 12)}
+    for table in TABLES.values():
+        names = [part.name for part in table.parts]
+        assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_row_has_a_source_a_certainty_and_a_number(name: str) -> None:
+    for row in TABLES[name].rows:
+        assert all((row.paper, row.table, row.model, row.source))
+        assert row.certainty in CERTAINTIES
+        assert bool(row.value) + bool(row.low and row.high) == (row.certainty != "beside")
+        for number in (row.value, row.low, row.high, row.spread):
+            assert number == "" or math.isfinite(float(number))
+        if row.tolerance is not None:
+            assert row.value
+            assert row.because
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_row_finds_its_runs_or_says_why_it_has_none(name: str) -> None:
+    table = TABLES[name]
+    for row in table.rows:
+        if not row.part:
+            assert row.incomparable or not row.is_target
+            continue
+        if row.certainty == "unverified" and not row.run:
+            continue
+        part = table.part(row.part)
+        assert row.run in part.models.split(",")
+        assert row.metric in EVALUATED or metric_of(row) in (*DEFAULT, *part.metrics)
+        for key, value in row.where.items():
+            (sweep,) = (s for s in part.sweeps if s.startswith(f"{row.run}.{key}="))
+            assert value in map(float, sweep.partition("=")[2].split(","))
+
+
+def test_numbers_are_those_of_the_sources() -> None:
+    """Typed a second time, from the table's picture and the others' pages."""
+    found = {(t.name, r.model, r.metric): r for t, r in ROWS}
+    gamma = "factorvae-gamma-dsprites"
+    for model, metric, value, spread in (
+        ("FactorVAE (gamma 1)", "mig", "0.27", "0.03"),
+        ("FactorVAE (gamma 10)", "factorvae_score", "0.83", "0.01"),
+        ("FactorVAE (gamma 20)", "betavae_score", "0.85", "0.00"),
+        ("FactorVAE (gamma 40)", "dci", "0.74", "0.01"),
+        ("FactorVAE (gamma 40)", "modularity", "0.77", "0.01"),
+    ):
+        row = found[gamma, model, metric]
+        assert (row.value, row.spread, row.n, row.certainty) == (value, spread, 10, "primary")
+    joint = found["jointvae-dsprites", "JointVAE", "factorvae_score"]
+    assert (joint.value, joint.certainty, joint.without_collapsed) == ("0.69", "quoted", True)
+    assert found["jointvae-mnist", "JointVAE", "discrete_accuracy"].value == "0.887"
+    zhu = found["vae-dsprites", "VAE", "sap"]
+    assert (zhu.value, zhu.spread, zhu.certainty) == ("0.197", "0.106", "primary")
+    kl = found["annealedvae-dsprites", "annealed beta-VAE (gamma 100, C 25)", "kl_total"]
+    assert (kl.value, kl.n, kl.certainty) == ("25.0006", 1, "primary")
+
+
+def test_an_unverified_number_is_marked_wherever_it_is_printed_and_never_a_target() -> None:
+    unverified = [row for _, row in ROWS if row.certainty == "unverified"]
+    assert len(unverified) > 20
+    for row in unverified:
+        assert row.shown.endswith("(unverified)")
+        on_the_spot = float(row.value)
+        found = numbers(on_the_spot, on_the_spot, on_the_spot)
+        assert verdict(row, found) == verdict(row, numbers()) == "no target"
+
+
+@pytest.mark.parametrize("name", [n for n, table in TABLES.items() if table.trained])
+def test_the_plan_of_a_table_resolves(name: str, tmp_path: Path) -> None:
+    table, asked = TABLES[name], Asked(name, seeds="1", output=tmp_path)
+    for part in table.parts:
+        asks = request(part, asked, tmp_path / "none")
+        # the metrics are asked for in another test, where no data have to be tried
+        stand_in = STAND_IN.get(part.dataset, part.dataset)
+        asks = replace(asks, dataset=stand_in, metrics="mig")
+        runs = plan(asks).runs
+        assert len(runs) == cost(part, 1.0, 1).runs
+        assert {run.steps for run in runs} == {part.steps}
+        assert {run.batch_size for run in runs} == {part.batch_size}
+        for row in (row for row in table.rows if row.part == part.name and row.run):
+            assert any(
+                run.model == row.run
+                and all(run.settings[key] == value for key, value in row.where.items())
+                for run in runs
+            )
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_protocols_are_options_of_metrics(name: str) -> None:
+    for part in TABLES[name].parts:
+        for asked in definitions(TABLES[name], part):
+            assert asked["name"] in METRICS
+
+
+def test_a_budget_scales_the_steps_and_the_cost() -> None:
+    part = TABLES["jointvae-dsprites"].part("jointvae")
+    whole, tenth = cost(part, 1.0, 10), cost(part, 0.1, 10)
+    assert (whole.steps, tenth.steps) == (3_456_000, 345_600)
+    assert tenth.cpu_hours == pytest.approx(whole.cpu_hours / 10)
+    assert whole.cpu_hours == pytest.approx(3_456_000 * part.milliseconds / 1000 / 3600)
+    asks = request(part, Asked("jointvae-dsprites", 0.1), Path("none"))
+    assert (asks.steps, asks.seeds) == (34_560, "10")
+    several = costs(Asked("jointvae-dsprites", seeds="1,5"), TABLES["jointvae-dsprites"].parts)
+    assert [each.runs for each in several] == [2, 2, 2, 6]
+
+
+# the verdict
+
+
+def test_a_mean_is_compared_with_the_interval_for_another_mean() -> None:
+    values = (0.40, 0.44, 0.48)
+    mean, sd = 0.44, 0.04
+    half = t.ppf(0.975, 2) * sd * math.sqrt(1 / 3 + 1 / 10)  # 0.113
+    ten = replace(A_ROW, n=10)
+    inside, outside = f"{mean + half:.4f}", f"{mean + half + 2e-4:.4f}"
+    assert verdict(replace(ten, value=inside), numbers(*values)) == "within"
+    assert verdict(replace(ten, value=outside), numbers(*values)) == "outside"
+    # of unknown runs the published mean is taken as exact, so that the interval is narrower
+    assert verdict(replace(A_ROW, value=inside), numbers(*values)) == "outside"
+    exact = t.ppf(0.975, 2) * sd * math.sqrt(1 / 3)
+    assert verdict(replace(A_ROW, value=f"{mean - exact:.4f}"), numbers(*values)) == "within"
+
+
+def test_what_is_printed_to_two_digits_is_known_to_half_a_unit() -> None:
+    same = (0.5049, 0.5049, 0.5049)
+    assert verdict(A_ROW, numbers(*same)) == "within"
+    assert verdict(replace(A_ROW, value="0.500"), numbers(*same)) == "outside"
+
+
+def test_one_run_has_no_verdict_but_by_a_tolerance() -> None:
+    assert verdict(A_ROW, numbers(0.5)) == "one run"
+    assert verdict(replace(A_ROW, value="", low="0.4", high="0.6"), numbers(0.5)) == "one run"
+    capacity = replace(A_ROW, value="25", tolerance=0.5, because="2 %")
+    assert verdict(capacity, numbers(25.4)) == "within"
+    assert verdict(capacity, numbers(24.4)) == "outside"
+
+
+def test_a_range_holds_the_mean_or_does_not() -> None:
+    published = replace(A_ROW, value="", low="0.4", high="0.6")
+    assert verdict(published, numbers(0.3, 0.6)) == "within"
+    assert verdict(published, numbers(0.6, 0.7)) == "outside"
+    assert difference(published, numbers(0.6, 0.7)) is None
+
+
+def test_a_reduced_budget_is_no_reproduction_whatever_it_gives() -> None:
+    assert verdict(A_ROW, numbers(0.5, 0.5, share=0.1)) == "reduced budget (within)"
+    assert verdict(A_ROW, numbers(0.7, 0.7, share=0.1)) == "reduced budget (outside)"
+    assert verdict(A_ROW, numbers(0.7, share=0.1)) == "reduced budget (one run)"
+
+
+def test_collapsed_runs_count_unless_the_paper_left_them_out() -> None:
+    found = numbers(0.50, 0.51, 0.49, 0.0, collapsed=1)
+    assert difference(A_ROW, found) == pytest.approx(-0.125)
+    assert difference(replace(A_ROW, without_collapsed=True), found) == pytest.approx(0)
+    only = numbers(0.0, 0.0, collapsed=2)
+    assert verdict(replace(A_ROW, without_collapsed=True), only) == "not yet run"
+
+
+def test_what_cannot_be_compared_is_said_so() -> None:
+    assert verdict(replace(A_ROW, incomparable="other data"), numbers(0.5)) == "not comparable"
+    assert verdict(A_ROW, numbers()) == "not yet run"
+    assert verdict(replace(A_ROW, certainty="beside", value=""), numbers()) == "nothing published"
+
+
+# what is compared
+
+
+def outcome(state: str = "done", **settings: float) -> Outcome:
+    score = {"value": 0.5, "parts": {"one": 0.25}, "details": {"factors": {"a": {"nmi": 0.125}}}}
+    paper = {**score, "value": 0.75}
+    measured = {"kl": [3.0, 2.0, 1.0], "continuous": 2, "kl_total": 6.0}
+    return Outcome("vae", settings, state, 1.0, measured, {"mig": score}, {"mig": paper})
+
+
+def test_the_papers_protocol_comes_first() -> None:
+    keys = ("mig", "mig:standard", "mig.one", "mig/nmi", "kl_total", "sap", "reconstruction")
+    assert [value_of(outcome(), key) for key in keys] == [0.75, 0.5, 0.25, 0.125, 6.0, None, None]
+    assert value_of(outcome(), "kl_continuous") == 5.0
+    assert value_of(outcome(), "kl_categorical") == 1.0
+
+
+def test_a_row_takes_the_runs_of_its_settings_and_counts_the_others_states() -> None:
+    runs = [outcome(beta=4.0), outcome(beta=1.0), outcome("failed", beta=4.0)]
+    found = obtained(replace(A_ROW, where={"beta": 4.0}), {"p": runs})
+    assert found.every is not None
+    assert (found.every.n, dict(found.states)) == (1, {"done": 1, "failed": 1})
+
+
+def test_sampled_codes_have_the_spread_of_the_posterior() -> None:
+    rng = np.random.default_rng(0)
+    factors = rng.integers(3, size=(20_000, 2))
+    codes = Representation.of(
+        codes=np.zeros((20_000, 2)),
+        logvar=np.log([[0.25, 4.0]]) * np.ones((20_000, 1)),
+        factors=factors,
+    )
+    sampled = as_scored(codes, Protocol(sampled=True), 0)
+    # the standard error of a deviation of 20,000 is 0.5 %
+    assert sampled.codes.std(axis=0) == pytest.approx([0.5, 2.0], rel=0.02)
+    assert np.array_equal(sampled.codes, as_scored(codes, Protocol(sampled=True), 0).codes)
+    assert codes.kl is not None
+    assert as_scored(codes, Protocol(by_spread=True), 0).kl is None
+
+
+def test_simulated_codes_are_what_their_names_say() -> None:
+    rng = np.random.default_rng(0)
+    made = simulated("no shape, random one-hot", rng, 2_000)
+    assert made.codes.shape == (2_000, 7)
+    assert set(made.codes[:, 4:].sum(axis=1)) == {1.0}
+    for column, factor in zip(made.codes.T, made.factors.T[1:], strict=False):
+        assert np.corrcoef(column, factor)[0, 1] == pytest.approx(1)
+    assert simulated("no shape, random category", rng, 2_000).category_sizes == (3,)
+    assert simulated("no shape, 6 noise", rng, 2_000).codes.shape == (2_000, 10)
+    whole = simulated("rotated", rng, 50_000).codes
+    assert whole.std(axis=0) == pytest.approx(np.ones(5), abs=0.02)
+
+
+# the committed records
+
+
+@pytest.mark.parametrize("folder", COMMITTED, ids=lambda folder: folder.name)
+def test_the_committed_table_is_that_of_the_committed_records(folder: Path, tmp_path: Path) -> None:
+    committed = {
+        name: (folder / name).read_text() for name in ("reproduction.md", "reproduction.csv")
+    }
+    manifest, table = manifest_of(folder)
+    lines = lines_of(folder, table)
+    stored = table_of(folder)
+    assert len(stored) == len(lines) == len(table.rows)
+    for line, row in zip(lines, stored, strict=True):
+        assert row["verdict"] == line.verdict
+        assert row["published"] == line.row.shown
+    text = markdown(table, lines, outcomes(folder, table), manifest)
+    assert text == committed["reproduction.md"]
+
+
+@pytest.mark.parametrize("folder", COMMITTED, ids=lambda folder: folder.name)
+def test_every_committed_verdict_follows_from_the_raw_numbers(folder: Path) -> None:
+    """The rule worked out once more, from the stored values themselves."""
+    _, table = manifest_of(folder)
+    stored = table_of(folder)
+    for row, line in zip(table.rows, stored, strict=True):
+        if "within" not in line["verdict"] and "outside" not in line["verdict"]:
+            continue
+        assert row.is_target
+        assert not row.incomparable
+        kind = "sound" if row.without_collapsed else "obtained"
+        mean, n = float(line[f"{kind}.mean"]), int(line[f"{kind}.n"])
+        reduced = line["verdict"].startswith("reduced budget")
+        assert reduced == (float(line["budget"]) < 0.999)
+        if row.tolerance is not None:
+            agrees = abs(mean - float(row.value)) <= row.tolerance
+        elif row.low:
+            agrees = float(row.low) <= mean <= float(row.high)
+        else:
+            digits = len(row.value.split(".")[1]) if "." in row.value else 0
+            error = float(line[f"{kind}.sd"]) * math.sqrt(1 / n + (1 / row.n if row.n else 0))
+            reach = t.ppf(0.975, n - 1) * error + 0.5 / 10**digits
+            agrees = abs(mean - float(row.value)) <= reach
+        assert ("within" in line["verdict"]) == agrees
+
+
+def test_the_means_of_the_committed_metric_units_are_those_of_the_draws() -> None:
+    folder = REFERENCE / "metric-units"
+    stored = table_of(folder)
+    for row, line in zip(TABLES["metric-units"].rows, stored, strict=True):
+        name = row.part.replace(", ", "-").replace(" ", "-")
+        record = json.loads((folder / "records" / f"{name}.json").read_text())
+        values = [{**d["standard"], **d["paper"]}[row.metric]["value"] for d in record["draws"]]
+        assert float(line["obtained.mean"]) == pytest.approx(np.mean(values))
+        assert float(line["obtained.sd"]) == pytest.approx(np.std(values, ddof=1))
+
+
+@pytest.mark.parametrize("folder", COMMITTED, ids=lambda folder: folder.name)
+def test_committed_records_say_how_they_were_made_and_name_no_place(folder: Path) -> None:
+    for path in [*folder.glob("records/*.json"), *folder.glob("*/runs/*/paper.json")]:
+        record = json.loads(path.read_text())
+        assert record["command"].startswith("bench reproduce")
+        assert record["environment"]["packages"]["numpy"]
+        assert record["seconds"] >= 0
+        assert "commit" in record["environment"]
+        assert " /" not in record.get("source", "")
+
+
+# the command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("jointvae-dsprite",), "did you mean jointvae-dsprites"),
+        ((), "name a table"),
+        (("jointvae-dsprites", "--budget", "1.5"), "above 0 up to 1"),
+        (("jointvae-dsprites", "--budget", "0"), "above 0 up to 1"),
+        (("jointvae-dsprites", "--parts", "jointva"), "did you mean jointvae"),
+        (("jointvae-dsprites", "--weights", "x"), "leave out --weights"),
+        (("jointvae-dsprites", "--seeds", "none", "--dry-run"), "--seeds"),
+        (("metric-units", "--budget", "0.1"), "leave out --budget"),
+        (("metric-units", "--seeds", "2"), "leave out --seeds"),
+        (("released-jointvae", "--output", "out"), "--weights"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_exit_code_2(
+    cli_here: Callable, tmp_path: Path, monkeypatch, arguments: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = cli_here("reproduce", *arguments)
+    assert said.code == 2
+    assert said.err.strip().splitlines()[-1].startswith("bench: ")
+    assert says in said.err
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_list_shows_certainty_and_cost_of_every_table(cli_here: Callable) -> None:
+    said = cli_here("reproduce", "--list")
+    assert said.code == 0
+    for name, table in TABLES.items():
+        assert name in said.out
+        assert f"{len(table.rows)} rows" in said.out
+    assert "unverified" in said.out
+    assert "a guess" in said.out
+    listed = cli_here("list", "reproductions").out.splitlines()
+    assert [line.split()[0] for line in listed] == list(TABLES)
+
+
+def test_the_page_has_every_table_with_its_command_and_cost() -> None:
+    page = (REFERENCE.parents[1] / "docs" / "reproductions.md").read_text()
+    for name, table in TABLES.items():
+        (line,) = (line for line in page.splitlines() if f"`bench reproduce {name}" in line)
+        whole = of_table(table)
+        assert table.title in line
+        assert (f"{whole.runs} runs: {hours(whole.cpu_hours)}" if whole.steps else "min") in line
+        there = any(manifest_of(folder)[1] is table for folder in COMMITTED)
+        assert ("not yet run" in line) != there
+
+
+def test_numbers_on_the_page_are_those_of_the_records() -> None:
+    page = (REFERENCE.parents[1] / "docs" / "reproductions.md").read_text()
+    sections = {part.split(":")[0]: part for part in page.split("\n### ")[1:]}
+    # what others measured, and how far the quick comparison ends from its capacities
+    others = {"0.69", "0.8", "1.0986", "2.3026", "42.5", "0.1", "0.6"}
+    others |= {"34.52", "26.45", "60.06", "14.90"}  # logs after 3 epochs, as below T7
+    for folder in COMMITTED:
+        table = manifest_of(folder)[1]
+        known = {
+            f"{float(row[key]):.{digits}f}"
+            for row in table_of(folder)
+            for key in ("obtained.mean", "obtained.sd", "sound.mean", "standard.mean")
+            if row[key]
+            for digits in (2, 3)
+        }
+        published = {row["published"].split()[0] for row in table_of(folder) if row["published"]}
+        runs = [*folder.glob("*/runs/*"), *REFERENCE.glob(f"{folder.name}-*/runs/*")]
+        for run in runs:
+            scores = json.loads((run / "scores.json").read_text())
+            if "discrete_accuracy" in scores:
+                known.add(f"{scores['discrete_accuracy']['value']:.3f}")
+        text = sections.pop(table.id)
+        assert set(re.findall(r"\b\d+\.\d+\b", text)) - others <= known | published
+    assert not sections  # nothing is said without records
+
+
+TINY = Table(
+    name="tiny",
+    id="T0",
+    title="a table of two rows",
+    parts=(
+        Part(
+            "some",
+            "vae",
+            "toy",
+            steps=20,
+            batch_size=8,
+            sets=("train.batch_size=8", "train.rows=200"),
+            protocol=Protocol("few votes", ("factorvae_score.votes=50",), sampled=True),
+            runs=2,
+        ),
+    ),
+    rows=(
+        Row(
+            "p", "t", "VAE", "toy", "factorvae_score", "quoted", "s", "0.5", part="some", run="vae"
+        ),
+        Row("p", "t", "VAE", "toy", "mig", "unverified", "s", "0.5", part="some", run="vae"),
+    ),
+)
+
+
+def test_a_table_is_run_once_scored_twice_and_written(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(TABLES, "tiny", TINY)
+    folder = tmp_path / "tiny"
+    asked = Asked("tiny", budget=0.5, seeds="1", output=folder)
+    silent = Console(file=StringIO())
+    assert reproduce(asked, Options(jobs=1, device="cpu"), silent, silent) == 0
+    runs = sorted((folder / "some" / "runs").iterdir())
+    assert len(runs) == 1
+    trained = {run: (run / "weights.safetensors").stat().st_mtime_ns for run in runs}
+    for run in runs:
+        assert json.loads((run / "settings.json").read_text())["steps"] == 10
+        own = json.loads((run / "scores.json").read_text())["factorvae_score"]
+        theirs = json.loads((run / "paper.json").read_text())
+        assert theirs["command"] == "bench reproduce tiny --budget 0.5 --seeds 1"
+        options = theirs["scores"]["factorvae_score"]["definition"]["options"]
+        assert (own["definition"]["options"]["votes"], options["votes"]) == (10_000, 50)
+    text = (folder / "reproduction.md").read_text()
+    assert "REDUCED BUDGET: 0.5" in text
+    assert "0.5 (unverified)" in text
+    verdicts = [line.verdict for line in lines_of(folder, TINY)]
+    assert verdicts == ["reduced budget (one run)", "no target"]
+
+    assert reproduce(asked, Options(jobs=1, device="cpu"), silent, silent) == 0
+    assert trained == {run: (run / "weights.safetensors").stat().st_mtime_ns for run in runs}
+    (folder / "reproduction.md").unlink()
+    assert write_reproduction(folder).text == text
+    with pytest.raises(RequestError, match="was written with budget 0.5"):
+        reproduce(replace(asked, budget=1.0), Options(), silent, silent)
+
+
+def test_a_run_of_another_table_beside_is_taken_over(tmp_path: Path, monkeypatch) -> None:
+    part = replace(TINY.parts[0], name="other", protocol=Protocol("", ("mig.bins=5",)))
+    other = replace(TINY, name="other", parts=(part,), rows=(replace(TINY.rows[1], part="other"),))
+    for table in (TINY, other):
+        monkeypatch.setitem(TABLES, table.name, table)
+    silent, said = Console(file=StringIO()), StringIO()
+    options = Options(jobs=1, device="cpu")
+
+    def made(name: str, budget: float, seeds: str) -> Path:
+        asked = Asked(name, budget=budget, seeds=seeds, output=tmp_path / f"{name}{budget:g}")
+        assert reproduce(asked, options, silent, Console(file=said, width=300)) == 0
+        return tmp_path / f"{name}{budget:g}"
+
+    first = made("tiny", 1.0, "1") / "some" / "runs"
+    (run,) = first.iterdir()
+    broken = tmp_path / "broken" / "runs" / run.name
+    broken.mkdir(parents=True)
+    (broken / "settings.json").write_text("{}")
+    said.truncate(0)
+    second = made("other", 1.0, "2") / "other" / "runs"
+    assert f"vae, seed 0: from {run}" in said.getvalue()
+    assert "1 done, 1 to do" in said.getvalue()  # of two seeds one was there
+    for name in ("weights.safetensors", "environment.json", "history.csv"):
+        assert (second / run.name / name).read_bytes() == (run / name).read_bytes()
+    assert set(json.loads((second / run.name / "paper.json").read_text())["scores"]) == {"mig"}
+    assert set(json.loads((run / "paper.json").read_text())["scores"]) == {"factorvae_score", "mig"}
+    said.truncate(0)
+    made("other", 0.5, "1")  # other steps make another run
+    assert "from" not in said.getvalue().split("1 runs: 0 done")[0]
+    assert "1 runs: 0 done, 1 to do" in said.getvalue()
+
+
+def test_a_copy_that_fails_leaves_no_run(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(TABLES, "tiny", TINY)
+    silent, options = Console(file=StringIO()), Options(jobs=1, device="cpu")
+    asked = Asked("tiny", seeds="1", output=tmp_path / "a")
+    assert reproduce(asked, options, silent, silent) == 0
+
+    def full(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bench.reproduce.reuse.shutil.copy2", full)
+    with pytest.raises(RequestError, match="No space left on device"):
+        reproduce(replace(asked, output=tmp_path / "b"), options, silent, silent)
+    assert not list((tmp_path / "b" / "some").glob("runs/*"))
+    monkeypatch.undo()
+    monkeypatch.setitem(TABLES, "tiny", TINY)
+    assert reproduce(replace(asked, output=tmp_path / "b"), options, silent, silent) == 0

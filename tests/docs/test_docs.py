@@ -1,0 +1,119 @@
+"""The pages in docs/: their code runs, and no model, metric or data set is missing."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from bench.datasets import DATASETS
+from bench.metrics import METRICS, STUDY_METRICS
+from bench.models import GROUPS, MODELS, NETWORKS
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+METRICS_PAGE = (DOCS / "metrics.md").read_text()
+DATA_PAGE = (DOCS / "data.md").read_text()
+MODELS_PAGE = (DOCS / "models.md").read_text()
+NEW_MODELS_PAGE = (DOCS / "adding-a-model.md").read_text()
+
+
+def test_every_metric_has_a_section() -> None:
+    headings = re.findall(r"^### (.*)$", METRICS_PAGE, re.MULTILINE)
+    named = [name for heading in headings for name in re.findall(r"`(\w+)`", heading)]
+    assert sorted(named) == sorted([*METRICS, *STUDY_METRICS])
+
+
+def test_the_code_of_the_metrics_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", METRICS_PAGE, re.DOTALL)
+    exec(code, {})
+    value, gaps, warnings = re.fullmatch(
+        r"([\d.]+) ({.*}) (\(.*\))\n", capsys.readouterr().out
+    ).groups()
+    assert 0.5 < float(value) < 1
+    assert "orientation" in gaps
+    assert warnings == "()"
+
+
+def test_every_data_set_is_in_the_table() -> None:
+    table = [line for line in DATA_PAGE.splitlines() if line.startswith("| `")]
+    named = set()
+    for line in table:
+        first, *others = re.findall(r"`(\w+)`", line.split("|")[1])
+        named |= {first}
+        # `mpi3d_toy`, `_realistic`, `_real`
+        named |= {first.split("_")[0] + o if o.startswith("_") else o for o in others}
+    assert named == set(DATASETS)
+
+
+@pytest.mark.parametrize(
+    "command", re.findall(r"^    (bench run [^#\n]*)", DATA_PAGE, re.MULTILINE)
+)
+def test_commands_of_the_data_page(command: str, cli_here, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = cli_here(*shlex.split(command)[1:], "--dry-run")
+    assert said.code == 0, said.err
+
+
+def test_every_model_has_a_section_in_its_group() -> None:
+    headings = re.findall(r"^##+ (.*)$", MODELS_PAGE, re.MULTILINE)
+    named = [name for heading in headings for name in re.findall(r"`(\w+)`", heading)]
+    assert named == list(MODELS)
+    assert [h.lower() for h in headings if h.lower() in map(str.lower, GROUPS)] == [
+        group.lower() for group in GROUPS
+    ]
+
+
+def test_every_network_is_in_the_table() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", MODELS_PAGE, re.MULTILINE)
+    assert [row for row in rows if row in NETWORKS] == list(NETWORKS)
+
+
+@pytest.fixture
+def new_models(tmp_path: Path, monkeypatch) -> list[str]:
+    """The files that the page on new models asks for, in the folder at hand."""
+    monkeypatch.chdir(tmp_path)
+    names = re.findall(r"Put this into `(\w+\.py)`|Put it into\s`(\w+\.py)`", NEW_MODELS_PAGE)
+    names = ["".join(pair) for pair in names]
+    blocks = re.findall(r"```python\n(.*?)```", NEW_MODELS_PAGE, re.DOTALL)
+    assert len(names) == len(blocks) == 3
+    for name, block in zip(names, blocks, strict=True):
+        (tmp_path / name).write_text(block)
+    return names
+
+
+@pytest.mark.parametrize("command", re.findall(r"^    (bench check .*)", NEW_MODELS_PAGE, re.M))
+def test_the_models_of_the_page_pass_the_check(command: str, new_models, cli_here) -> None:
+    said = cli_here(*shlex.split(command)[1:])
+    assert said.code == 0, said.out
+    assert "FAILS" not in said.out
+    assert "note" not in said.out
+
+
+@pytest.mark.parametrize("command", re.findall(r"^    (bench run .*)", NEW_MODELS_PAGE, re.M))
+def test_the_models_of_the_page_run(
+    command: str, new_models, bench, cli_here, tmp_path: Path
+) -> None:
+    words = shlex.split(command)[1:]
+    assert cli_here(*words, "--dry-run").code == 0
+    toy = ["toy" if word == "dsprites" else word for word in words]
+    ran = bench(*toy, "--preset", "smoke", "--steps", "20", "--seeds", "1", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    asked = words[words.index("--models") + 1].split(",")[0]
+    assert asked in ran.stdout
+
+
+def test_the_sigma_vae_of_the_page_is_a_gaussian_likelihood(new_models, tmp_path: Path) -> None:
+    import torch
+    from scipy.stats import norm
+
+    from bench.registry import resolve
+
+    model = resolve("model", "./sigmavae.py:SigmaVAE")(image_shape=(1, 32, 32), sigma=0.2)
+    generator = torch.Generator().manual_seed(0)
+    x, logits = (torch.rand(3, 1, 32, 32, generator=generator) for _ in range(2))
+    means = torch.sigmoid(logits)
+    expected = -norm.logpdf(x.numpy(), means.numpy(), 0.2).sum() / 3
+    assert model.reconstruction(x, logits).item() == pytest.approx(expected, rel=1e-4)
+    average, square = x.double().mean(0), x.double().square().mean(0)
+    constant = -norm.logpdf(x.double().numpy(), average.numpy(), 0.2).sum() / 3
+    assert model.of_constant_image(average, square) == pytest.approx(constant, rel=1e-4)

@@ -1,0 +1,76 @@
+"""What the README says is true: its commands work, its model trains, its table has records."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+REFERENCE = ROOT / "results" / "reference"
+COMMANDS = re.findall(
+    r"^    (bench (?:run|list|report|evaluate|data|check) [^#\n]*)", README, re.MULTILINE
+)
+# One needs the network, the others the runs that an earlier command has made.
+ELSEWHERE = re.compile(r"bench data fetch|bench evaluate results/|bench evaluate .*--into")
+
+
+@pytest.fixture
+def model_of_readme(tmp_path, monkeypatch):
+    """The README's own model, in the folder where its commands are given."""
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "warm.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def codes_of_readme(tmp_path):
+    """The files of codes that its commands score, small ones."""
+    rng = np.random.default_rng(0)
+    shape, size = rng.integers(3, size=500), rng.integers(4, size=500)
+    codes = np.column_stack([shape, size]) + 0.1 * rng.normal(size=(500, 2))
+    factors = np.column_stack([shape, size])
+    np.savez(tmp_path / "codes.npz", codes=codes, factors=factors)
+    head = "codes_1,codes_2,factors_shape,factors_size"
+    rows = np.column_stack([codes, factors])
+    np.savetxt(tmp_path / "codes.csv", rows, delimiter=",", header=head, comments="")
+
+
+def test_the_readme_names_the_main_command():
+    assert "bench run --models jointvae,betavae --dataset dsprites" in COMMANDS
+    assert len(COMMANDS) >= 7
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if not ELSEWHERE.match(c)])
+def test_commands_are_accepted(command, model_of_readme, codes_of_readme, cli_here):
+    words = shlex.split(command)[1:]
+    quick = {"run": ["--dry-run"], "evaluate": ["--metrics", "mig,mcc"]}
+    said = cli_here(*words, *quick.get(words[0], []))
+    assert said.code == 0, said.err
+
+
+def test_model_of_the_readme_trains(model_of_readme, bench, tmp_path):
+    command = next(c for c in COMMANDS if c.startswith("bench run --models ./warm.py"))
+    command = command.replace("dsprites", "toy")
+    options = ("--preset", "smoke", "--steps", "4", "--seeds", "1")
+    ran = bench(*shlex.split(command)[1:], *options, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "warm.py:Warm" in ran.stdout
+
+
+@pytest.mark.parametrize("name", ["dsprites-quick", "jointvae-fashionmnist-40epochs"])
+def test_table_of_a_committed_study_is_that_of_its_records(name, cli_here, tmp_path):
+    study = shutil.copytree(REFERENCE / name, tmp_path / "study")
+    (study / "table.md").unlink()
+    assert cli_here("report", str(study)).code == 0
+    assert (study / "table.md").read_text() == (REFERENCE / name / "table.md").read_text()
+
+
+def test_table_of_the_readme_is_that_of_the_committed_records():
+    made = (REFERENCE / "dsprites-quick" / "table.md").read_text()
+    rows = [line for line in made.splitlines() if line.startswith("|")]
+    assert len(rows) >= 4
+    assert "\n".join(rows) in README
