@@ -1,4 +1,4 @@
-"""Where results are printed; talk goes to stderr."""
+"""The two consoles: results go to stdout, talk goes to stderr."""
 
 import sys
 
@@ -6,5 +6,23 @@ from rich.console import Console
 
 
 def stdout() -> Console:
-    """A terminal is as wide as it is; a file or a pipe takes long lines."""
+    """The console for results: a terminal has its own width, a file or a pipe gets 100 columns."""
     return Console() if sys.stdout.isatty() else Console(width=100)
+
+
+def stderr() -> Console:
+    """The console for talk: progress, notes and what was written where."""
+    return Console(stderr=True)
+
+
+def say(console: Console, text: str) -> None:
+    """Print one line exactly as it is: no markup, no highlighting, no wrapping."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def size_in_words(count: float) -> str:
+    """Bytes as people read them: `1.3 GB`."""
+    for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
+        if count >= 10**power:
+            return f"{count / 10**power:.1f} {unit}"
+    return f"{count:.0f} bytes"

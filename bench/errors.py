@@ -1,8 +1,31 @@
-"""The one error that is the user's to mend."""
+"""The one error that is the user's to mend, and its kinds that code tells apart."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class RequestError(Exception):
     """A request that cannot be carried out: one line that names the thing and the remedy.
 
-    The command line prints it and ends with exit code 2.
+    Raised by every module of the suite for wrong input; the command line prints it and ends with
+    exit code 2. Docstrings mention it only where the condition is not obvious.
     """
+
+
+class UnknownNameError(RequestError):
+    """A name that means nothing.
+
+    Attributes:
+        what: the kind of thing that was looked up, such as `model` or `preset`.
+        name: the name as it was given.
+        near: the names that come closest, best first.
+    """
+
+    def __init__(self, what: str, name: str, choices: Iterable[str]) -> None:
+        choices = list(choices)
+        self.what, self.name = what, name
+        self.near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
+        hint = f"choose from {', '.join(choices)}" if choices else "there are none"
+        if self.near:
+            hint = f"did you mean {' or '.join(self.near)}?"
+        super().__init__(f"unknown {what} {name!r}: {hint}")

@@ -8,10 +8,10 @@ from typing import Any
 
 from bench.build import build_data, is_trained, model_settings, try_model
 from bench.datasets import FactorData
-from bench.errors import RequestError
+from bench.errors import RequestError, UnknownNameError
 from bench.presets import PRESETS, Preset
 from bench.recipes import Recipe
-from bench.registry import registry, resolve, unknown
+from bench.registry import registry, resolve
 from bench.score import applicable, definition, metric_names
 from bench.seeds import parse_seeds
 from bench.settings import Assignment, Parameter, converted, parameters, parse
@@ -65,7 +65,7 @@ class Plan:
 def plan(request: Request) -> Plan:
     """Resolve and check a request. Raises RequestError; writes nothing."""
     if request.preset not in PRESETS:
-        raise RequestError(unknown("preset", request.preset, PRESETS))
+        raise UnknownNameError("preset", request.preset, PRESETS)
     preset = PRESETS[request.preset]
     models = _models(request.models)
     seeds = parse_seeds(request.seeds)
@@ -152,7 +152,7 @@ class _Given:
                     f"{option} {assignment.owner}.{assignment.key}: {assignment.owner} is not "
                     f"{what} ({', '.join(models)})"
                 )
-            raise RequestError(unknown(f"owner in {option}", assignment.owner, allowed))
+            raise UnknownNameError(f"owner in {option}", assignment.owner, allowed)
         return cls(sets, sweeps)
 
     def settings_of(self, owner: str, known: Mapping[str, Parameter]) -> dict[str, Any]:

@@ -5,20 +5,19 @@ A name is looked up in the registry of its kind, then among installed entry poin
 `path/to/file.py:Name`; a data set may also be a file of arrays, `path/to/file.npz`.
 """
 
-import difflib
 import functools
 import hashlib
 import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from bench.errors import RequestError
+from bench.errors import RequestError, UnknownNameError
 
 Kind = Literal["model", "dataset", "metric"]
 
@@ -44,7 +43,7 @@ def resolve(kind: Kind, name: str) -> Any:
         from bench.datasets import Arrays
 
         return functools.partial(Arrays, Path(name).resolve())
-    raise RequestError(unknown(kind, name, [*known, *installed]))
+    raise UnknownNameError(kind, name, [*known, *installed])
 
 
 def names(kind: Kind) -> list[str]:
@@ -59,14 +58,6 @@ def digest(name: str, target: Any) -> str | None:
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else None
     except (OSError, TypeError):
         return None
-
-
-def unknown(what: str, name: str, choices: Iterable[str]) -> str:
-    """One line that says what there is instead of an unknown name."""
-    choices = list(choices)
-    near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(choices)}"
-    return f"unknown {what} {name!r}: {hint}"
 
 
 def _installed(kind: Kind) -> dict[str, str]:

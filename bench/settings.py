@@ -11,8 +11,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from bench.errors import RequestError
-from bench.registry import unknown
+from bench.errors import RequestError, UnknownNameError
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def converted(assignment: Assignment, known: Mapping[str, Parameter]) -> Any:
     """
     owner, key, text = assignment.owner, assignment.key, assignment.text
     if key not in known:
-        raise RequestError(unknown(f"setting of {owner}", key, known))
+        raise UnknownNameError(f"setting of {owner}", key, known)
     annotation = known[key].annotation
     value: Any = text
     if getattr(annotation, "__origin__", None) is tuple:

@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 from bench.check.promises import Promise, named
 from bench.datasets import FactorData, MissingFile
-from bench.errors import RequestError
+from bench.errors import RequestError, UnknownNameError
 from bench.metrics import STUDY_METRICS
-from bench.registry import Kind, registry, resolve, unknown
+from bench.registry import Kind, registry, resolve
 from bench.settings import Parameter, converted, parameters, parse
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -60,7 +60,7 @@ def ask(name: str, kind: str | None, sets: Sequence[str], data_dir: str | Path |
 def _find(name: str, kind: str | None) -> tuple[Kind, Any]:
     if kind is not None:
         if kind not in KINDS:
-            raise RequestError(unknown("kind", kind, KINDS))
+            raise UnknownNameError("kind", kind, KINDS)
         known = next(each for each in KINDS if each == kind)
         target = resolve(known, name)
         _suits(name, known, target)
@@ -92,7 +92,7 @@ def _registered(name: str) -> tuple[Kind, Any]:
         raise RequestError(f"{name} is {kinds}: say which by --kind")
     if not found:
         names = [each for kind in KINDS for each in registry(kind)]
-        raise RequestError(unknown("name", name, names))
+        raise UnknownNameError("name", name, names)
     _suits(name, *found[0])
     return found[0]
 
@@ -134,7 +134,7 @@ def _settings(name: str, target: Any, sets: Sequence[str]) -> Mapping[str, Any]:
     settings = {}
     for assignment in parse("--set", sets):
         if assignment.owner != name:
-            raise RequestError(unknown("owner in --set", assignment.owner, [name]))
+            raise UnknownNameError("owner in --set", assignment.owner, [name])
         known = _parameters(name, target)
         known = {k: p for k, p in known.items() if k not in ("data_dir", "image_shape")}
         settings[assignment.key] = converted(assignment, known)

@@ -7,9 +7,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.errors import RequestError
+from bench.errors import UnknownNameError
 from bench.presets import PRESETS
-from bench.registry import unknown
 from bench.reproduce.tables import TABLES
 
 # The registries of each leaf, in the order in which they are shown.
@@ -43,7 +42,7 @@ def describe(what: str) -> Iterator[tuple[str, str]]:
         for registry in _REGISTRIES[what]:
             yield from _entries(_value(source, registry), files)
     else:
-        raise RequestError(unknown("kind", what, [*_REGISTRIES, "presets", "reproductions"]))
+        raise UnknownNameError("kind", what, [*_REGISTRIES, "presets", "reproductions"])
 
 
 def _entries(registry: ast.Dict, files: dict[str, Path]) -> Iterator[tuple[str, str]]:

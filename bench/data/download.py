@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.data.files import size_in_words
+from bench.console import size_in_words
 from bench.data.progress import Watch
 from bench.datasets.entries import File
 from bench.datasets.official import is_page

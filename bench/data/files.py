@@ -11,8 +11,8 @@ from bench.datasets import files
 from bench.datasets.catalogue import CATALOGUE
 from bench.datasets.entries import Entry, File
 from bench.datasets.official import is_page
-from bench.errors import RequestError
-from bench.registry import registry, unknown
+from bench.errors import RequestError, UnknownNameError
+from bench.registry import registry
 
 _BLOCK = 2**20
 
@@ -30,7 +30,7 @@ def entry_of(name: str) -> Entry | None:
     """What is known of a data set; None if it comes without files. Raises RequestError."""
     known = registry("dataset")
     if name not in known:
-        raise RequestError(unknown("dataset", name, known))
+        raise UnknownNameError("dataset", name, known)
     return CATALOGUE.get(name)
 
 
@@ -99,11 +99,3 @@ def content(path: Path) -> str | None:
     except (OSError, EOFError, zlib.error):
         return None
     return value.hexdigest()
-
-
-def size_in_words(count: float) -> str:
-    """Bytes as people read them."""
-    for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
-        if count >= 10**power:
-            return f"{count / 10**power:.1f} {unit}"
-    return f"{count:.0f} bytes"

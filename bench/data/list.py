@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.data.files import Place, entry_of, places, root_of, seen_at_once, size_in_words
+from bench.console import size_in_words
+from bench.data.files import Place, entry_of, places, root_of, seen_at_once
 from bench.datasets.built_in import BUILT_IN
 from bench.datasets.catalogue import CATALOGUE
 from bench.datasets.entries import BuiltIn, Entry

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from bench.build import build_data
 from bench.datasets import Factor, FactorData
-from bench.errors import RequestError
-from bench.registry import resolve, unknown
+from bench.errors import RequestError, UnknownNameError
+from bench.registry import resolve
 from bench.settings import converted, parameters, parse
 from bench.store.files import replacing
 
@@ -62,7 +62,7 @@ def _data(name: str, sets: Sequence[str], data_dir: str | Path | None) -> Factor
     settings = {}
     for assignment in parse("--set", sets):
         if assignment.owner != name:
-            raise RequestError(unknown("owner in --set", assignment.owner, [name]))
+            raise UnknownNameError("owner in --set", assignment.owner, [name])
         settings[assignment.key] = converted(assignment, known)
     try:
         return build_data(name, settings, data_dir)

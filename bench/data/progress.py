@@ -17,7 +17,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from bench.data.files import size_in_words
+from bench.console import size_in_words
 
 Watch = Callable[[int, int | None], None]  # how much is done, and of how much if that is known
 

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import RequestError
+from bench.errors import RequestError, UnknownNameError
 from bench.metrics import Representation
 from bench.metrics.loose import kind_of
-from bench.registry import unknown
 
 Arrays = dict[str, np.ndarray]
 
@@ -177,7 +176,7 @@ def _kinds(
     names = words.get("factor_names") or [f"v{k + 1}" for k in range(factors.shape[1])]
     for name in asked:
         if name not in names:
-            raise RequestError(unknown("factor in --kind", name, names))
+            raise UnknownNameError("factor in --kind", name, names)
     given = words.get("factor_kinds") or [kind_of(column) for column in factors.T]
     return [asked.get(name, kind) for name, kind in zip(names, given, strict=True)]
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import RequestError
+from bench.errors import RequestError, UnknownNameError
 from bench.evaluate.codes import read_codes
 from bench.metrics import STUDY_METRICS, Representation
 from bench.metrics.arrays import FACTOR_KINDS
-from bench.registry import unknown
 from bench.score import definition, evaluated_names, score
 from bench.settings import parse
 from bench.store.environment import environment
@@ -157,7 +156,7 @@ def definitions_of(names: Sequence[str], request: Request) -> list[dict[str, Any
     given = parse("--set", request.sets)
     for assignment in given:
         if assignment.owner not in names:
-            raise RequestError(unknown("metric in --set", assignment.owner, names))
+            raise UnknownNameError("metric in --set", assignment.owner, names)
     if request.resamples < 0 or request.resamples == 1:
         raise RequestError(f"--resamples {request.resamples}: give 0 (none) or at least 2")
     merge = {"merge": sorted(request.merges)} if request.merges else {}
@@ -171,7 +170,7 @@ def _kinds(texts: Sequence[str]) -> dict[str, str]:
         if not (name and equals):
             raise RequestError(f"--kind {text!r}: write FACTOR=KIND, e.g. shape=categorical")
         if kind not in FACTOR_KINDS:
-            raise RequestError(unknown("kind of a factor", kind, FACTOR_KINDS))
+            raise UnknownNameError("kind of a factor", kind, FACTOR_KINDS)
         kinds[name] = kind
     return kinds
 

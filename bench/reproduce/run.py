@@ -6,10 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.errors import RequestError
+from bench.errors import RequestError, UnknownNameError
 from bench.execute import Options, carry_out
 from bench.plan import Request, plan
-from bench.registry import unknown
 from bench.reproduce.cost import ASSUMED, Cost, cost, steps_of, total
 from bench.reproduce.published import Part, Table
 from bench.reproduce.reuse import elsewhere, take_over
@@ -91,7 +90,7 @@ def reproduce(asked: Asked, options: Options, out: Console, talk: Console) -> in
 def resolved(asked: Asked) -> tuple[Table, list[Part]]:
     """The table and the parts of it that were asked for. Raises RequestError."""
     if asked.name not in TABLES:
-        raise RequestError(unknown("table", asked.name, TABLES))
+        raise UnknownNameError("table", asked.name, TABLES)
     table = TABLES[asked.name]
     if not 0 < asked.budget <= 1:
         raise RequestError(f"--budget {asked.budget:g}: give a share of the steps, above 0 up to 1")
@@ -107,7 +106,7 @@ def resolved(asked: Asked) -> tuple[Table, list[Part]]:
     names = [name.strip() for name in asked.parts.split(",") if name.strip()]
     for name in names:
         if name not in known:
-            raise RequestError(unknown(f"part of {table.name}", name, known))
+            raise UnknownNameError(f"part of {table.name}", name, known)
     if not names:
         raise RequestError(f"--parts is empty: choose from {', '.join(known)}")
     return table, [known[name] for name in dict.fromkeys(names)]
