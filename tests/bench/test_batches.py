@@ -7,7 +7,7 @@ import torch
 from bench.build import build_data
 from bench.datasets import Toy
 from bench.models import AdaGVAE, BetaVAE
-from bench.train.feed import Resident, images, rows_of
+from bench.train.loop import Resident, images, rows_of
 from bench.train.loop import train
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from bench.store.files import replacing
 
 WIDTH = 6.75  # inches: the text width of a two-column paper, across both columns
-# Okabe & Ito's colours, told apart by colour-blind readers and on a grey print
+# Okabe & Ito's colours: colour-blind readers can tell them apart, also in a grey print
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 
 _STYLE: dict[str, Any] = {
@@ -35,7 +35,7 @@ _STYLE: dict[str, Any] = {
 
 @contextmanager
 def figure(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure of so many inches, written as PNG and PDF to `path` with these suffixes."""
+    """A figure of a size in inches, written to `path` as PNG and PDF when the block ends."""
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # a dict of known keys
         drawn = Figure(figsize=(width, height), layout="constrained")
         yield drawn
@@ -47,5 +47,5 @@ def figure(path: Path, width: float, height: float) -> Iterator[Figure]:
 
 
 def titled(text: str, characters: int = 105) -> str:
-    """A title over lines that are no longer than the text width, at 8 points."""
+    """A title, broken into lines that fit the text width at 8 points."""
     return textwrap.fill(text, characters)
