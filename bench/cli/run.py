@@ -107,7 +107,7 @@ def run(
     if dry_run:
         from bench.execute import outstanding
 
-        print_plan(outstanding(planned, options), stderr())
+        print_plan(outstanding(planned, options), stdout())
         return
     raise typer.Exit(execute_and_show(planned, options, stdout(), stderr()))
 
@@ -137,29 +137,29 @@ def execute_and_show(plan: "Plan", options: "Options", out: Console, talk: Conso
     return _exit_code(outcome, talk)
 
 
-def print_plan(todo: "Outstanding", talk: Console) -> None:
+def print_plan(todo: "Outstanding", console: Console) -> None:
     """What is asked for, what is left to do of it, and how."""
     from bench.presets import PRESETS
 
     plan, study = todo.plan, todo.plan.study
     done = len(plan.runs) - len(todo.runs)
     steps = sum(run.steps for run in todo.runs if run not in todo.encoded)
-    say(talk, f"{study.dataset} ({study.source}), preset {study.preset}")
+    say(console, f"{study.dataset} ({study.source}), preset {study.preset}")
     for label in dict.fromkeys(run.label for run in plan.runs):
         group = [run for run in plan.runs if run.label == label]
         first = group[0]
         seeds = ", ".join(str(run.seed) for run in group)
         budget = f"{first.steps} steps of {first.batch_size} images"
-        say(talk, f"  {label}: seeds {seeds}; {budget if first.trained else 'not trained here'}")
+        say(console, f"  {label}: seeds {seeds}; {budget if first.trained else 'not trained here'}")
         if first.settings:
-            say(talk, f"    {', '.join(f'{k}={v}' for k, v in first.settings.items())}")
+            say(console, f"    {', '.join(f'{k}={v}' for k, v in first.settings.items())}")
         if first.trained:
             recipe = PRESETS[first.preset].recipe(first.model, first.dataset)
-            say(talk, f"    settings: {recipe.source}")
+            say(console, f"    settings: {recipe.source}")
     for name, reason in plan.refused.items():
-        say(talk, f"  left out: {name} ({reason})")
+        say(console, f"  left out: {name} ({reason})")
     say(
-        talk,
+        console,
         f"{len(plan.runs)} runs: {done} done, {len(todo.runs)} to do, {steps} steps, "
         f"{todo.slots} side by side on {todo.device}; in {plan.folder}",
     )

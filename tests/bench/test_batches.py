@@ -7,8 +7,7 @@ import torch
 from bench.build import build_data
 from bench.datasets import Toy
 from bench.models import AdaGVAE, BetaVAE
-from bench.train.loop import Resident, images, rows_of
-from bench.train.loop import train
+from bench.train.loop import Resident, images, rows_of, train
 
 CPU = torch.device("cpu")
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is at hand")

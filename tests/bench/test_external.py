@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bench.build import build_data, build_model
 from bench.errors import RequestError
-from bench.external import ExternalEncoder, wrap, weights_digest
+from bench.external import ExternalEncoder, weights_digest, wrap
 from bench.models import BetaVAE, Posterior
 from bench.plan import Plan, Request, plan
 from bench.report.table import comparison
@@ -21,7 +21,7 @@ from bench.store.files import read_json
 from bench.store.record import read_record
 from bench.store.representation import read_representation, read_rows
 from bench.store.study import write_study
-from bench.worker import Job, work
+from bench.worker import Job, run_job
 
 SHAPE = (1, 32, 32)
 CPU = torch.device("cpu")
@@ -118,7 +118,7 @@ def carried_out(asked: Plan) -> Path:
     write_study(asked.folder, asked.study)
     (run,) = asked.runs
     folder = asked.folder / "runs" / run.folder
-    status = work(Job(run, folder, asked.definitions), lambda news: None, lambda: False)
+    status = run_job(Job(run, folder, asked.definitions))
     assert status.state == "done", status.message
     return folder
 
@@ -223,7 +223,7 @@ def test_what_cannot_be_scored_is_refused(make, said: str) -> None:
     ("name", "said"),
     [
         ("nothing", "is no subclass of bench.models.VAE but of type dict: name a torch.nn.Module"),
-        ("number", "is no subclass of bench.models.VAE and gives an object of type int: let it"),
+        ("number", "is no subclass of bench.models.VAE and returns an object of type int: let"),
         ("needy", "lacks arguments (missing a required argument: 'width'): let all have defaults"),
         ("picky", "calling it with image_shape=(1, 32, 32) raises ValueError: images of 64"),
         ("larger", "give a network that takes 1x32x32 in [0, 1], or choose another size"),
@@ -317,10 +317,10 @@ def test_other_weights_share_no_row_with_the_older_ones(cli_here, here: Path) ->
     command = ("run", "--models", "./mine.py:loaded", "--dataset", "toy", "--preset", "smoke")
     options = ("--seeds", "1", "--metrics", "mig", "--set", "train.rows=100")
     same = cli_here(*command, *options, "--output", "study", "--dry-run")
-    assert "1 runs: 1 done, 0 to do, 0 steps" in same.err
-    assert "./mine.py:loaded: seeds 0; not trained here" in same.err
+    assert "1 runs: 1 done, 0 to do, 0 steps" in same.out
+    assert "./mine.py:loaded: seeds 0; not trained here" in same.out
     state["weight"][0, 0] += 1
     torch.save({f"1.{name}": tensor for name, tensor in state.items()}, "net.pt")
     other = cli_here(*command, *options, "--output", "study", "--dry-run")
     assert other.code == 2
-    assert "were made with other code or weights; encode them anew with --force" in other.err
+    assert "were made with other code or weights; encode them again with --force" in other.err

@@ -12,8 +12,7 @@ from bench.errors import RequestError
 from bench.metrics import mig
 from bench.models import MODELS, VAE
 from bench.registry import resolve
-from bench.seeds import parse_seeds
-from bench.settings import Assignment, converted, parameters, parse
+from bench.settings import Assignment, converted, parameters, parse, parse_seeds
 
 
 def settings(*, n: int = 1, x: float = 0.5, on: bool = False, sizes: tuple[int, ...] = ()) -> None:

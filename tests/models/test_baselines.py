@@ -22,7 +22,7 @@ from bench.store.files import read_json
 from bench.store.record import read_record
 from bench.streams import lent_global_torch_stream
 from bench.train.feed import images
-from bench.worker import Job, unscored, work
+from bench.worker import Job, run_job
 
 CPU = torch.device("cpu")
 ROWS = np.arange(576)
@@ -215,19 +215,20 @@ def test_a_run_of_one_keeps_what_is_undefined_and_why(tmp_path: Path) -> None:
     (run,) = planned("pca", seeds="1", sets=["train.rows=100"]).runs
     definitions = (definition("mig"), definition("kl_decomposition"))
     folder = tmp_path / run.folder
-    status = work(Job(run, folder, definitions), tell=lambda news: None, stop=lambda: False)
+    status = run_job(Job(run, folder, definitions))
     assert (status.state, status.step) == ("done", 0)
     assert {"weights.safetensors", "representation.npz"} <= {p.name for p in folder.iterdir()}
     assert not (folder / "history.csv").exists()
     scores = read_json(folder / "scores.json")
     assert list(scores) == ["mig"]
-    assert unscored(folder, definitions) == ()
-    anew = definition("kl_decomposition") | {"version": 99}
-    assert unscored(folder, (anew,)) == (anew,)
+    record = read_record(folder)
+    assert unscored(definitions, record.scores, record.evaluation) == ()
+    newer = replace(definition("kl_decomposition"), version=99)
+    assert unscored((newer,), record.scores, record.evaluation) == (newer,)
 
-    table = comparison([read_record(folder)], {**dict(planned("pca").study), "preset": "smoke"})
+    table = comparison([record], replace(planned("pca").study, preset="smoke"))
     assert table.rows[0].runs == "1 (not trained here)"
-    assert "Not trained here, scored as they come: pca." in table.notes
+    assert "Not trained here, only scored: pca." in table.notes
     assert not any(note.startswith("Budget") for note in table.notes)
     (undefined,) = (note for note in table.notes if "undefined" in note)
     assert undefined.startswith("KL decomposition of pca: undefined, kl_decomposition reads the")
