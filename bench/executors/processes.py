@@ -3,7 +3,7 @@
 A worker shares a pipe with its parent. The parent sends jobs, or a word that asks the worker to
 stop at the next step; the worker sends progress and, at last, the status of the run. A closed pipe
 tells it that the parent is gone. A worker stays alive for the next run, as its libraries take
-seconds to load.
+seconds to load; only an external model, of which nothing is known, gets a process of its own.
 """
 
 import contextlib
@@ -38,11 +38,19 @@ _STOP, _END = "stop", "end"
 
 @dataclass
 class _Worker:
-    """A worker process, the parent's end of its pipe, and the job that it has now."""
+    """A worker process.
+
+    Attributes:
+        process: the process.
+        pipe: the parent's end of its pipe.
+        job: what it does now.
+        used: whether it has had a job.
+    """
 
     process: BaseProcess
     pipe: "Connection[Job | str, Progress | Status]"
     job: Job | None = None
+    used: bool = False
 
 
 def run_in_processes(
@@ -71,35 +79,41 @@ def run_in_processes(
     workers: list[_Worker] = []
     stopping = failed = False
     with _counting_signals() as signals:
-        while waiting or any(worker.job for worker in workers):
-            while waiting and not stopping and (worker := _free(workers, slots, waiting[0])):
-                job = waiting.popleft()
-                if _give(worker, job):
-                    reporter.started(job)
-                else:  # it died while it was idle: another one takes the job
-                    waiting.appendleft(job)
-                    workers.remove(worker)
-            wait([worker.pipe for worker in workers], timeout=0.25)
-            for worker in list(workers):
-                running = worker.job
-                status = _listen(worker, reporter, cut_short=len(signals) > 1)
-                if running and status:
-                    failed = failed or status.state in ("failed", "diverged")
-                    reporter.ended(running, status)
-                    ended(running, status)
-                if worker.job is None and not (waiting and worker.process.is_alive()):
-                    _dismiss(worker)
-                    workers.remove(worker)
-            if (signals or (failed and fail_fast)) and not stopping:
-                stopping = True
-                waiting.clear()
-                reporter.stopping()
-                for worker in workers:
-                    with contextlib.suppress(OSError):
-                        worker.pipe.send(_STOP)
-            if len(signals) > 1:
-                for worker in workers:
+        try:
+            while waiting or any(worker.job for worker in workers):
+                while waiting and (worker := _free(workers, slots, waiting[0])):
+                    job = waiting.popleft()
+                    if _give(worker, job):
+                        reporter.started(job)
+                    else:  # it died while it was idle: another one takes the job
+                        waiting.appendleft(job)
+                        workers.remove(worker)
+                wait([worker.pipe for worker in workers], timeout=0.25)
+                for worker in list(workers):
+                    running = worker.job
+                    status = _listen(worker, reporter, cut_short=len(signals) > 1)
+                    if running and status:
+                        failed = failed or status.state in ("failed", "diverged")
+                        reporter.ended(running, status)
+                        ended(running, status)
+                    if worker.job is None and not (waiting and worker.process.is_alive()):
+                        _dismiss(worker)
+                        workers.remove(worker)
+                if (signals or (failed and fail_fast)) and not stopping:
+                    stopping = True
+                    waiting.clear()
+                    reporter.stopping()
+                    for worker in workers:
+                        with contextlib.suppress(OSError):
+                            worker.pipe.send(_STOP)
+                if len(signals) > 1:
+                    for worker in workers:
+                        worker.process.kill()
+        finally:
+            for worker in workers:
+                if worker.job is not None:  # an error of ours, on the way out
                     worker.process.kill()
+                _dismiss(worker)
         return bool(signals)
 
 
@@ -141,12 +155,17 @@ def environment_of_a_worker(threads: int) -> dict[str, str]:
 
 
 def _free(workers: list[_Worker], slots: int, job: Job) -> _Worker | None:
-    """A worker without a job, started if there may be one more."""
-    for worker in workers:
-        if worker.job is None and worker.process.is_alive():
+    """A worker that may take the job, started if there may be one more."""
+    idle = [worker for worker in workers if worker.job is None]
+    external = job.run.code is not None and not job.run.trained
+    for worker in idle:
+        if worker.process.is_alive() and not (external and worker.used):
             return worker
     if len(workers) >= slots:
-        return None
+        if not idle:
+            return None
+        _dismiss(idle[0])
+        workers.remove(idle[0])
     worker = _Worker(*_spawned(_work, job.run.folder, job.threads))
     workers.append(worker)
     return worker
@@ -158,7 +177,7 @@ def _give(worker: _Worker, job: Job) -> bool:
         worker.pipe.send(job)
     except OSError:
         return False
-    worker.job = job
+    worker.job, worker.used = job, True
     return True
 
 

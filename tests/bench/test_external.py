@@ -324,3 +324,14 @@ def test_other_weights_share_no_row_with_the_older_ones(cli_here, here: Path) ->
     other = cli_here(*command, *options, "--output", "study", "--dry-run")
     assert other.code == 2
     assert "were made with other code or weights; encode them again with --force" in other.err
+
+
+def test_each_run_of_it_has_a_process_of_its_own(bench, here: Path) -> None:
+    """Its module draws weights when it is imported, which happens once in a process."""
+    command = ("run", "--models", "mine:net", "--dataset", "toy", "--preset", "smoke")
+    options = ("--seeds", "2", "--metrics", "mig", "--jobs", "1", "--set", "train.rows=100")
+    ran = bench(*command, *options, "--output", "own", cwd=here)
+    assert ran.returncode == 0, ran.stderr
+    stored = [load_file(path) for path in sorted(here.glob("own/runs/*/weights.safetensors"))]
+    assert len(stored) == 2
+    assert any(not np.array_equal(stored[0][name], stored[1][name]) for name in stored[0])
