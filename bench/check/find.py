@@ -36,24 +36,19 @@ def ask(name: str, kind: str | None, sets: Sequence[str], data_dir: str | Path |
     file = _file_of(target)
     if found == "dataset":
         from bench.check import dataset as check_dataset
-        from bench.check import dataset_parts as check_dataset_parts
 
         if data_dir is not None and "data_dir" in _parameters(name, target):
             given = {**given, "data_dir": data_dir}
         make = functools.partial(target, **given)
-        return Asked(
-            found, check_dataset.PROMISES, check_dataset_parts.Subject(_present(make)), file
-        )
+        return Asked(found, check_dataset.PROMISES, check_dataset.Subject(_present(make)), file)
     if found == "metric":
         from bench.check import metric as check_metric
-        from bench.check import metric_parts as check_metric_parts
 
-        subject = check_metric_parts.Subject(target, given, file)
+        subject = check_metric.Subject(target, given, file)
         return Asked(found, check_metric.PROMISES, subject, file)
     from bench.check import model as check_model
-    from bench.check import model_parts as check_model_parts
 
-    model = check_model_parts.Subject(target, given)
+    model = check_model.Subject(target, given)
     return Asked(found, check_model.PROMISES, model, file)
 
 

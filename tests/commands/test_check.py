@@ -16,11 +16,8 @@ import torch
 
 from bench import registry as resolving
 from bench.check import dataset as check_dataset
-from bench.check import dataset_parts as check_dataset_parts
 from bench.check import metric as check_metric
-from bench.check import metric_parts as check_metric_parts
 from bench.check import model as check_model
-from bench.check import model_parts as check_model_parts
 from bench.check.find import ask
 from bench.check.promises import FAILS, LEFT_OUT, NOTE, Finding, findings, refuses, summary
 from bench.datasets import DATASETS, Arrays, Factor, FactorData, LabelledData, MissingFile
@@ -225,21 +222,21 @@ class Renamed(Fine):
 
 
 BROKEN_DATA: list[tuple[type, Callable[..., Any], str]] = [
-    (FailsToStart, check_dataset_parts.made, r"KeyError: 'no luck' \(test_check.py, line \d+\)"),
-    (NamesRepeat, check_dataset_parts.factors, "different names, came shade, shade"),
-    (TooSmall, check_dataset_parts.image_shape, "28 to 128 pixels"),
-    (Empty, check_dataset_parts.counted, "at least one image"),
-    (TwoLines, check_dataset_parts.described, "source as a line"),
-    (Floats, check_dataset_parts.images, r"came float64 \(1, 1, 32, 32\): .*uint8"),
-    (Flickers, check_dataset_parts.steady, "fixed seed"),
-    (Sorts, check_dataset_parts.alone, r"rows\[i\]"),
-    (Lends, check_dataset_parts.handed_over, "same memory"),
-    (ReadOnly, check_dataset_parts.handed_over, "read-only"),
+    (FailsToStart, check_dataset.made, r"KeyError: 'no luck' \(test_check.py, line \d+\)"),
+    (NamesRepeat, check_dataset.factors, "different names, came shade, shade"),
+    (TooSmall, check_dataset.image_shape, "28 to 128 pixels"),
+    (Empty, check_dataset.counted, "at least one image"),
+    (TwoLines, check_dataset.described, "source as a line"),
+    (Floats, check_dataset.images, r"came float64 \(1, 1, 32, 32\): .*uint8"),
+    (Flickers, check_dataset.steady, "fixed seed"),
+    (Sorts, check_dataset.alone, r"rows\[i\]"),
+    (Lends, check_dataset.handed_over, "same memory"),
+    (ReadOnly, check_dataset.handed_over, "read-only"),
     (FromOne, check_dataset.values, "classes of shade from 0 to 2, came 1 to 3"),
     (LosesRows, check_dataset.inverse, "rows with others"),
     (FromTheEnd, check_dataset.outside, r"images\(\[-1\]\).*self.checked"),
-    (Dark, check_dataset_parts.pixels, "multiply the images by 255"),
-    (OnePicture, check_dataset_parts.pixels, "one image for all rows"),
+    (Dark, check_dataset.pixels, "multiply the images by 255"),
+    (OnePicture, check_dataset.pixels, "one image for all rows"),
     (NothingToTrainOn, check_dataset.split, "leave some rows"),
     (DrawsAlone, check_dataset.drawn, "draw with rng"),
     (DrawsHeldOut, check_dataset.drawn, "0 to 9, came 0 to 14"),
@@ -247,7 +244,7 @@ BROKEN_DATA: list[tuple[type, Callable[..., Any], str]] = [
     (Renamed, check_dataset.twice, "made of|make it of the content alone"),
 ]
 NEVER_FAIL = {
-    check_dataset_parts.visible,
+    check_dataset.visible,
     check_dataset.timed,
     check_metric.rows_order,
     check_metric.latents_order,
@@ -270,7 +267,7 @@ def exactly(found: list[Finding], module: Any, promise: Callable[..., Any], said
 
 
 def check_data(target: Callable[..., Any]) -> list[Finding]:
-    subject = check_dataset_parts.Subject(target)
+    subject = check_dataset.Subject(target)
     return list(findings(check_dataset.PROMISES, subject, HERE))
 
 
@@ -311,7 +308,7 @@ def test_a_factor_that_no_picture_shows_is_noted(target: type, factor: str) -> N
     found = check_data(target)
     assert failed(found) == []
     (note,) = [finding for finding in found if finding.mark == NOTE]
-    assert note.title == title(check_dataset, check_dataset_parts.visible)
+    assert note.title == title(check_dataset, check_dataset.visible)
     assert re.search(rf"changed with {factor} \(\d+ pairs\) alone", note.text)
     assert summary(found).endswith("hold, 1 note")
 
@@ -409,7 +406,7 @@ BROKEN_METRICS = [
 
 
 def check_metric_(metric: Any) -> list[Finding]:
-    subject = check_metric_parts.Subject(metric, {}, HERE)
+    subject = check_metric.Subject(metric, {}, HERE)
     return list(findings(check_metric.PROMISES, subject, HERE))
 
 
@@ -418,7 +415,7 @@ def test_a_broken_metric_fails_one_promise(metric: Any, promise: Any, said: str)
     exactly(check_metric_(metric), check_metric, promise, said)
 
 
-@pytest.mark.parametrize("name", check_metric_parts.CASES)
+@pytest.mark.parametrize("name", check_metric.CASES)
 def test_a_case_that_is_neither_scored_nor_refused_is_found(name: str) -> None:
     found = check_metric_(breaks_if(CASES[name]))
     assert failed(found) == [case(name)]
@@ -626,19 +623,19 @@ class Unsaved(Base):
 
 
 BROKEN_MODELS = [
-    (Positional, check_model_parts.constructor, "keyword-only settings with defaults"),
-    (Only48, check_model_parts.built, "48 pixels a side, not 32"),
-    (Crashes, check_model_parts.built, "KeyError: 'layers' .test_check.py, line"),
-    (ReadsValues, check_model_parts.planned, "as .item.. does"),
-    (OtherLatents, check_model_parts.encodes, r"\(8, 2\)"),
-    (OneChannel, check_model_parts.other_shapes, "RuntimeError: .* channels.*refuse 3x64x64"),
-    (Flattens, check_model_parts.encodes, "RuntimeError: view size .* .test_check.py, line"),
-    (Crops, check_model_parts.decodes, r"\(8, 1, 32, 31\)"),
-    (AnImageEach, check_model_parts.scalars, "loss of vae|vae as a tensor of one finite number"),
-    (NoTerm, check_model_parts.scalars, "gap as a tensor of one finite number"),
-    (OtherPlayer, check_model_parts.scalars, "each player: vae, came model"),
-    (Double, check_model_parts.single, "loss of vae in float32, came torch.float64"),
-    (Forgotten, check_model_parts.shared_out, "came scale with none"),
+    (Positional, check_model.constructor, "keyword-only settings with defaults"),
+    (Only48, check_model.built, "48 pixels a side, not 32"),
+    (Crashes, check_model.built, "KeyError: 'layers' .test_check.py, line"),
+    (ReadsValues, check_model.planned, "as .item.. does"),
+    (OtherLatents, check_model.encodes, r"\(8, 2\)"),
+    (OneChannel, check_model.other_shapes, "RuntimeError: .* channels.*refuse 3x64x64"),
+    (Flattens, check_model.encodes, "RuntimeError: view size .* .test_check.py, line"),
+    (Crops, check_model.decodes, r"\(8, 1, 32, 31\)"),
+    (AnImageEach, check_model.scalars, "loss of vae|vae as a tensor of one finite number"),
+    (NoTerm, check_model.scalars, "gap as a tensor of one finite number"),
+    (OtherPlayer, check_model.scalars, "each player: vae, came model"),
+    (Double, check_model.single, "loss of vae in float32, came torch.float64"),
+    (Forgotten, check_model.shared_out, "came scale with none"),
     (Unused, check_model.own_gradients, "a gradient for scale, came none"),
     (Constant, check_model.own_gradients, "loss of vae .* one without a gradient"),
     (Stands, check_model.moves, "its optimizer"),
@@ -651,7 +648,7 @@ BROKEN_MODELS = [
 
 
 def check_model_(target: type[VAE]) -> list[Finding]:
-    subject = check_model_parts.Subject(target, {})
+    subject = check_model.Subject(target, {})
     return list(findings(check_model.PROMISES, subject, HERE))
 
 
