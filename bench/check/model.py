@@ -181,22 +181,23 @@ def takes_every_shape(subject: ModelSubject) -> None:
 
 def gives_scalars(subject: ModelSubject) -> str:
     model = subject.build()
-    objective = subject.objective(model)
     players = set(model.players())
-    if set(objective.losses) != players:
-        raise PromiseBrokenError(
-            f"a loss for each player: {_words(players)}",
-            _words(objective.losses),
-            "return Objective({player: loss, ...}, terms)",
-        )
-    for name, value in (*objective.losses.items(), *objective.terms.items()):
-        if not isinstance(value, Tensor) or value.shape != () or not value.isfinite():
-            got = f"{value!r}" if isinstance(value, Tensor) else type(value).__name__
+    for step in (1, STEP):
+        objective = subject.objective(model, step=step)
+        if set(objective.losses) != players:
             raise PromiseBrokenError(
-                f"{name} as a tensor of one finite number",
-                got[:80],
-                "sum over pixels and latents, and average over the batch",
+                f"a loss for each player: {_words(players)}",
+                _words(objective.losses),
+                "return Objective({player: loss, ...}, terms)",
             )
+        for name, value in (*objective.losses.items(), *objective.terms.items()):
+            if not isinstance(value, Tensor) or value.shape != () or not value.isfinite():
+                got = f"{value!r}" if isinstance(value, Tensor) else type(value).__name__
+                raise PromiseBrokenError(
+                    f"{name} as a tensor of one finite number at step {step}",
+                    got[:80],
+                    "sum over pixels and latents, and average over the batch",
+                )
     return f"terms {_words(objective.terms)}"
 
 

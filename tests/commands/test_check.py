@@ -542,6 +542,13 @@ class NoTerm(Base):
         return Objective(objective.losses, {**objective.terms, "gap": torch.tensor(float("nan"))})
 
 
+class NoFirstStep(Base):
+    def objective(self, x: Any, step: int, generator: Any) -> Any:
+        objective = super().objective(x, step, generator)
+        weight = torch.tensor(1.0) / (step - 1)
+        return Objective(objective.losses, {**objective.terms, "weight": weight})
+
+
 class OtherPlayer(Base):
     def objective(self, x: Any, step: int, generator: Any) -> Any:
         objective = super().objective(x, step, generator)
@@ -648,6 +655,7 @@ BROKEN_MODELS = [
         "loss of vae|vae as a tensor of one finite number",
     ),
     (NoTerm, model_contract.gives_scalars, "gap as a tensor of one finite number"),
+    (NoFirstStep, model_contract.gives_scalars, "weight as a tensor .* at step 1, got tensor.inf"),
     (OtherPlayer, model_contract.gives_scalars, "each player: vae, got model"),
     (Double, model_contract.is_float32, "loss of vae in float32, got torch.float64"),
     (Forgotten, model_contract.shares_out_parameters, "got scale with none"),
