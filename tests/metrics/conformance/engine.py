@@ -9,7 +9,7 @@ from bench.check.cases import CASES, ROWS, SEED, TEST_ROWS, cases
 from bench.errors import RequestError
 from bench.metrics import METRICS, VERSIONS, Score
 from bench.streams import numpy_stream
-from tests.metrics.conformance.expected import Expected, Table
+from tests.metrics.conformance.expected.bounds import Expected, Table
 from tests.metrics.conformance.expected.importance import IMPORTANCE
 from tests.metrics.conformance.expected.information import INFORMATION
 from tests.metrics.conformance.expected.posterior import POSTERIOR
