@@ -1,4 +1,4 @@
-"""What a cell of the conformance table must be, and the words to say it."""
+"""What a cell of the conformance table must be, and the functions to say it."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 class Expected:
     """Bounds of one metric in one case.
 
-    Args:
-        low: least value that holds.
+    Attributes:
+        low: smallest value that holds.
         high: largest value that holds.
-        why: where the bounds come from, in a line.
+        why: where the bounds come from, in one line.
         than: a case that the value is compared with; the bounds are then added to its value.
     """
 
@@ -46,16 +46,16 @@ def between(low: float, high: float, why: str) -> Expected:
 
 
 def like(case: str, within: float, why: str) -> Expected:
-    """As in another case."""
+    """The value of another case."""
     return Expected(-within, within, why, than=case)
 
 
 def against(case: str, low: float, high: float, why: str) -> Expected:
-    """More than in another case by `low` to `high`."""
+    """The value of another case, and `low` to `high` more."""
     return Expected(low, high, why, than=case)
 
 
-# Nearly every metric owes these three.
+# Nearly every metric has to keep these three.
 INVARIANT = {
     "permuted": like("perfect", 1e-6, "order and sign of the latents mean nothing"),
     "scaled": like("perfect", 1e-6, "scale and mean of a latent mean nothing"),
