@@ -764,9 +764,18 @@ def test_the_model_of_the_readme_passes(tmp_path, monkeypatch, cli_here) -> None
     assert said.out.splitlines()[-1] == "model ./warm.py:Warm: 17 promises: 17 hold"
 
 
-def test_it_runs_as_users_call_it_and_needs_no_torch_for_data(page: Path, bench) -> None:
-    (page / "torch.py").write_text("raise ImportError('torch is not asked for')")
-    ran = bench("check", "./squares.py:Squares", cwd=page)
+@pytest.mark.parametrize("name", ["./squares.py:Squares", "./scores.py:spread"])
+def test_it_runs_as_users_call_it_and_needs_torch_for_models_only(
+    name: str, page: Path, bench
+) -> None:
+    (page / "scores.py").write_text(
+        "from bench.metrics import Score\n\n\n"
+        "def spread(representation, rng):\n"
+        '    """Spread (tests 2024)."""\n'
+        "    return Score(float(representation.factors.std()), {})\n"
+    )
+    (page / "torch.py").write_text("raise ImportError('torch is not needed')")
+    ran = bench("check", name, cwd=page)
     assert ran.returncode == 0, ran.stderr
     assert "hold" in ran.stdout.splitlines()[-1]
 
@@ -852,6 +861,16 @@ def test_a_metric_is_tried_on_codes_whose_quality_is_known(monkeypatch, cli_here
     assert by_case["one-hot"].startswith("FAILS    one-hot: expected a score, or a ValueError")
     assert "KeyError: 'no such key' (test_check.py, line" in by_case["one-hot"]
     assert said.code == 1, "an accident is no refusal"
+
+
+def test_the_values_that_the_page_shows_are_what_comes(cli_here) -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    shown = re.findall(r"`((?:perfect|rotated|noise): [\d.]+)`", page)
+    assert len(shown) == 3
+    said = cli_here("check", "mig")
+    assert said.code == 0
+    for value in shown:
+        assert f"value    {value} (" in said.out
 
 
 def test_a_metric_without_a_score_has_no_values(tmp_path, monkeypatch, cli_here) -> None:

@@ -255,11 +255,10 @@ def test_options_kinds_and_merged_classes(cli_here, npz: Path, tmp_path: Path) -
         (("--metrics", "udr"), "compares the runs of a study"),
         (("--factors", "absent.npz"), "no such file"),
         (("--output", "/proc/none/x.json"), "cannot be written"),
-        (("--conformance",), "leave out the target"),
     ],
 )
 def test_wrong_requests_are_one_line(cli_here, npz: Path, arguments, message) -> None:
-    quick = () if "--metrics" in arguments or "--conformance" in arguments else QUICK
+    quick = () if "--metrics" in arguments else QUICK
     said = cli_here("evaluate", str(npz), *quick, *arguments)
     assert said.code == 2
     assert message in said.err
