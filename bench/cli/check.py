@@ -43,12 +43,14 @@ def check(
     from bench.check.promises import FAILS, summary
 
     contract, out = find_contract(name, kind, set_ or [], data_dir), stdout()
-    findings, failed = [], False
+    findings, values = [], []
     for finding in contract.findings():
         say(out, str(finding))
         findings.append(finding)
     for value in contract.values():
         say(out, str(value))
-        failed = failed or value.mark == FAILS
-    say(out, f"{KIND_IN_WORDS[contract.kind]} {name}: {summary(findings)}")
+        values.append(value)
+    failed = sum(value.mark == FAILS for value in values)
+    cases = f"; {failed} of {len(values)} cases without a value or a reason" if failed else ""
+    say(out, f"{KIND_IN_WORDS[contract.kind]} {name}: {summary(findings)}{cases}")
     raise typer.Exit(1 if failed or any(finding.mark == FAILS for finding in findings) else 0)

@@ -842,7 +842,7 @@ def correlation(representation: Any, rng: Any) -> Any:
     if not np.ptp(codes, axis=0).all():
         raise ValueError("a latent is constant: leave it out")
     if codes.shape[1] == 7 and not representation.category_sizes:
-        return {}["no such key"]  # shape as three columns
+        return {}["no such key"]  # a category as three columns
     first = np.corrcoef(representation.factors[:, 0], codes.T)[0, 1:]
     return Score(float(np.abs(first).max()), {})
 
@@ -850,7 +850,8 @@ def correlation(representation: Any, rng: Any) -> Any:
 def test_a_metric_is_tried_on_codes_whose_quality_is_known(monkeypatch, cli_here) -> None:
     monkeypatch.setitem(METRICS, "correlation", correlation)
     said = cli_here("check", "correlation", "--kind", "metric")
-    *lines, _ = said.out.splitlines()
+    *lines, last = said.out.splitlines()
+    assert last.endswith("; 2 of 21 cases without a value or a reason")
     lines = lines[-len(KNOWN) :]
     assert [line[9:].partition(": ")[0] for line in lines] == list(KNOWN)
     by_case = dict(zip(KNOWN, lines, strict=True))
