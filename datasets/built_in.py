@@ -3,7 +3,7 @@
 The pins are of this version of the suite, made with the package versions of constraints.txt.
 """
 
-from .entries import BuiltIn
+from .entry import BuiltIn
 
 _DRAWN = "drawn by the suite"
 

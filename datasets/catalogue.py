@@ -16,7 +16,7 @@ from . import (
     shapes3d,
     smallnorb,
 )
-from .entries import Entry, File, Published
+from .entry import Entry, File, Published
 from .factors import Factor
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from .prepare import APPLICATION, cache_root, prepared, taken
+from .cache import APPLICATION, cache_root, prepared, taken
 
 __all__ = [
     "APPLICATION",

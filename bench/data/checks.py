@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.data.files import Place, content, digest
 from bench.data.progress import Watch
 from bench.datasets import FactorData, LabelledData
-from bench.datasets.entries import Entry, Published
+from bench.datasets.entry import Entry, Published
 
 _ROWS = 2**16  # of labels at a time
 _IMAGES = 1024  # at a time

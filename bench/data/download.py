@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from bench.console import size_in_words
 from bench.data.progress import Watch
-from bench.datasets.entries import File
+from bench.datasets.entry import File
 from bench.datasets.official import is_page
 from bench.errors import RequestError
 

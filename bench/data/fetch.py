@@ -12,7 +12,7 @@ from bench.data.download import NoLuck, download, part_of, require_room
 from bench.data.files import Place, complaint, digest, entry_of, places, root_of
 from bench.data.progress import watched
 from bench.datasets.built_in import BUILT_IN
-from bench.datasets.entries import Entry, File
+from bench.datasets.entry import Entry, File
 from bench.errors import RequestError
 
 

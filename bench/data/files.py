@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.datasets import files
 from bench.datasets.catalogue import CATALOGUE
-from bench.datasets.entries import Entry, File
+from bench.datasets.entry import Entry, File
 from bench.datasets.official import is_page
 from bench.errors import RequestError, UnknownNameError
 from bench.registry import registry

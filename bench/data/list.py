@@ -15,7 +15,7 @@ from bench.console import size_in_words
 from bench.data.files import Place, entry_of, places, root_of, seen_at_once
 from bench.datasets.built_in import BUILT_IN
 from bench.datasets.catalogue import CATALOGUE
-from bench.datasets.entries import BuiltIn, Entry
+from bench.datasets.entry import BuiltIn, Entry
 from bench.registry import registry
 
 _DRAWN = "drawn by the suite"

@@ -14,7 +14,7 @@ from bench.data.progress import watched
 from bench.datasets import FactorData, files
 from bench.datasets.built_in import BUILT_IN
 from bench.datasets.catalogue import CATALOGUE
-from bench.datasets.entries import Entry
+from bench.datasets.entry import Entry
 from bench.errors import RequestError
 
 _MARKS = {True: "ok", False: "DIFFERS", None: "note"}

@@ -26,10 +26,10 @@ from bench.data import download as data_download
 from bench.data import dsprites as data_dsprites
 from bench.data import preview as data_preview
 from bench.data.files import Place
-from bench.datasets import DATASETS, Factor, Toy, dsprites, dsprites_file, prepare, sprites
+from bench.datasets import DATASETS, Factor, Toy, cache, dsprites, dsprites_file, sprites
 from bench.datasets.built_in import BUILT_IN
 from bench.datasets.catalogue import CATALOGUE
-from bench.datasets.entries import File, Published
+from bench.datasets.entry import File, Published
 
 NAME = "cars3d"  # whichever comes as a file: the tests give it files of their own
 BODY = np.random.default_rng(0).bytes(300_000)
@@ -110,7 +110,7 @@ def host(monkeypatch) -> Iterator[Host]:
 def here(tmp_path: Path, monkeypatch) -> Path:
     """An empty folder, in which the cache is and the data folder may be."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
     monkeypatch.delenv("BENCH_DATA_DIR", raising=False)
     return tmp_path
 

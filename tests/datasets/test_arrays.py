@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.datasets import Arrays, MissingFile, arrays, blocks, prepare
+from bench.datasets import Arrays, MissingFile, arrays, blocks, cache
 
 COUNT = 40
 
@@ -30,7 +30,7 @@ def save(path: Path, **changes: Any) -> Path:
 
 @pytest.fixture
 def path(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
     return tmp_path / "my.npz"
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from bench.datasets import Cars3D, Factor, MissingFile, cars3d, prepare
+from bench.datasets import Cars3D, Factor, MissingFile, cache, cars3d
 
 FACTORS = (
     Factor("elevation", 2, "ordinal", (0.0, 1.0)),
@@ -67,7 +67,7 @@ def write(path: Path, members: dict[str, bytes], monkeypatch, link: str = "") ->
 def path(tmp_path, monkeypatch) -> Path:
     """A small official archive, a grid to match, and an empty cache."""
     monkeypatch.setattr(cars3d, "FACTORS", FACTORS)
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "data"))
     path = tmp_path / "data" / "cars3d" / cars3d.NAME
     path.parent.mkdir(parents=True)

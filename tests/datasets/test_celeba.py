@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets import CelebA, MissingFile, celeba, prepare
+from bench.datasets import CelebA, MissingFile, cache, celeba
 
 COUNT = 12
 NAMES = [f"{k:06d}.jpg" for k in range(1, COUNT + 1)]
@@ -82,7 +82,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(celeba, "COUNT", COUNT)
     monkeypatch.setattr(celeba, "ATTRIBUTE_COUNT", len(ATTRIBUTES))
     monkeypatch.setattr(celeba, "_BLOCK", 5)
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "data"))
     folder = tmp_path / "data" / "celeba"
     folder.mkdir(parents=True)

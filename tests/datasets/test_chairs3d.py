@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets import Chairs3D, MissingFile, chairs3d, chairs3d_views, prepare
+from bench.datasets import Chairs3D, MissingFile, cache, chairs3d, chairs3d_views
 
 CHAIRS = [digit * 32 for digit in "b1f"]  # not in the order of the names
 ANGLES = (0, 120, 240)
@@ -80,7 +80,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(chairs3d_views, "CHAIRS", len(CHAIRS))
     monkeypatch.setattr(chairs3d_views, "AZIMUTHS", len(ANGLES))
     monkeypatch.setattr(chairs3d, "_BLOCK", 5)
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "data"))
     folder = tmp_path / "data" / "chairs3d"
     folder.mkdir(parents=True)

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from bench.datasets import DSprites, Factor, blocks, dsprites, dsprites_file, prepare, sprites
+from bench.datasets import DSprites, Factor, blocks, cache, dsprites, dsprites_file, sprites
 
 FACTORS = (
     *dsprites.FACTORS[:2],
@@ -71,7 +71,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(dsprites, "FACTORS", FACTORS)
     monkeypatch.setattr(blocks, "_BLOCK", 100 * 4096)
     monkeypatch.setattr(dsprites_file, "MD5", write(folder / dsprites_file.NAME, official_arrays()))
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
     monkeypatch.delenv("BENCH_DATA_DIR", raising=False)
     return folder
 
@@ -282,7 +282,7 @@ def test_filled_cache_needs_no_lock(folder, monkeypatch) -> None:
         raise PermissionError(13, "Read-only file system")
 
     DSprites(data_dir=folder)
-    monkeypatch.setattr(prepare.filelock, "FileLock", refused)
+    monkeypatch.setattr(cache.filelock, "FileLock", refused)
     monkeypatch.setattr(dsprites_file, "_blocks", None)
     DSprites(data_dir=folder)
 
@@ -291,7 +291,7 @@ def test_full_disk_leaves_the_bits_in_memory(folder, monkeypatch) -> None:
     def fsync(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(prepare.os, "fsync", fsync)
+    monkeypatch.setattr(cache.os, "fsync", fsync)
     data = DSprites(data_dir=folder)
     np.testing.assert_array_equal(data.images(range(COUNT)), official_images())
     assert not [p for p in (folder.parent / "cache").iterdir() if p.suffix != ".lock"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.datasets import DATASETS, MNIST, FashionMNIST, MissingFile, mnist, prepare
+from bench.datasets import DATASETS, MNIST, FashionMNIST, MissingFile, cache, mnist
 
 COUNTS = {"train": 30, "t10k": 12}
 FILES = tuple(mnist.CONTENT["mnist"])
@@ -57,7 +57,7 @@ def place(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(mnist, "CONTENT", content)
     monkeypatch.setattr(mnist, "COUNTS", COUNTS)
     monkeypatch.setattr(FashionMNIST, "places", (tmp_path / "debian",))
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "data"))
     return tmp_path / "data"
 
@@ -262,7 +262,7 @@ needs_fashion = pytest.mark.skipif(
 
 @pytest.fixture
 def fashion(tmp_path, monkeypatch) -> FashionMNIST:
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "data"))
     return FashionMNIST(image_size=28)
 

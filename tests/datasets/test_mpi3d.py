@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.datasets import DATASETS, MissingFile, mpi3d, prepare
+from bench.datasets import DATASETS, MissingFile, cache, mpi3d
 
 SETS = ("mpi3d_toy", "mpi3d_realistic", "mpi3d_real", "mpi3d_complex")
 SMALL = (4, 4, 2, 3, 1, 2, 1)
@@ -42,7 +42,7 @@ def officially(monkeypatch, name: str, md5: str) -> None:
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch) -> Path:
     """A data folder, grids of a few images, and an empty cache."""
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
     monkeypatch.setattr(mpi3d, "GRIDS", GRIDS)
     renamed = dict(zip((1_036_800, 460_800), GRIDS, strict=True))
     for name, official in mpi3d.OFFICIAL.items():

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from bench.datasets import DATASETS, Factor, MissingFile, Shapes3D, blocks, prepare, shapes3d
+from bench.datasets import DATASETS, Factor, MissingFile, Shapes3D, blocks, cache, shapes3d
 
 FACTORS = (
     Factor("floor_hue", 2, "cyclic", (0.0, 0.1)),
@@ -41,7 +41,7 @@ def path(tmp_path, monkeypatch) -> Path:
     """A small official file, a grid to match, and an empty cache."""
     monkeypatch.setattr(shapes3d, "FACTORS", FACTORS)
     monkeypatch.setattr(blocks, "_BLOCK", 60 * 32)  # several of labels, and of images
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
     path = tmp_path / "data" / "shapes3d" / shapes3d.NAME
     path.parent.mkdir(parents=True)
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "data"))
@@ -199,9 +199,9 @@ def test_chunks_that_rot_after_the_checksum_are_refused(path, monkeypatch) -> No
 
 
 def test_a_full_disk_is_told_with_its_remedy(path, monkeypatch) -> None:
-    monkeypatch.setattr(prepare, "SMALL", 0)
+    monkeypatch.setattr(cache, "SMALL", 0)
     monkeypatch.setattr(
-        prepare.shutil, "disk_usage", lambda folder: prepare.shutil._ntuple_diskusage(9, 8, 1)
+        cache.shutil, "disk_usage", lambda folder: cache.shutil._ntuple_diskusage(9, 8, 1)
     )
     with pytest.raises(ValueError, match=r"needs 2\.4 MB in .*cache, 0\.0 MB free: free some"):
         Shapes3D()

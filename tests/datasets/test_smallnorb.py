@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets import Factor, MissingFile, SmallNORB, prepare, smallnorb
+from bench.datasets import Factor, MissingFile, SmallNORB, cache, smallnorb
 
 FACTORS = (
     Factor("category", 2, "categorical", (0.0, 1.0)),
@@ -70,7 +70,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     """A small official set, a grid to match, and an empty cache."""
     monkeypatch.setattr(smallnorb, "FACTORS", FACTORS)
     monkeypatch.setattr(smallnorb, "_BLOCK", 7)
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "data"))
     folder = tmp_path / "data" / "smallnorb"
     folder.mkdir(parents=True)
