@@ -1,4 +1,4 @@
-"""Arrays that take long to make: made once, kept on disk, and read from there at random."""
+"""Arrays that take long to make: made once, kept in the user's cache folder, read at random."""
 
 import logging
 import math
@@ -21,14 +21,14 @@ _log = logging.getLogger(__name__)
 
 Blocks = Callable[[], Iterator[NDArray[Any]]]
 
-SMALL = 10**9  # bytes: up to here prepared data is kept in memory where it cannot be kept on disk
+SMALL = 10**9  # bytes: up to here an array is kept in memory if it cannot be kept on disk
 
-_RESIDENT = 2**29  # bytes: from here on a prepared file does not stay in the memory of a process
-_TAKEN = 128  # rows of one that are read at a time: each may bring 2 MB with it
+_RESIDENT = 2**29  # bytes: from here on a mapped file does not stay in the memory of a process
+_AT_A_TIME = 128  # rows of such a file read at a time: each may bring 2 MB with it
 
 
 def cache_root() -> Path:
-    """The folder for what is prepared; it may be absent."""
+    """The user's cache folder; it may be absent."""
     return Path(platformdirs.user_cache_dir(APPLICATION)).resolve()
 
 
@@ -40,9 +40,19 @@ def prepared(
 ) -> NDArray[Any]:
     """The array that `blocks` yields, in order along its first axis; read-only.
 
-    A memory map of `cache_root()`/`key`.npy, which is written on first use. The key has to change
-    with the content. Up to `SMALL` bytes the array is in memory where the cache cannot be written;
-    beyond, that is a ValueError which says what to do. A ValueError of `blocks` goes through.
+    It is a memory map of `cache_root()`/`key`.npy, which is written on first use. Up to `SMALL`
+    bytes the array is in memory if the cache cannot be written.
+
+    Args:
+        key: has to change with the content.
+        shape: of the whole array.
+        dtype: of the whole array.
+        blocks: called to make the array, if it is not in the cache. A ValueError that it raises
+            goes through.
+
+    Raises:
+        ValueError: the blocks do not make up the array, or a large array finds no place in the
+            cache.
     """
     kind = np.dtype(dtype).newbyteorder("<")
     path = cache_root() / f"{key}.npy"
@@ -55,13 +65,13 @@ def prepared(
                 return ready
             _write(path, shape, kind, blocks)
             if (ready := _mapped(path, shape, kind)) is None:
-                raise _Unwritable(f"{path} changed while it was written: try again")
+                raise _UnwritableError(f"{path} changed while it was written: try again")
             return ready
-    except _Unwritable as problem:
+    except _UnwritableError as error:
         if _bytes(shape, kind) > SMALL:
             raise ValueError(
-                f"{key} cannot be prepared: {problem}, or set XDG_CACHE_HOME to another folder"
-            ) from problem
+                f"{key} cannot be prepared: {error}, or set XDG_CACHE_HOME to another folder"
+            ) from error
     array = np.empty(shape, dtype=np.dtype(dtype))
     start = 0
     with closing(_checked(key, shape, kind, blocks)) as stream:
@@ -72,30 +82,30 @@ def prepared(
     return array
 
 
-def taken(array: NDArray[Any], rows: ArrayLike) -> NDArray[Any]:
+def rows(array: NDArray[Any], indices: ArrayLike) -> NDArray[Any]:
     """A copy of some rows of a prepared array, without keeping a large one in memory."""
-    indices = np.asarray(rows, dtype=np.int64)
+    chosen = np.asarray(indices, dtype=np.int64)
     owner: Any = array
     while isinstance(owner, np.ndarray):
         owner = owner.base
     if array.nbytes <= _RESIDENT or not hasattr(owner, "madvise"):
-        return array[indices]
-    copy = np.empty((len(indices), *array.shape[1:]), array.dtype)
-    for start in range(0, len(indices), _TAKEN):
-        copy[start : start + _TAKEN] = array[indices[start : start + _TAKEN]]
-        # Else every page that was ever near a row counts as the process's own, soon the whole file.
-        # The system still has it, so to read it again is cheap, though not free.
+        return array[chosen]
+    copy = np.empty((len(chosen), *array.shape[1:]), array.dtype)
+    for start in range(0, len(chosen), _AT_A_TIME):
+        copy[start : start + _AT_A_TIME] = array[chosen[start : start + _AT_A_TIME]]
+        # Otherwise every page that was ever near a row counts as the process's own: soon the whole
+        # file. The system still has the page, so reading it again is cheap, though not free.
         owner.madvise(mmap.MADV_DONTNEED)
     return copy
 
 
-class _Unwritable(Exception):
+class _UnwritableError(Exception):
     """The cache cannot take a file."""
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """The only one to write a file, in a folder that is there. Raises _Unwritable."""
+    """Be the only process to write a file, in a folder that exists. Raises _UnwritableError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(path.with_suffix(".lock"))
@@ -103,7 +113,9 @@ def _locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(path, error) from error
     except NotImplementedError as error:
-        raise _Unwritable(f"the file system of {path.parent} has no locks: take another") from error
+        raise _UnwritableError(
+            f"the file system of {path.parent} has no locks: use another"
+        ) from error
     try:
         yield
     finally:
@@ -112,14 +124,14 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _write(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Blocks) -> None:
     _log.info("preparing %s (%s) once", path, _size(_bytes(shape, dtype)))
-    # The name is always the same, so that what a killed process left is not left for ever.
+    # The name is always the same, so that what a killed process left is written over.
     partial = path.with_suffix(".partial")
     header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
     try:
         partial.unlink(missing_ok=True)
         free, needed = shutil.disk_usage(path.parent).free, _bytes(shape, dtype)
         if free < needed:
-            raise _Unwritable(
+            raise _UnwritableError(
                 f"needs {_size(needed)} in {path.parent}, {_size(free)} free: free some"
             )
         # Written, not mapped: a full disk has to be an OSError and not the end of the process.
@@ -139,29 +151,31 @@ def _write(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Blo
         raise
 
 
-def _unwritable(path: Path, error: OSError) -> _Unwritable:
-    return _Unwritable(f"{path.parent} cannot be written ({error.strerror or error}): mend it")
+def _unwritable(path: Path, error: OSError) -> _UnwritableError:
+    return _UnwritableError(
+        f"{path.parent} cannot be written ({error.strerror or error}): make it writable"
+    )
 
 
 def _checked(
     key: str, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Blocks
 ) -> Generator[NDArray[Any], None, None]:
-    """The blocks, if they make up the promised array. An OSError of theirs is a ValueError here."""
-    rows = 0
+    """The blocks. Raises ValueError unless they make up the array, and for an OSError of theirs."""
+    count = 0
     stream = blocks()
     try:
         for block in stream:
-            rows += len(block)
-            if block.shape[1:] != shape[1:] or block.dtype != dtype or rows > shape[0]:
+            count += len(block)
+            if block.shape[1:] != shape[1:] or block.dtype != dtype or count > shape[0]:
                 raise ValueError(f"{key}: {block.dtype} {block.shape} is no part of {shape}")
             yield block
     except OSError as error:
-        raise ValueError(f"{key}: what it is made of cannot be read ({error})") from error
+        raise ValueError(f"{key}: its source cannot be read ({error})") from error
     finally:
         # Now and not some time later: an open generator holds its file.
         getattr(stream, "close", lambda: None)()
-    if rows != shape[0]:
-        raise ValueError(f"{key}: {rows} rows instead of {shape[0]}")
+    if count != shape[0]:
+        raise ValueError(f"{key}: {count} rows instead of {shape[0]}")
 
 
 def _mapped(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any] | None:

@@ -1,4 +1,4 @@
-"""How the catalogue describes a data set: its files, what is published of it, whose it is."""
+"""What is known of a data set besides its pixels: its files, its authors, its published numbers."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,18 @@ from dataclasses import dataclass
 class File:
     """One file of a data set.
 
-    name      what the loader looks for
-    urls      addresses, the first to be tried first; none where only a browser gets it
-    digest    algorithm:hexadecimal, of the file as it is downloaded; empty if none is known
-    size      bytes, if known
-    page      where a browser gets it, if that is not the page of the data set
-    content   sha256 of what gzip has packed: others pack the same and get another file
-    binding   false where hosts have changed since the checksum was published: another one is told,
-              not refused
-    instead   files that do as well
-    folder    true for a folder, of which nothing is known but its name
+    Attributes:
+        name: what the loader looks for.
+        urls: addresses to download it from, the preferred one first; empty if only a browser can.
+        digest: `algorithm:hexadecimal` of the file as it is downloaded; empty if none is published.
+        size: in bytes; None if no source states it.
+        page: where a browser finds it, if not on the page of the data set.
+        content: sha256 of the unpacked content of a gzip file. Others who pack the same content
+            get a file with another checksum.
+        binding: False if hosts have changed the file since its checksum was published: another
+            checksum is then reported but not refused.
+        instead: files that serve as well.
+        folder: True for a folder, of which only the name is known.
     """
 
     name: str
@@ -29,17 +31,28 @@ class File:
     instead: tuple["File", ...] = ()
     folder: bool = False
 
+    @property
+    def algorithm(self) -> str:
+        """The algorithm of the checksum; sha256 if no checksum is published."""
+        return self.digest.partition(":")[0] or "sha256"
+
+    @property
+    def checksum(self) -> str:
+        """The published checksum in hexadecimal, or an empty string."""
+        return self.digest.partition(":")[2]
+
 
 @dataclass(frozen=True)
 class Published:
-    """Statistics that others have published, a number a channel, of pixels as shares of 255.
+    """Published statistics of the pixels as shares of 255, one number per channel.
 
-    mean             of all pixels
-    deviation        of all pixels
-    image_deviation  mean over the images of the deviation of their pixels (n - 1)
-    tolerance        how far off they may be, for digits that are left out and other resizing
-    image_size       for which they hold
-    only             a factor and the classes for which they hold; of the images to train on
+    Attributes:
+        mean: of all pixels.
+        deviation: standard deviation of all pixels.
+        image_deviation: standard deviation of the pixels of an image (n - 1), averaged over images.
+        tolerance: largest difference that omitted digits and other ways of resizing explain.
+        image_size: the size of the images, in pixels, for which the numbers hold.
+        only: a factor and its classes, if the numbers hold for these training images only.
     """
 
     mean: tuple[float, ...]
@@ -52,41 +65,42 @@ class Published:
 
 @dataclass(frozen=True)
 class Entry:
-    """A data set that comes as files.
+    """A data set as `bench data` lists, fetches and verifies it.
 
-    drawn       true if the suite draws the images where there is no file
-    page        where its authors describe it, and where a browser finds its files
-    places      folders besides the data folder and its subfolder; those without a root are in it
-    counts      how many images there may be
-    training    how many of them are to train on, where that is not all
-    per_class   least and most images of a class to train on, where there is only one factor
+    Checksums, sizes and numbers that no source states are left out, never made up.
+
+    Attributes:
+        name: its name in the registry.
+        title: its name in running text.
+        factors: names and sizes of the factors, in words.
+        counts: the numbers of images it may have.
+        licence: as its authors state it.
+        citation: authors, year, title and venue; empty if there is no paper.
+        page: where its authors describe it, and where a browser finds its files.
+        files: what the loader reads; empty if it needs no files.
+        origin: where the images come from if no file is there; empty if files are needed.
+        made_of: the data set whose images it changes.
+        folders: where to look besides the data folder and its subfolder `name`; relative ones are
+            inside the data folder.
+        training: how many images there are to train on, if not all.
+        per_class: smallest and largest number of training images of a class, if there is only one
+            factor.
+        published: statistics of the pixels.
+        remedy: what to do about a wrong file.
     """
 
+    name: str
     title: str
-    files: tuple[File, ...]
     factors: str
-    licence: str
-    citation: str
-    page: str
     counts: tuple[int, ...]
-    drawn: bool = False
+    licence: str
+    citation: str = ""
+    page: str = ""
+    files: tuple[File, ...] = ()
+    origin: str = ""
+    made_of: "Entry | None" = None
+    folders: tuple[str, ...] = ()
     training: int | None = None
     per_class: tuple[int, int] | None = None
-    places: tuple[str, ...] = ()
     published: Published | None = None
-
-
-@dataclass(frozen=True)
-class BuiltIn:
-    """A data set that needs no file.
-
-    base          the data set whose files it is made of where they are there; drawn otherwise
-    fingerprint   what it has at its default size, drawn
-    pixels        start of the sha256 of images and classes, see `bench.data.verify.pinned`
-    """
-
-    origin: str
-    licence: str
-    base: str = ""
-    fingerprint: str = ""
-    pixels: str = ""
+    remedy: str = "fetch the official file again"

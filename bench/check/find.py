@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.check.promises import Finding, Promise, in_words, try_promises
-from bench.datasets import FactorData, MissingFile
+from bench.datasets import FactorData, MissingFileError
 from bench.errors import RequestError, UnknownNameError
 from bench.metrics import STUDY_METRICS
 from bench.registry import KINDS, Kind, resolve, resolve_any
@@ -159,7 +159,7 @@ def _refusing(make: Callable[[], FactorData]) -> Callable[[], FactorData]:
     def make_or_refuse() -> FactorData:
         try:
             return make()
-        except MissingFile as error:
+        except MissingFileError as error:
             raise RequestError(str(error)) from error
 
     return make_or_refuse
