@@ -288,7 +288,7 @@ def draws_training_rows(subject: DatasetSubject) -> None:
 
 
 def can_be_pickled(subject: DatasetSubject) -> str | None:
-    remedy = "define __reduce__ so that it builds the data set again from its settings"
+    remedy = "set reopen_with to the arguments that build the data set again"
     try:
         sent = pickle.dumps(subject.data)
         received = pickle.loads(sent)
@@ -303,7 +303,7 @@ def can_be_pickled(subject: DatasetSubject) -> str | None:
     if len(sent) > HEAVY:
         return Caveat(
             f"the pickle has {len(sent) / 2**20:.0f} MiB, which every worker process would get: "
-            "a __reduce__ that builds the data set again is lighter"
+            "set reopen_with to the arguments that build the data set again, which is lighter"
         )
     return None
 

@@ -730,7 +730,7 @@ def test_every_promise_has_a_plug_in_that_breaks_it() -> None:
 def page(tmp_path, monkeypatch) -> Path:
     """A folder where the page's code has been followed, as it stands."""
     monkeypatch.chdir(tmp_path)
-    arrays, plug_in = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    arrays, plug_in, _ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     exec(arrays, {})
     (tmp_path / "squares.py").write_text(plug_in)
     return tmp_path
