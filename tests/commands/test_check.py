@@ -225,7 +225,7 @@ BROKEN_DATA: list[tuple[type, Callable[..., Any], str]] = [
     (NothingToTrainOn, dataset_contract.holds_out_rows, "leave some rows"),
     (IgnoresGenerator, dataset_contract.draws_training_rows, "draw with rng"),
     (DrawsHeldOut, dataset_contract.draws_training_rows, "0 to 9, got 0 to 14"),
-    (Anchored, dataset_contract.can_be_pickled, "__reduce__"),
+    (Anchored, dataset_contract.can_be_pickled, "set reopen_with"),
     (Renamed, dataset_contract.is_reproducible, "compute it from the content alone"),
 ]
 NEVER_FAIL = {
