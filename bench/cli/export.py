@@ -46,8 +46,8 @@ def export(
 ) -> None:
     talk = Console(stderr=True)
     with talk.status("loading torch") as status:
+        from bench.export import Mismatch
         from bench.export import export as written
-        from bench.export_parts import Mismatch
 
         try:
             files = written(run_dir, output, onnx=onnx, data_dir=data_dir, tell=status.update)

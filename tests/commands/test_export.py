@@ -18,10 +18,9 @@ from typer.testing import CliRunner, Result
 from bench.cli.export import export as command
 from bench.datasets import Toy
 from bench.errors import RequestError
-from bench.export import ONNX_PACKAGES, export
-from bench.export_parts import Mismatch
-from bench.store.run import ENTERED
-from bench.worker import Job, work
+from bench.export import ONNX_PACKAGES, Mismatch, export
+from bench.store.run import FROM_FILE
+from bench.worker import Job, run_job
 
 ONNX_IS_THERE = all(importlib.util.find_spec(package) for package in ONNX_PACKAGES)
 
@@ -105,7 +104,7 @@ def own(tmp_path: Path, make_run: Callable[..., Any]) -> Callable[..., Path]:
         model = f"{tmp_path / 'own.py'}:{name}"
         fingerprint = Toy(image_size=32).fingerprint
         run = make_run(model=model, settings=settings, steps=2, rows=40, fingerprint=fingerprint)
-        status = work(Job(run, tmp_path / name, ()), lambda news: None, lambda: False)
+        status = run_job(Job(run, tmp_path / name, ()))
         assert status.state in ("done", "collapsed"), status
         return tmp_path / name
 
@@ -295,7 +294,7 @@ def test_a_model_that_is_fed_factors_is_refused(
 
 def codes_of_a_file(folder: Path) -> None:
     settings = json.loads((folder / "settings.json").read_text())
-    (folder / "settings.json").write_text(json.dumps({**settings, "preset": ENTERED}))
+    (folder / "settings.json").write_text(json.dumps({**settings, "preset": FROM_FILE}))
 
 
 def changed_status(folder: Path) -> None:
