@@ -33,7 +33,8 @@ Exit code 0 if they do, 1 if not (then nothing is written), 2 if there is nothin
 
 def export(
     run_dir: Annotated[
-        Path, typer.Argument(help="The folder of a finished run.", show_default=False)
+        Path,
+        typer.Argument(metavar="RUN_DIR", help="The folder of a finished run.", show_default=False),
     ],
     output: Annotated[
         Path | None, typer.Option(help="Folder to write to. (Default: RUN_DIR/export.)")
