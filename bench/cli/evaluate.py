@@ -1,6 +1,6 @@
 """The command `bench evaluate`."""
 
-import json as json_
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -84,7 +84,7 @@ def evaluate(
         Path | None, typer.Option(help="A study's folder, to add the codes to as a row.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the row, with --into.")] = None,
-    json: Json = False,
+    as_json: Json = False,
     output: Annotated[
         Path | None, typer.Option(help="A JSON file for the scores of a file and what they are of.")
     ] = None,
@@ -96,9 +96,9 @@ def evaluate(
     if not target.exists():
         raise RequestError(f"{target}: no such file or folder")
     if into is not None or name is not None:
-        _add_row(target, into, name, factors, kind or [], scoring, json, output)
+        _add_row(target, into, name, factors, kind or [], scoring, as_json, output)
     elif not target.is_dir():
-        raise typer.Exit(_score_file(target, factors, kind or [], scoring, json, output))
+        raise typer.Exit(_score_file(target, factors, kind or [], scoring, as_json, output))
     elif not holds_runs(target):
         raise RequestError(
             f"{target} holds no run and no study: name a folder that bench run has written, or a "
@@ -110,7 +110,7 @@ def evaluate(
                 raise RequestError(
                     f"{option} is for a file of codes, and {target} is a folder: leave it out"
                 )
-        raise typer.Exit(_score_runs(target, scoring, json))
+        raise typer.Exit(_score_runs(target, scoring, as_json))
 
 
 def _score_file(
@@ -264,7 +264,7 @@ def _print_json(scores: Mapping[str, Any]) -> None:
     """One object: value, details, definition and the rest by metric; of a study, by run."""
     from bench.store.files import plain
 
-    print(json_.dumps(scores, default=plain, allow_nan=False))
+    print(json.dumps(scores, default=plain, allow_nan=False))
 
 
 def _write_record(

@@ -69,11 +69,11 @@ def assert_same(actual: Representation, expected: Representation) -> None:
 
 
 def test_npz_h5_and_csv_hold_the_same(npz: Path, tmp_path: Path) -> None:
-    given = arrays()
+    content = arrays()
     with h5py.File(tmp_path / "codes.h5", "w") as file:
-        for name, array in given.items():
+        for name, array in content.items():
             file[name] = array.tolist() if array.dtype.kind == "U" else array
-    table(given).to_csv(tmp_path / "codes.csv", index=False)
+    table(content).to_csv(tmp_path / "codes.csv", index=False)
     whole = read_codes(npz)
     assert whole.factor_kinds == KINDS
     assert whole.category_sizes == (3,)
@@ -101,26 +101,26 @@ def test_parquet_without_its_package_is_refused(tmp_path: Path, monkeypatch) -> 
 
 
 def test_text_in_a_table_names_classes(tmp_path: Path) -> None:
-    given = arrays()
-    words = np.array(["ellipse", "heart", "square"])[given["factors"][:, 0]]
-    table(given, factors_shape=words).to_csv(tmp_path / "codes.csv", index=False)
+    content = arrays()
+    words = np.array(["ellipse", "heart", "square"])[content["factors"][:, 0]]
+    table(content, factors_shape=words).to_csv(tmp_path / "codes.csv", index=False)
     read = read_codes(tmp_path / "codes.csv")
     assert read.factor_kinds == ("categorical", "ordinal", "ordinal")
-    np.testing.assert_array_equal(read.factors, given["factors"])
+    np.testing.assert_array_equal(read.factors, content["factors"])
 
 
 def test_held_out_rows(tmp_path: Path) -> None:
-    given = arrays()
-    train = {k: v[:1_500] if len(v) == 2_000 else v for k, v in given.items()}
-    test = {f"{k}_test": v[1_500:] for k, v in given.items() if len(v) == 2_000}
+    content = arrays()
+    train = {k: v[:1_500] if len(v) == 2_000 else v for k, v in content.items()}
+    test = {f"{k}_test": v[1_500:] for k, v in content.items() if len(v) == 2_000}
     np.savez(tmp_path / "codes.npz", **train, **test)
     split = np.where(np.arange(2_000) < 1_500, "train", "test")
-    table(given, split=split).to_csv(tmp_path / "codes.csv", index=False)
+    table(content, split=split).to_csv(tmp_path / "codes.csv", index=False)
     for name in ("codes.npz", "codes.csv"):
         read = read_codes(tmp_path / name)
         assert read.test is not None
         assert (len(read), len(read.test)) == (1_500, 500)
-        np.testing.assert_array_equal(read.test.factors, given["factors"][1_500:])
+        np.testing.assert_array_equal(read.test.factors, content["factors"][1_500:])
     np.savez(
         tmp_path / "suffixes.npz",
         codes_train=train["codes"],
@@ -132,12 +132,12 @@ def test_held_out_rows(tmp_path: Path) -> None:
 
 
 def test_factors_in_a_file_of_their_own(tmp_path: Path) -> None:
-    given = arrays()
-    own = {k: v for k, v in given.items() if k.startswith("factor")}
+    content = arrays()
+    own = {k: v for k, v in content.items() if k.startswith("factor")}
     np.savez(tmp_path / "factors.npz", **own)
-    np.savez(tmp_path / "codes.npz", codes=given["codes"], categories=given["categories"])
+    np.savez(tmp_path / "codes.npz", codes=content["codes"], categories=content["categories"])
     assert_same(
-        read_codes(tmp_path / "codes.npz", tmp_path / "factors.npz"), Representation.of(**given)
+        read_codes(tmp_path / "codes.npz", tmp_path / "factors.npz"), Representation.of(**content)
     )
 
 
@@ -157,8 +157,8 @@ def test_factors_in_a_file_of_their_own(tmp_path: Path) -> None:
     ],
 )
 def test_arrays_that_do_not_fit_are_one_line(cli_here, tmp_path, changed, message) -> None:
-    given = {k: v for k, v in {**arrays(), **changed}.items() if v is not None}
-    np.savez(tmp_path / "codes.npz", **given)
+    content = {k: v for k, v in {**arrays(), **changed}.items() if v is not None}
+    np.savez(tmp_path / "codes.npz", **content)
     said = cli_here("evaluate", str(tmp_path / "codes.npz"))
     assert said.code == 2
     assert message in said.err
@@ -210,7 +210,8 @@ def test_weights_are_refused_with_what_to_do_instead(cli_here, tmp_path: Path, f
         run / "weights.safetensors": f"holds the weights of a run: name the run's folder, {run}",
     }
     for path, message in cases.items():
-        path.touch()
+        if tmp_path in path.parents:
+            path.touch()
         for options in ((), ("--into", str(finished.folder), "--name", "mine")):
             said = cli_here("evaluate", str(path), *options)
             assert (said.code, said.out, said.err.count("\n")) == (2, "", 1), said.err
@@ -310,14 +311,14 @@ def test_a_folder_without_a_run_and_no_target(cli_here, tmp_path: Path) -> None:
 
 
 def test_a_named_metric_that_is_undefined_ends_with_1(cli_here, tmp_path: Path) -> None:
-    given = arrays()
-    np.savez(tmp_path / "codes.npz", codes=given["codes"], factors=given["factors"])
+    content = arrays()
+    np.savez(tmp_path / "codes.npz", codes=content["codes"], factors=content["factors"])
     said = cli_here("evaluate", str(tmp_path / "codes.npz"), *QUICK)
     assert said.code == 1
     assert "discrete_accuracy: the representation has no categorical factor" in said.err
     assert "MIG" in said.out
     every = cli_here("evaluate", str(tmp_path / "codes.npz"), "--metrics", "all", "--json")
-    assert every.code == 0 or "dci" in every.err
+    assert every.code == 0
 
 
 def test_the_record(cli_here, npz: Path, tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ def arrays(seed: int = 0) -> dict[str, Any]:
 
 
 def write(name: str, **changed: Any) -> Path:
-    given = {k: v for k, v in {**arrays(), **changed}.items() if v is not None}
-    np.savez(name, **given)
+    content = {k: v for k, v in {**arrays(), **changed}.items() if v is not None}
+    np.savez(name, **content)
     return Path(name)
 
 
@@ -132,18 +132,18 @@ def test_it_is_a_row_beside_the_others_and_says_what_it_is(cli_here, study, code
 def test_what_codes_tell_of_their_model(study: Path, codes: Path) -> None:
     put(study, codes)
     plain = evaluation_of(study, NAME)
-    given = arrays()
-    np.testing.assert_allclose(plain.spread, given["codes"].std(0))
+    content = arrays()
+    np.testing.assert_allclose(plain.spread, content["codes"].std(0))
     assert plain.reconstruction is plain.kl is plain.kl_total is None
     assert (plain.active_latents, plain.rows, plain.collapsed) == (4, 576, False)
 
     logvar = np.full((576, 4), -2.0)
-    shape = given["factors"][:, :1]
+    shape = content["factors"][:, :1]
     probabilities = np.eye(3)[shape[:, 0]]
     path = write("both.npz", categories=shape, logvar=logvar, probabilities=probabilities)
     put(study, path, "with a posterior")
     both = evaluation_of(study, "with a posterior")
-    kl = (given["codes"] ** 2 + np.exp(-2) + 2 - 1).mean(0) / 2
+    kl = (content["codes"] ** 2 + np.exp(-2) + 2 - 1).mean(0) / 2
     assert both.kl == pytest.approx([*kl, np.log(3)])
     assert both.spread[4] == pytest.approx(np.log(3))  # the three shapes are equally frequent
     assert both.continuous == 4
@@ -272,8 +272,8 @@ def test_wrong_requests_are_one_line_and_change_nothing(
     cli_here, study: Path, changed: dict, options: dict, said: str
 ) -> None:
     path = write("codes.npz", **changed)
-    given = {"--into": "study", "--name": "m", **options}
-    flat = [part for pair in given.items() if pair[1] is not None for part in pair]
+    every = {"--into": "study", "--name": "m", **options}
+    flat = [part for pair in every.items() if pair[1] is not None for part in pair]
     before = contents(study)
     answer = cli_here("evaluate", str(path), *flat)
     assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1), answer.err
