@@ -21,8 +21,6 @@ REPRODUCE_HELP = """Set published numbers beside those obtained here.
 
   bench reproduce jointvae-dsprites --budget 0.1 --seeds 1 --parts jointvae,betavae
 
-  bench reproduce metric-units
-
   bench reproduce released-jointvae --weights DIR
 
 The cost is estimated first. Then what is missing is run, scored by the paper's protocol and by the

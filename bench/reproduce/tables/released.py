@@ -1,88 +1,13 @@
-"""Numbers that need no training: metrics of simulated codes, and released weights."""
+"""Published numbers that need no training: the weights that the author of JointVAE released."""
 
 from functools import partial
 from typing import Any
 
-from bench.reproduce.published import Part, Protocol, Row, Table
+from bench.reproduce.published import Part, Row, Table
 from bench.reproduce.tables.joint import DUPONT, RELEASED
 
 # fmt: off
 # a row a number, arguments in the order of `Row`
-
-_SIMULATION = Protocol(
-    words="codes are standardised factor indices; 4,000 and 2,000 votes of 64, deviations below "
-    "0.05 pruned; MIG of equal-width bins on 10,000 points",
-    options=("factorvae_score.votes=4000", "factorvae_score.test_votes=2000"),
-)
-
-
-def _bins(bins: int) -> Protocol:
-    return Protocol(_SIMULATION.words, (*_SIMULATION.options, f"mig.bins={bins}"))
-
-
-_VOTES, _ALL = ("factorvae_score",), ("factorvae_score", "mig", "infomec", "dci_fast")
-_unit = partial(
-    Row, "none", "simulated codes of dSprites", dataset="dsprites", certainty="derived",
-    source="an independent simulation in numpy, one draw", n=1, run="simulated codes",
-)
-_factor = partial(_unit, metric="factorvae_score")
-_mig = partial(_unit, metric="mig")
-
-
-def _case(name: str, metrics: tuple[str, ...], protocol: Protocol = _SIMULATION) -> Part:
-    return Part(name, "simulated codes", "dsprites", metrics=metrics, protocol=protocol)
-
-
-METRIC_UNITS = Table(
-    name="metric-units",
-    id="T10",
-    title="The metrics on simulated codes of the dSprites factors",
-    parts=(
-        _case("perfect", _ALL),
-        _case("no shape", _VOTES),
-        _case("no shape, 1 noise", _VOTES),
-        _case("no shape, 6 noise", _VOTES),
-        _case("no shape, random one-hot", _VOTES),
-        _case("no shape, random category", _VOTES),
-        _case("rotated", _VOTES),
-        _case("perfect, 10 bins", ("mig",), _bins(10)),
-        _case("perfect, 50 bins", ("mig",), _bins(50)),
-        _case("perfect, 100 bins", ("mig",), _bins(100)),
-        _case("cubed, 10 bins", ("mig",), _bins(10)),
-        _case("cubed", ("mig",)),
-        _case("cubed, 50 bins", ("mig",), _bins(50)),
-        _case("cubed, 100 bins", ("mig",), _bins(100)),
-        _case("outliers", ("mig",)),
-    ),
-    rows=(
-        _factor("perfect code", value="1.000", part="perfect"),
-        _factor("four aligned factors, no shape", value="0.796", part="no shape"),
-        _factor("the same and 1 latent of noise", value="0.855", part="no shape, 1 noise"),
-        _factor("the same and 6 latents of noise", value="0.968", part="no shape, 6 noise"),
-        _factor("the same and a random category as 3 one-hot columns", value="0.882",
-                part="no shape, random one-hot"),
-        Row("none", "simulated codes of dSprites", "the same and a random category as one latent",
-            "dsprites", "factorvae_score", "beside", "nothing to compare with",
-            part="no shape, random category", run="simulated codes"),
-        _factor("perfect code, positions rotated by 45 degrees", value="0.790", part="rotated"),
-        _mig("perfect code, 10 bins", value="0.786", part="perfect, 10 bins"),
-        _mig("perfect code, 20 bins", value="0.895", part="perfect"),
-        _mig("perfect code, 50 bins", value="0.987", part="perfect, 50 bins"),
-        _mig("perfect code, 100 bins", value="0.987", part="perfect, 100 bins"),
-        _mig("perfect code cubed, 10 bins", value="0.734", part="cubed, 10 bins"),
-        _mig("perfect code cubed, 20 bins", value="0.826", part="cubed"),
-        _mig("perfect code cubed, 50 bins", value="0.884", part="cubed, 50 bins"),
-        _mig("perfect code cubed, 100 bins", value="0.925", part="cubed, 100 bins"),
-        _mig("perfect code, 0.1 % outliers 20 times as large, 20 bins", value="0.306",
-             part="outliers"),
-        _unit("perfect code", metric="infomec", value="1.00", part="perfect"),
-        _unit("perfect code", metric="dci_fast", value="1.00", part="perfect"),
-    ),
-    about=(
-        "Nothing is published: the numbers are those of a separate simulation of the published "
-        "protocols, which shows what the scores are worth.",
-    ),
-)
 
 _dupont = partial(Row, "Dupont 2018, JointVAE (arXiv 1804.00104)")
 _capacity = partial(
