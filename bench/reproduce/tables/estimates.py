@@ -41,7 +41,7 @@ ANNEALEDVAE = Table(
         Row("Burgess et al. 2018", "settings", "annealed beta-VAE (gamma 1000, C 25)", "dsprites",
             "kl_total", "quoted", "README of 1Konny/Beta-VAE: gamma 1000, C 25 over 100,000 steps",
             "25", part="gamma1000", run="annealedvae", tolerance=0.5,
-            because="2 % of the capacity that the schedule ends at"),
+            basis="2 % of the capacity that the schedule ends at"),
         _loss(metric="kl_total", model="VAE", value="25.40", incomparable=_WARM_UP, part="vae",
               run="vae"),
         _loss(metric="reconstruction", model="VAE", value="17.99", incomparable=_WARM_UP,

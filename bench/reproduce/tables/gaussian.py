@@ -65,7 +65,7 @@ FACTORVAE_GAMMA = Table(
         Row("Lin et al. 2020, InfoGAN-CR", "table 1", f"FactorVAE (gamma {gamma})", "dsprites",
             metric, "primary", INFOGAN_CR, value=number.split()[0], spread=number.split()[1],
             spread_is="standard error, as it seems", n=10, part="factorvae", run="factorvae",
-            where={"gamma": float(gamma)}, incomparable=apart)
+            settings={"gamma": float(gamma)}, incomparable=apart)
         for gamma, numbers in _GAMMAS.items()
         for (metric, apart), number in zip(_COLUMNS.items(), numbers, strict=True)
     ),
@@ -178,7 +178,7 @@ LOCATELLO = Table(
         *(
             Row("PFN chainer-disentanglement-lib", "violin plots", shown, "dsprites", metric,
                 "primary", _PFN, low=ends.split()[0], high=ends.split()[1], part=model,
-                run=model, where={key: value})
+                run=model, settings={key: value})
             for (shown, model, key, value), numbers in _VIOLINS.items()
             for metric, ends in zip(("factorvae_score", "mig", "dci", "sap", "irs"), numbers,
                                     strict=True)
