@@ -100,15 +100,15 @@ def reproduce(
         for planned in prepared.trained:
             print_plan(outstanding(planned.plan, options), talk)
         return
-    watcher = _Watcher(talk)
+    watcher = ConsoleWatcher(talk)
     reproduction = run.reproduce(prepared, options, watcher)
     if reproduction is not None:
         print_reproduction(reproduction, stdout(), talk)
     raise typer.Exit(watcher.code)
 
 
-class _Watcher:
-    """Says on a console how a reproduction goes on.
+class ConsoleWatcher:
+    """Prints how a reproduction goes on.
 
     Attributes:
         code: the exit code so far.

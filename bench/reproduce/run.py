@@ -108,16 +108,16 @@ class Prepared:
 
 
 class Watcher(Protocol):
-    """Who is told how a reproduction goes on."""
+    """Follows a reproduction, to show its progress."""
 
     def starting(self, todo: Outstanding) -> Reporter:
-        """What is left of a part's study is about to run; gives who is told what happens."""
+        """What is left of a part's study is about to run; gives the reporter of its progress."""
 
     def ended(self, plan: Plan, outcome: Outcome) -> None:
         """The study of a part has ended."""
 
     def scoring(self, title: str) -> AbstractContextManager[Callable[[str], None]]:
-        """Something is being scored; gives what is called with the details."""
+        """Something is being scored; gives a function that is called with the details."""
 
     def skipped(self, part: Part, reason: str) -> None:
         """A part with released weights is not scored."""
@@ -160,7 +160,7 @@ def reproduce(prepared: Prepared, options: Options, watcher: Watcher) -> Reprodu
     Args:
         prepared: what to do.
         options: how to run it.
-        watcher: who is told how it goes on.
+        watcher: follows the progress.
 
     Returns:
         The table; None where a signal stopped the runs.

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
@@ -12,17 +13,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy.stats import t
 
-from bench.cli.reproduce import hours_in_words
+from bench.cli.reproduce import ConsoleWatcher, hours_in_words
 from bench.errors import RequestError
+from bench.execute import Options, Outcome
 from bench.metrics import METRICS, Representation
-from bench.plan import plan
+from bench.plan import Plan, Request, plan
 from bench.report.statistics import summarise
 from bench.reproduce.cost import cost, cost_of_table
 from bench.reproduce.files import read_paper_scores
 from bench.reproduce.published import CERTAINTIES, Part, Protocol, Row, Table, metric_of
-from bench.reproduce.run import ReproductionRequest, costs, study_request
+from bench.reproduce.run import ReproductionRequest, costs, prepare, reproduce, study_request
 from bench.reproduce.scores import as_scored, paper_definitions
 from bench.reproduce.table import lines_of, manifest_of, markdown, write_reproduction
 from bench.reproduce.tables import TABLES
@@ -443,6 +446,19 @@ TINY = Table(
 )
 
 
+@pytest.fixture(scope="module")
+def finished_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """TINY with one seed at the full budget, run once for several tests. Copy it to change it."""
+    folder = tmp_path_factory.mktemp("finished") / "tiny"
+    request = ReproductionRequest("tiny", seeds="1", output=folder)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(TABLES, "tiny", TINY)
+        watcher = ConsoleWatcher(Console(file=StringIO()))
+        assert reproduce(prepare(request), Options(jobs=1, device="cpu"), watcher) is not None
+    assert watcher.code == 0
+    return folder
+
+
 def reproduced(cli_here: Callable, folder: Path, name: str, *options: str) -> Any:
     """`bench reproduce` of a table into a folder, whose runs do not compete for the cores."""
     quiet = ("--output", str(folder), "--jobs", "1", "--device", "cpu")
@@ -494,7 +510,7 @@ def test_a_part_is_planned_once_and_a_dry_run_writes_nothing(
     monkeypatch.setitem(TABLES, "tiny", TINY)
     planned = []
 
-    def counted(request: Any) -> Any:
+    def counted(request: Request) -> Plan:
         planned.append(request)
         return plan(request)
 
@@ -505,16 +521,16 @@ def test_a_part_is_planned_once_and_a_dry_run_writes_nothing(
     assert "2 runs: 0 done, 2 to do, 40 steps" in said.err
     assert not list(tmp_path.iterdir())
     assert len(planned) == 1
-    assert reproduced(cli_here, tmp_path / "tiny", "tiny").code == 0
+    monkeypatch.setattr("bench.reproduce.run.execute", lambda *_: Outcome(True, {}))
+    assert reproduced(cli_here, tmp_path / "tiny", "tiny").code == 130
     assert len(planned) == 2
 
 
 def test_broken_scores_by_the_papers_protocol_are_made_again(
-    tmp_path: Path, monkeypatch, cli_here: Callable
+    finished_tiny: Path, tmp_path: Path, monkeypatch, cli_here: Callable
 ) -> None:
     monkeypatch.setitem(TABLES, "tiny", TINY)
-    folder = tmp_path / "tiny"
-    assert reproduced(cli_here, folder, "tiny", "--seeds", "1").code == 0
+    folder = shutil.copytree(finished_tiny, tmp_path / "tiny")
     (run,) = (folder / "some" / "runs").iterdir()
     first = read_paper_scores(run)
     assert first is not None
@@ -543,26 +559,46 @@ def test_a_run_that_fails_is_exit_code_1_and_the_table_is_written(
     assert (tmp_path / "tiny" / "reproduction.csv").exists()
 
 
-def test_a_run_of_another_table_beside_is_taken_over(
+def test_a_signal_stops_it_before_the_next_part(
     tmp_path: Path, monkeypatch, cli_here: Callable
+) -> None:
+    second = replace(TINY.parts[0], name="second")
+    monkeypatch.setitem(TABLES, "tiny", replace(TINY, parts=(*TINY.parts, second)))
+    executed = []
+
+    def stopped(plan: Plan, options: Options, watch: Any) -> Outcome:
+        executed.append(plan.folder.name)
+        return Outcome(stopped=True, statuses={})
+
+    monkeypatch.setattr("bench.reproduce.run.execute", stopped)
+    said = reproduced(cli_here, tmp_path / "tiny", "tiny")
+    assert said.code == 130
+    assert executed == ["some"]
+    assert "Stopped. The same command continues" in said.err
+    assert said.out == ""
+    assert not (tmp_path / "tiny" / "reproduction.md").exists()
+
+
+def test_a_run_of_another_table_beside_is_taken_over(
+    finished_tiny: Path, tmp_path: Path, monkeypatch, cli_here: Callable
 ) -> None:
     part = replace(TINY.parts[0], name="other", protocol=Protocol("", ("mig.bins=5",)))
     other = replace(TINY, name="other", parts=(part,), rows=(replace(TINY.rows[1], part="other"),))
     for table in (TINY, other):
         monkeypatch.setitem(TABLES, table.name, table)
 
-    def made(name: str, budget: str, seeds: str) -> tuple[Path, str]:
-        folder = tmp_path / f"{name}{budget}"
-        said = reproduced(cli_here, folder, name, "--budget", budget, "--seeds", seeds)
+    def made(budget: str, seeds: str) -> tuple[Path, str]:
+        folder = tmp_path / f"other{budget}"
+        said = reproduced(cli_here, folder, "other", "--budget", budget, "--seeds", seeds)
         assert said.code == 0
         return folder, said.err
 
-    first = made("tiny", "1", "1")[0] / "some" / "runs"
+    first = shutil.copytree(finished_tiny, tmp_path / "tiny") / "some" / "runs"
     (run,) = first.iterdir()
     broken = tmp_path / "broken" / "runs" / run.name
     broken.mkdir(parents=True)
     (broken / "settings.json").write_text("{}")
-    folder, err = made("other", "1", "2")
+    folder, err = made("1", "2")
     second = folder / "other" / "runs"
     assert f"vae, seed 0: from {run}" in err
     assert "1 done, 1 to do" in err  # of two seeds one is there
@@ -570,14 +606,16 @@ def test_a_run_of_another_table_beside_is_taken_over(
         assert (second / run.name / name).read_bytes() == (run / name).read_bytes()
     assert set(json.loads((second / run.name / "paper.json").read_text())["scores"]) == {"mig"}
     assert set(json.loads((run / "paper.json").read_text())["scores"]) == {"factorvae_score", "mig"}
-    _, err = made("other", "0.5", "1")  # other steps make another run
+    _, err = made("0.5", "1")  # other steps make another run
     assert "from" not in err.split("1 runs: 0 done")[0]
     assert "1 runs: 0 done, 1 to do" in err
 
 
-def test_a_copy_that_fails_leaves_no_run(tmp_path: Path, monkeypatch, cli_here: Callable) -> None:
+def test_a_copy_that_fails_leaves_no_run(
+    finished_tiny: Path, tmp_path: Path, monkeypatch, cli_here: Callable
+) -> None:
     monkeypatch.setitem(TABLES, "tiny", TINY)
-    assert reproduced(cli_here, tmp_path / "a", "tiny", "--seeds", "1").code == 0
+    shutil.copytree(finished_tiny, tmp_path / "a")
 
     def full(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")

@@ -1,4 +1,4 @@
-"""The registry of published tables, by the name that `bench reproduce` takes."""
+"""The registry of published tables, by the names that `bench reproduce` takes."""
 
 from bench.reproduce.published import Table
 from bench.reproduce.tables.estimates import ANNEALEDVAE, BETATCVAE, INFOMEC

@@ -7,7 +7,7 @@ from bench.reproduce.published import Part, Row, Table
 from bench.reproduce.tables.joint import DUPONT, RELEASED
 
 # fmt: off
-# a row a number, arguments in the order of `Row`
+# one row per number, arguments in the order of `Row`
 
 _dupont = partial(Row, "Dupont 2018, JointVAE (arXiv 1804.00104)")
 _capacity = partial(
@@ -42,8 +42,8 @@ RELEASED_JOINTVAE = Table(
                 "chainer-disentanglement-lib@6be6a9c: the average score reported in the paper",
                 "0.69", part="joint-vae-dsprites", run="released"),
         _measured(metric="reconstruction", value="42.5", tolerance=0.57,
-                  basis="two standard errors of the difference: 25.6 nats between images, 10,000 "
-                  "of them here and 40,000 there", **_DSPRITES),
+                  basis="two standard errors of the difference: images deviate by 25.6 nats, and "
+                  "there are 10,000 of them here and 40,000 there", **_DSPRITES),
         _measured(metric="kl_continuous", value="40.04", tolerance=0.1,
                   basis=f"{_DRAW}two standard errors of 40,000 images are less", **_DSPRITES),
         _measured(metric="kl_categorical", value="1.08", tolerance=0.01,
@@ -66,15 +66,15 @@ RELEASED_JOINTVAE = Table(
         _measured(metric="discrete_accuracy.one_to_one", value="0.450", tolerance=0.01,
                   basis="the mapping was fitted on the images that it was scored on", **_FASHION),
         _measured(metric="discrete_accuracy/nmi", value="0.554", tolerance=0.005,
-                  basis="rounding, the resampling of the images", **_FASHION),
+                  basis="rounding, and the resampling of the images", **_FASHION),
         _dupont("unsupervised accuracy of the category on MNIST", "JointVAE", "mnist",
                 "discrete_accuracy", "quoted",
                 "Natsu6767/Paper-Summaries, summary of JointVAE: 88.7 %", "0.887",
                 part="joint-vae-mnist", run="released"),
     ),
     about=(
-        "Weights are those of trained_models in Schlumberger/joint-vae, by the names "
+        "The weights are those of trained_models in Schlumberger/joint-vae, under the names "
         "joint-vae-dsprites.pt, joint-vae-fashion.pt and joint-vae-mnist.pt in the folder of "
-        "--weights. One model each: what a training anew would give, they do not tell.",
+        "--weights. They are one model each, and do not tell what another training would give.",
     ),
 )
