@@ -67,7 +67,7 @@ class ReproductionRequest:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run of a plan that another study has finished, and its folder there."""
+    """A run of a plan that another study has finished, and the folder where it is."""
 
     run: Run
     folder: Path
@@ -131,8 +131,8 @@ def costs(request: ReproductionRequest) -> list[Cost]:
     """
     _, parts = _chosen(request)
     seeds = None if request.seeds is None else len(parse_seeds(request.seeds))
-    each = [cost(part, request.budget, seeds or part.runs) for part in parts if part.steps]
-    return [*each, total(each)] if len(each) > 1 else each
+    single = [cost(part, request.budget, seeds or part.runs) for part in parts if part.steps]
+    return [*single, total(single)] if len(single) > 1 else single
 
 
 def prepare(request: ReproductionRequest) -> Prepared:
@@ -332,7 +332,7 @@ def _score_released(prepared: Prepared, watcher: Watcher) -> None:
     Raises:
         RequestError: no part has a record, or one that was named cannot be scored.
     """
-    from bench.reproduce.released import score_released  # torch, which a wrong request spares
+    from bench.reproduce.released import score_released  # needs torch, wrong requests do not
 
     request, table, folder = prepared.request, prepared.table, prepared.folder
     skipped: list[tuple[Part, str]] = []

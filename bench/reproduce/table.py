@@ -236,6 +236,6 @@ def _reasons(lines: Sequence[Line]) -> list[str]:
         for reason, numbers in incomparable.items()
     ]
     if tolerances:
-        each = (f"{', '.join(numbers)} {reason}" for reason, numbers in tolerances.items())
-        notes.append(f"Tolerances: {'; '.join(each)}.")
+        by_reason = (f"{', '.join(numbers)} {reason}" for reason, numbers in tolerances.items())
+        notes.append(f"Tolerances: {'; '.join(by_reason)}.")
     return notes

@@ -371,6 +371,29 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize(
+    ("manifest", "says"),
+    [
+        ("{", "cannot be read"),
+        ('{"name": "jointvae-mnist", "budget": 1.0}', "cannot be read (commands: Field required)"),
+        (
+            '{"name": "metric-units", "budget": 1.0, "commands": []}',
+            "names the table metric-units, which this version does not have: choose from jointvae",
+        ),
+    ],
+)
+def test_a_manifest_that_names_no_table_is_one_line(
+    cli_here: Callable, tmp_path: Path, manifest: str, says: str
+) -> None:
+    path = tmp_path / "reproduction.json"
+    path.write_text(manifest)
+    said = cli_here("report", str(tmp_path))
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(f"bench: {path} ")
+    assert says in said.err
+    assert len(said.err.splitlines()) == 1
+
+
 def test_the_list_shows_certainty_and_cost_of_every_table(cli_here: Callable) -> None:
     said = cli_here("reproduce", "--list")
     assert said.code == 0
