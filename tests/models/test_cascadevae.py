@@ -338,10 +338,14 @@ def test_the_inferred_category_is_the_one_that_explains_the_image_best() -> None
     code = model.encode(x).mode()
     for image, given in zip(x, code, strict=True):
         tried = [
-            model.reconstruction(image[None], model.decode(torch.cat([given[:D], hot])[None]))
+            model.reconstruction(
+                image[None], model.decode(torch.cat([given[:D], hot])[None])
+            ).item()
             for hot in torch.eye(S, dtype=torch.float64)
         ]
-        assert model.reconstruction(image[None], model.decode(given[None])) == min(tried)
+        inferred = model.reconstruction(image[None], model.decode(given[None])).item()
+        assert inferred == pytest.approx(min(tried), rel=1e-12)
+        assert sorted(tried)[1] > 1.0001 * inferred  # another category would show
 
 
 def test_the_inferred_category_does_not_hang_on_the_rest_of_the_batch() -> None:
