@@ -51,8 +51,7 @@ class CategoricalVAE(VAE):
     def temperature_at(self, step: int) -> float:
         """In a straight line of its logarithm from the start to the end."""
         ratio = self.temperature_end / self.temperature
-        temperature: float = self.temperature * ratio ** linear(step, 1.0, self.iterations)
-        return temperature
+        return float(self.temperature * ratio ** linear(step, 1.0, self.iterations))
 
     def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
         return self.beta * super().regularizer(posterior, z, step)

@@ -156,16 +156,6 @@ class _Chain(torch.autograd.Function):
         ctx.set_materialize_grads(False)  # no zeros for them
 
     @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[Any, ...], x: Tensor, links: list[_Link], *parameters: Tensor
-    ) -> tuple[tuple[Tensor, ...], int]:
-        def of_one(x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
-            return _activations(x, links, parameters)
-
-        of_all = torch.vmap(of_one, in_dims=(in_dims[0], *in_dims[2:]))
-        return of_all(x, *parameters), 0
-
-    @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, *saved = ctx.saved_tensors
         count, gradient = len(ctx.links), gradients[-1]

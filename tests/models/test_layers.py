@@ -71,23 +71,6 @@ def test_gradients_that_nobody_asks_for_are_not_given(x: Tensor) -> None:
     assert ours.weight.grad is None
 
 
-def test_several_models_at_once_are_each_by_itself(x: Tensor) -> None:
-    layers = [both(1)[0] for _ in range(3)]
-    stacked = {
-        name: torch.stack([dict(layer.named_parameters())[name] for layer in layers])
-        for name in ("weight", "bias")
-    }
-
-    def loss(parameters: dict[str, Tensor]) -> Tensor:
-        return torch.func.functional_call(layers[0], parameters, (x,)).square().sum()
-
-    together = torch.func.vmap(torch.func.grad(loss))(stacked)
-    for place, layer in enumerate(layers):
-        alone = torch.func.grad(loss)(dict(layer.named_parameters()))
-        for name in alone:
-            assert_equal_up_to_rounding(together[name][place], alone[name])
-
-
 def chain(dtype: torch.dtype = torch.float64) -> tuple[Layers, nn.Sequential]:
     """Ours and PyTorch's, of equal weights: with and without ReLU, odd sizes, one and many
     channels, and a layer in between that is no convolution."""
@@ -176,27 +159,3 @@ def test_two_losses_of_one_output_and_what_is_given_stays() -> None:
     half = len(found) // 2
     for one, other in zip(found[:half], found[half:], strict=True):
         assert_equal_up_to_rounding(one, other)
-
-
-def test_chains_of_several_models_at_once() -> None:
-    x, models = picture(), [chain()[0] for _ in range(2)]
-    with torch.no_grad():
-        for number, model in enumerate(models):
-            for parameter in model.parameters():
-                parameter.add_(0.1 * number)
-    stacked = {
-        name: torch.stack([model.get_parameter(name) for model in models]).detach().requires_grad_()
-        for name, _ in models[0].named_parameters()
-    }
-
-    def loss(parameters: dict[str, Tensor]) -> Tensor:
-        return torch.func.functional_call(models[0], parameters, (x,)).square().sum()
-
-    torch.func.vmap(loss)(stacked).sum().backward()
-    for place, model in enumerate(models):
-        model(x).square().sum().backward()
-        for name, parameter in model.named_parameters():
-            together = stacked[name].grad
-            assert together is not None
-            assert parameter.grad is not None
-            assert_equal_up_to_rounding(together[place], parameter.grad)
