@@ -19,7 +19,7 @@ from bench.store.run import Precision, Run
 from bench.store.study import check_folder, default_name
 from bench.streams import lent_global_torch_stream
 
-YARDSTICKS = "yardsticks"  # the group of models that may be asked for as a whole, as `all` may
+BASELINES = "baselines"  # the group of models that may be asked for as a whole, as `all` may
 
 # `--set train.batch_size=32`: the budget, for all models of the study
 _TRAIN = {
@@ -176,7 +176,7 @@ def _models(text: str) -> dict[str, Any]:
         raise RequestError(f"--models is empty: choose from {', '.join(registry('model'))} or all")
     from bench.models import GROUPS  # torch, which the commands without a model do not load
 
-    several = {"all": registry("model"), YARDSTICKS: GROUPS[YARDSTICKS]}
+    several = {"all": registry("model"), BASELINES: GROUPS[BASELINES]}
     names = [name for each in asked for name in several.get(each, [each])]
     found = {}
     for name in dict.fromkeys(names):

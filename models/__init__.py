@@ -3,6 +3,7 @@
 from .adavae import AdaGVAE, AdaMLVAE
 from .annealedvae import AnnealedVAE
 from .autoencoder import Autoencoder
+from .baselines import PCA, GroundTruth, RandomEncoder
 from .betatcvae import BetaTCVAE
 from .betavae import BetaVAE
 from .cascadevae import CascadeVAE
@@ -18,7 +19,6 @@ from .networks import NETWORKS
 from .posterior import Latents, Posterior
 from .qlae import QLAE
 from .vae import VAE, Objective
-from .yardsticks import PCA, GroundTruth, RandomEncoder
 
 # By what they do with the codes; `bench list models` shows them so.
 GROUPS: dict[str, dict[str, type[Encoder]]] = {
@@ -47,7 +47,7 @@ GROUPS: dict[str, dict[str, type[Encoder]]] = {
         "adagvae": AdaGVAE,
         "adamlvae": AdaMLVAE,
     },
-    "yardsticks": {
+    "baselines": {
         "factors": GroundTruth,
         "random": RandomEncoder,
         "pca": PCA,

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from .layers import Doubling, Halving, Layers
+from .fast_layers import Doubling, Halving, Layers
 
 Network = Literal[
     "dupont", "dupont64", "dupont32", "burgess", "locatello", "factorvae", "mlp1200", "residual"

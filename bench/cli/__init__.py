@@ -54,7 +54,7 @@ add what is missing.
 
 @app.command(help=_RUN_EXAMPLES)
 def run(
-    models: Annotated[str, typer.Option(help="Models by name, comma-separated; all; yardsticks.")],
+    models: Annotated[str, typer.Option(help="Models by name, comma-separated; all; baselines.")],
     dataset: Annotated[str, typer.Option(help="Data set by name.")],
     preset: Annotated[str, typer.Option(help="Budget: see bench list presets.")] = "quick",
     seeds: Annotated[str, typer.Option(help="How many (5), a range (0-4) or a list (3,7).")] = "3",

@@ -14,7 +14,7 @@ from bench.encode import encode
 from bench.errors import RequestError
 from bench.metrics import METRICS
 from bench.models import GROUPS, MODELS
-from bench.models.yardsticks import PCA, GroundTruth, RandomEncoder
+from bench.models.baselines import PCA, GroundTruth, RandomEncoder
 from bench.plan import Plan, Request, plan
 from bench.report.table import comparison
 from bench.score import definition
@@ -42,7 +42,7 @@ def factor(size: int, kind: str = "ordinal") -> Factor:
     return Factor(f"f{size}{kind}", size, kind, tuple(range(size)))
 
 
-def planned(models: str = "yardsticks", **given: Any) -> Plan:
+def planned(models: str = "baselines", **given: Any) -> Plan:
     return plan(Request(models=models, **{"dataset": "toy", "preset": "smoke", **given}))
 
 
@@ -180,10 +180,10 @@ def test_components_that_there_are_not(data: Toy) -> None:
 
 
 def test_they_are_asked_for_as_a_group_and_with_all() -> None:
-    names = list(GROUPS["yardsticks"])
+    names = list(GROUPS["baselines"])
     assert names == ["factors", "random", "pca"]
     assert [run.model for run in planned(seeds="1").runs] == names
-    both = [run.model for run in planned("pca,vae,yardsticks", seeds="1").runs]
+    both = [run.model for run in planned("pca,vae,baselines", seeds="1").runs]
     assert both == ["pca", "vae", "factors", "random"]
     assert set(names) < set(MODELS)
     assert {run.model for run in planned("all", seeds="1").runs} == set(MODELS)

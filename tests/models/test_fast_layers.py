@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.models.layers import NARROW, Doubling, Halving, Layers
+from bench.models.fast_layers import NARROW, Doubling, Halving, Layers
 from tests.models.conftest import assert_equal_up_to_rounding
 
 
