@@ -129,7 +129,7 @@ def encode(
 
 def fed(model: Encoder, data: FactorData, rows: np.ndarray, device: torch.device) -> torch.Tensor:
     """What the model's `encode` takes of some rows: their images, or their factors (B, K)."""
-    if model.feed == "factors":
+    if model.input == "factors":
         return torch.from_numpy(data.values(rows)).to(device)
     return images(data, rows, device)
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .encoder import Feed
+from .encoder import Input
 from .posterior import Posterior
 from .vae import VAE, Objective, kl_terms
 
@@ -38,7 +38,7 @@ class AdaGVAE(VAE):
     changed: int = 1
     symmetric: bool = False
 
-    feed: ClassVar[Feed] = "pairs"
+    input: ClassVar[Input] = "pairs"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,7 +69,7 @@ class AdaMLVAE(VAE):
     symmetric: bool = False
     power: float = 0.5
 
-    feed: ClassVar[Feed] = "pairs"
+    input: ClassVar[Input] = "pairs"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .encoder import Encoder, Feed
+from .encoder import Encoder, Input
 from .networks import Initialisation, Network, encoder, initialise
 from .posterior import Latents, Posterior
 
@@ -44,7 +44,7 @@ class GroundTruth(Encoder):
         hands them over
     """
 
-    feed: ClassVar[Feed] = "factors"
+    input: ClassVar[Input] = "factors"
 
     image_shape: tuple[int, int, int] = (1, 64, 64)
     factors: Sequence[Factor] = ()

@@ -8,19 +8,19 @@ from .posterior import Latents, Posterior
 
 # What a model is fed: images; images of which row i and row i + B / 2 differ in a few factors
 # only; or, for a yardstick that needs no image, the factors themselves.
-Feed = Literal["images", "pairs", "factors"]
+Input = Literal["images", "pairs", "factors"]
 
 
 class Encoder(nn.Module):
     """A model that is scored as it comes: it encodes images, and nothing here trains it.
 
-    latents: the latent spec; feed: what `encode` is given, see `Feed`; changed: of pairs, in how
+    latents: the latent spec; input: what `encode` takes, see `Input`; changed: of pairs, in how
     many factors they differ, 0 for another number in each.
     """
 
     latents: Latents
     changed: int = 1
-    feed: ClassVar[Feed] = "images"
+    input: ClassVar[Input] = "images"
 
     def fit(self, x: Tensor) -> None:
         """Learn what can be learnt at once from images (N, C, H, W) in [0, 1]; nothing by default.

@@ -17,7 +17,7 @@ def rows_of(
     model: Encoder, data: FactorData, rng: np.random.Generator, count: int
 ) -> NDArray[np.int64]:
     """The rows of a batch, (count,), as the model wants to be fed. Raises as `draw_pairs`."""
-    if model.feed == "pairs":
+    if model.input == "pairs":
         return draw_pairs(data, rng, count, model.changed)
     return data.draw(rng, count)
 

@@ -76,7 +76,7 @@ class Unsaid(Encoder):
 
 
 class Told(Halves):
-    feed = "factors"
+    input = "factors"
 """
 
 

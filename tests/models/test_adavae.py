@@ -343,7 +343,7 @@ def test_extreme_posteriors_leave_values_and_gradients_finite(
 @both_kinds
 def test_a_single_image_is_encoded_as_it_is(kind: Kind) -> None:
     model, x = small(kind), batch()
-    assert kind.feed == "pairs"
+    assert kind.input == "pairs"
     assert torch.equal(model.encode(x[:3]).mean, model.encoder(x[:3])[:, :D])
 
 
