@@ -157,7 +157,7 @@ class _Decoded:
         mean, square = self._total / self._rows, self._square / self._rows
         return {
             "reconstruction": self._error / self._rows,
-            "mean_image_reconstruction": model.of_constant_image(mean, square),
+            "mean_image_reconstruction": model.mean_image_reconstruction(mean, square),
         }
 
     @staticmethod

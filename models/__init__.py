@@ -1,4 +1,4 @@
-"""The models: one file a paper, the constructor is the configuration."""
+"""The models: one file per paper; the constructor is the configuration."""
 
 from .adavae import AdaGVAE, AdaMLVAE
 from .annealedvae import AnnealedVAE
@@ -20,7 +20,7 @@ from .posterior import Latents, Posterior
 from .qlae import QLAE
 from .vae import VAE, Objective
 
-# By what they do with the codes; `bench list models` shows them so.
+# By the kind of codes and of supervision; `bench list models` shows these groups.
 GROUPS: dict[str, dict[str, type[Encoder]]] = {
     "unsupervised, Gaussian codes": {
         "vae": VAE,

@@ -2,5 +2,5 @@
 
 
 def linear(step: int, end: float, iterations: int) -> float:
-    """0 to `end` in a straight line over `iterations` steps, then constant."""
+    """Rise linearly from 0 to `end` over `iterations` steps, then stay constant."""
     return end * min(step / iterations, 1.0)

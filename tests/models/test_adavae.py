@@ -15,7 +15,7 @@ from bench.models.adavae import (
     AdaMLVAE,
     divergence,
     mean_of_both,
-    merged,
+    merge_shared,
     product_of_both,
     shared_latents,
 )
@@ -234,7 +234,7 @@ def test_a_geometric_mean_of_the_same_posterior_is_that_posterior() -> None:
 def test_both_images_get_one_posterior_of_shared_latents_and_keep_their_own_of_others() -> None:
     q = posterior(rows=40)
     q = Posterior(q.mean, q.logvar, tuple(4 * k for k in q.logits))  # as far apart as the others
-    adapted, shared = merged(q, mean_of_both, False)
+    adapted, shared = merge_shared(q, mean_of_both, False)
     assert shared.shape == (20, D + len(SIZES))
     assert shared.any(0).all()
     assert (~shared).any(0).all()
@@ -271,7 +271,7 @@ def test_a_pair_of_one_posterior_shares_no_latent() -> None:
         torch.cat([q.logvar, q.logvar]),
         tuple(torch.cat([k, k]) for k in q.logits),
     )
-    _, shared = merged(twice, mean_of_both, False)
+    _, shared = merge_shared(twice, mean_of_both, False)
     assert not shared.any()
 
 
@@ -332,7 +332,7 @@ def test_extreme_posteriors_leave_values_and_gradients_finite(
     leaves = [k.requires_grad_() for k in (mean, spread, logits, other)]
     q = Posterior(leaves[0], leaves[1], tuple(leaves[2:]))
     merge = mean_of_both if kind is AdaGVAE else lambda a, b: product_of_both(a, b, 0.5)
-    adapted, shared = merged(q, merge, False)
+    adapted, shared = merge_shared(q, merge, False)
     assert shared.any(1).all()
     kl = adapted.kl_continuous().sum() + adapted.kl_categorical().sum()
     (kl + adapted.sample(torch.Generator().manual_seed(0)).sin().sum()).backward()
@@ -349,7 +349,7 @@ def test_a_single_image_is_encoded_as_it_is(kind: Kind) -> None:
 
 @both_kinds
 def test_what_is_no_batch_of_pairs_is_refused(kind: Kind) -> None:
-    with pytest.raises(ValueError, match="batch of 7 .*batch_size") as error:
+    with pytest.raises(ValueError, match="batch of 7 images .*batch_size") as error:
         objective(small(kind), batch()[:7])
     assert "\n" not in str(error.value)
 
@@ -360,8 +360,8 @@ def test_what_is_no_batch_of_pairs_is_refused(kind: Kind) -> None:
     [
         ({"beta": -1.0}, "beta"),
         ({"changed": -1}, "changed"),
-        ({"continuous": 1, "categorical": ()}, "continuous=1.*takes two"),
-        ({"continuous": 0, "categorical": (5,)}, r"categorical=\(5,\).*takes two"),
+        ({"continuous": 1, "categorical": ()}, "continuous=1.*takes at least two"),
+        ({"continuous": 0, "categorical": (5,)}, r"categorical=\(5,\).*takes at least two"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(

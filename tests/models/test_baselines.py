@@ -78,7 +78,7 @@ def test_factors_of_one_kind_only(kind: str) -> None:
 
 def test_the_ground_truth_needs_factors_that_vary() -> None:
     for factors in ((), (factor(1), factor(1, "categorical"))):
-        with pytest.raises(ValueError, match="hand over those of a data set"):
+        with pytest.raises(ValueError, match="pass those of a data set"):
             GroundTruth(factors=factors)
 
 

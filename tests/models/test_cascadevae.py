@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.models import Objective
-from bench.models.cascadevae import CascadeVAE, assigned
+from bench.models.cascadevae import CascadeVAE, assign_categories
 
 SHAPE = (2, 3, 4)
 PIXELS = math.prod(SHAPE)
@@ -121,7 +121,7 @@ def test_the_assignment_is_the_cheapest_of_all_choices(
     rng = np.random.default_rng(rows * 100 + size)
     for _ in range(5):
         costs = rng.normal(100, 1, (rows, size)) + rng.normal(0, 1, size)  # some suit most images
-        given = tuple(assigned(torch.from_numpy(costs), pairwise).tolist())
+        given = tuple(assign_categories(torch.from_numpy(costs), pairwise).tolist())
         assert given == best(costs, pairwise)
 
 
@@ -129,26 +129,30 @@ def test_an_image_gives_way_that_loses_least() -> None:
     # All prefer category 0. Together there they make 3 pairs, 4.5; when the first moves it pays
     # 1, and 1 pair is left, 1.5; when two move they pay 3 at least.
     costs = torch.tensor([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]])
-    assert assigned(costs, 1.5).tolist() == [1, 0, 0]
-    assert assigned(costs, 0.4).tolist() == [0, 0, 0]  # moving saves 2 pairs, 0.8, and costs 1
-    assert assigned(costs, 0.6).tolist() == [1, 0, 0]
+    assert assign_categories(costs, 1.5).tolist() == [1, 0, 0]
+    assert assign_categories(costs, 0.4).tolist() == [
+        0,
+        0,
+        0,
+    ]  # moving saves 2 pairs, 0.8, and costs 1
+    assert assign_categories(costs, 0.6).tolist() == [1, 0, 0]
 
 
 def test_without_a_price_every_image_has_its_own_best_category() -> None:
     costs = torch.randn(64, 5, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(assigned(costs, 0.0), costs.argmin(1))
+    assert torch.equal(assign_categories(costs, 0.0), costs.argmin(1))
 
 
 def test_a_high_price_spreads_the_batch_evenly() -> None:
     costs = torch.rand(64, 10, generator=torch.Generator().manual_seed(0))
-    assert sorted(torch.bincount(assigned(costs, 1e3)).tolist()) == [6] * 6 + [7] * 4
+    assert sorted(torch.bincount(assign_categories(costs, 1e3)).tolist()) == [6] * 6 + [7] * 4
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
 def test_costs_that_are_no_numbers_are_assigned_all_the_same(broken: float) -> None:
     costs = torch.tensor([[broken, broken], [0.0, 1.0], [2.0, broken]])
-    assert set(assigned(costs, 0.001).tolist()) <= {0, 1}
-    assert assigned(torch.full((4, 3), broken), 0.001).shape == (4,)
+    assert set(assign_categories(costs, 0.001).tolist()) <= {0, 1}
+    assert assign_categories(torch.full((4, 3), broken), 0.001).shape == (4,)
 
 
 # the schedule

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.models import VAE, Posterior
-from bench.models.dipvae import DIPVAE1, DIPVAE2, covariance, from_identity
+from bench.models.dipvae import DIPVAE1, DIPVAE2, covariance, distance_from_identity
 
 SHAPE = (2, 3, 4)
 D, SIZES = 3, (3, 2)
@@ -206,7 +206,7 @@ def test_independent_means_cost_what_a_batch_shows_by_chance() -> None:
     od, d, latents = 2.0, 3.0, 4
     for size in (8, 64):
         values = draw(2000, size, latents, seed=size)
-        costs = np.array([from_identity(covariance(v), od, d).item() for v in values])
+        costs = np.array([distance_from_identity(covariance(v), od, d).item() for v in values])
         pairs, diagonal = latents * (latents - 1), latents
         expected = od * pairs * (size - 1) + d * diagonal * (2 * (size - 1) + 1)
         expected /= size**2
