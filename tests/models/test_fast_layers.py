@@ -8,7 +8,8 @@ from bench.models.fast_layers import NARROW, Doubling, Halving, Layers
 from tests.models.conftest import assert_equal_up_to_rounding
 
 
-def both(channels: int, odd: int = 0) -> tuple[Doubling, nn.ConvTranspose2d]:
+def doublings(channels: int, odd: int = 0) -> tuple[Doubling, nn.ConvTranspose2d]:
+    """Ours and PyTorch's, with the same weights."""
     ours = Doubling(5, channels, odd).double()
     plain = nn.ConvTranspose2d(5, channels, 4, stride=2, padding=1, output_padding=odd).double()
     plain.load_state_dict(ours.state_dict())  # the same names and shapes
@@ -33,12 +34,12 @@ def x() -> Tensor:
 def test_doubling_is_the_transposed_convolution(
     channels: int, odd: int, layout: torch.memory_format, x: Tensor
 ) -> None:
-    ours, plain = both(channels, odd)
+    ours, plain = doublings(channels, odd)
     x = x.to(memory_format=layout)
     assert ours(x).shape == (3, channels, 12 + odd, 14 + odd)
     assert_equal_up_to_rounding(ours(x), plain(x))
-    for one, other in zip(gradients(ours, x), gradients(plain, x), strict=True):
-        assert_equal_up_to_rounding(one, other)
+    for given, expected in zip(gradients(ours, x), gradients(plain, x), strict=True):
+        assert_equal_up_to_rounding(given, expected)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -54,12 +55,12 @@ def test_halving_is_the_convolution(
     whole = torch.randn(3, 2 * channels, 9, 8, dtype=torch.float64, generator=generator)
     for x in (whole[:, :channels], whole[:, ::2], whole[:, :channels].to(memory_format=layout)):
         assert_equal_up_to_rounding(ours(x), plain(x))
-        for one, other in zip(gradients(ours, x), gradients(plain, x), strict=True):
-            assert_equal_up_to_rounding(one, other)
+        for given, expected in zip(gradients(ours, x), gradients(plain, x), strict=True):
+            assert_equal_up_to_rounding(given, expected)
 
 
-def test_gradients_that_nobody_asks_for_are_not_given(x: Tensor) -> None:
-    ours, _ = both(1)
+def test_gradients_that_are_not_needed_are_not_computed(x: Tensor) -> None:
+    ours, _ = doublings(1)
     ours(x).sum().backward()
     assert x.grad is None
     assert ours.weight.grad is not None
@@ -72,8 +73,11 @@ def test_gradients_that_nobody_asks_for_are_not_given(x: Tensor) -> None:
 
 
 def chain(dtype: torch.dtype = torch.float64) -> tuple[Layers, nn.Sequential]:
-    """Ours and PyTorch's, of equal weights: with and without ReLU, odd sizes, one and many
-    channels, and a layer in between that is no convolution."""
+    """Ours and PyTorch's, with the same weights.
+
+    With and without ReLU, with odd sizes, one and many channels, and a layer in between that is no
+    convolution.
+    """
     torch.manual_seed(3)
     odd = NARROW + 1
     ours = Layers(
@@ -103,32 +107,34 @@ def test_neighbouring_layers_are_the_plain_ones(layout: torch.memory_format) -> 
     assert_equal_up_to_rounding(ours(picture()), plain(picture()))
     with torch.no_grad():
         assert_equal_up_to_rounding(ours(picture()), plain(picture()))
-    for one, other in zip(gradients(ours, picture()), gradients(plain, picture()), strict=True):
-        assert_equal_up_to_rounding(one, other)
+    for given, expected in zip(
+        gradients(ours, picture()), gradients(plain, picture()), strict=True
+    ):
+        assert_equal_up_to_rounding(given, expected)
 
 
 def test_in_float32_too() -> None:
     (ours, plain), x = chain(torch.float32), picture(torch.float32)
     assert_equal_up_to_rounding(ours(x), plain(x))
-    for one, other in zip(gradients(ours, x), gradients(plain, x), strict=True):
-        assert_equal_up_to_rounding(one, other)
+    for given, expected in zip(gradients(ours, x), gradients(plain, x), strict=True):
+        assert_equal_up_to_rounding(given, expected)
 
 
 def test_in_bfloat16_too() -> None:
-    """Where kernels differ, each of the six activations is rounded to 8 bits on its own."""
+    """Each of the six activations is rounded to 8 bits, which kernels may do differently."""
     (ours, plain), x = chain(torch.float32), picture(torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        y, other = ours(x), plain(x)
+        y, expected = ours(x), plain(x)
     assert y.dtype == torch.bfloat16
-    assert_equal_up_to_rounding(y, other, roundings=4)
+    assert_equal_up_to_rounding(y, expected, roundings=4)
     y.float().square().sum().backward()
-    other.float().square().sum().backward()
-    for one, of_plain in zip(ours.parameters(), plain.parameters(), strict=True):
-        assert one.grad is not None
+    expected.float().square().sum().backward()
+    for parameter, of_plain in zip(ours.parameters(), plain.parameters(), strict=True):
+        assert parameter.grad is not None
         assert of_plain.grad is not None
-        assert one.grad.dtype == torch.float32
+        assert parameter.grad.dtype == torch.float32
         assert_equal_up_to_rounding(
-            one.grad, of_plain.grad, roundings=8, computed_in=torch.bfloat16
+            parameter.grad, of_plain.grad, roundings=8, computed_in=torch.bfloat16
         )
 
 
@@ -140,22 +146,22 @@ def test_a_gradient_of_a_gradient() -> None:
         (slope,) = torch.autograd.grad(layers(x).square().sum(), x, create_graph=True)
         return list(torch.autograd.grad(slope.square().sum(), [layers[0].weight, layers[2].bias]))
 
-    for one, other in zip(penalty(ours), penalty(plain), strict=True):
-        assert_equal_up_to_rounding(one, other)
+    for given, expected in zip(penalty(ours), penalty(plain), strict=True):
+        assert_equal_up_to_rounding(given, expected)
 
 
-def test_two_losses_of_one_output_and_what_is_given_stays() -> None:
+def test_two_backward_passes_of_one_output_leave_its_gradient_unchanged() -> None:
     ours, plain = chain()
     ours.append(nn.ReLU(inplace=True))  # so that the last gradient has a mask too
     plain.append(nn.ReLU())
-    found = []
+    results: list[list[Tensor]] = []
     for layers in (ours, plain):
         y = layers(picture())
-        given = torch.linspace(-1, 2, y.numel(), dtype=y.dtype).reshape(y.shape)
-        kept = given.clone()
-        for _ in range(2):
-            found += torch.autograd.grad(y, list(layers.parameters()), given, retain_graph=True)
-        assert torch.equal(given, kept)
-    half = len(found) // 2
-    for one, other in zip(found[:half], found[half:], strict=True):
-        assert_equal_up_to_rounding(one, other)
+        gradient = torch.linspace(-1, 2, y.numel(), dtype=y.dtype).reshape(y.shape)
+        before = gradient.clone()
+        parameters = list(layers.parameters())
+        passes = [torch.autograd.grad(y, parameters, gradient, retain_graph=True) for _ in range(2)]
+        results.append([*passes[0], *passes[1]])
+        assert torch.equal(gradient, before)
+    for given, expected in zip(*results, strict=True):
+        assert_equal_up_to_rounding(given, expected)

@@ -16,26 +16,21 @@ from bench.models.likelihoods import (
     mean_image_reconstruction,
     negative_log_likelihood,
 )
-
-SHAPE = (2, 3, 4)
+from tests.models.conftest import SHAPE, generator
 
 
 @pytest.fixture
 def logits() -> Tensor:
-    return 3 * torch.randn(5, *SHAPE, dtype=torch.float64, generator=generator())
+    return 3 * torch.randn(5, *SHAPE, dtype=torch.float64, generator=generator(4))
 
 
 @pytest.fixture
 def x() -> Tensor:
-    return torch.rand(5, *SHAPE, dtype=torch.float64, generator=generator())
-
-
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(4)
+    return torch.rand(5, *SHAPE, dtype=torch.float64, generator=generator(4))
 
 
 def density(likelihood: str, x: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """log p(x) of each pixel, worked out apart from the code under test."""
+    """log p(x) of each pixel, independent of the code under test."""
     p = 1 / (1 + np.exp(-logits))
     if likelihood == "bernoulli":
         return x * np.log(p) + (1 - x) * np.log1p(-p)
@@ -97,8 +92,8 @@ def test_extreme_logits_give_finite_losses_gradients_and_means(likelihood, dtype
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-def test_no_constant_image_is_better_than_the_constant_image(likelihood) -> None:
-    x = torch.rand(40, 1, 1, 1, dtype=torch.float64, generator=generator()).square()
+def test_no_constant_image_is_better_than_the_mean_image(likelihood) -> None:
+    x = torch.rand(40, 1, 1, 1, dtype=torch.float64, generator=generator(4)).square()
 
     def loss(logit: float) -> float:
         return float(negative_log_likelihood(likelihood, x, torch.full_like(x, logit)))
@@ -113,11 +108,11 @@ def test_a_model_reconstructs_and_draws_by_its_likelihood(likelihood) -> None:
     model = VAE(image_shape=(1, 32, 32), likelihood=likelihood)
     z = torch.zeros(2, 10)
     assert torch.equal(model.pictures(z), expected_image(likelihood, model.decode(z)))
-    x = torch.rand(2, 1, 32, 32, generator=generator())
+    x = torch.rand(2, 1, 32, 32, generator=generator(4))
     expected = negative_log_likelihood(likelihood, x, model.decode(z))
     assert torch.equal(model.reconstruction(x, model.decode(z)), expected)
 
 
-def test_an_unknown_likelihood_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_likelihood_is_refused_naming_the_known_ones() -> None:
     with pytest.raises(ValueError, match="'laplace'.*" + ".*".join(LIKELIHOODS)):
         VAE(likelihood="laplace")  # type: ignore[arg-type]
