@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.models.fast_layers import NARROW, Doubling, Halving, Layers
-from tests.models.conftest import assert_equal_up_to_rounding
+from tests.models.conftest import assert_equal_up_to_rounding, generator
 
 
 def doublings(channels: int, odd: int = 0) -> tuple[Doubling, nn.ConvTranspose2d]:
@@ -25,7 +25,7 @@ def gradients(layer: nn.Module, x: Tensor) -> list[Tensor]:
 
 @pytest.fixture
 def x() -> Tensor:
-    return torch.randn(3, 5, 6, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    return torch.randn(3, 5, 6, 7, dtype=torch.float64, generator=generator(1))
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -51,8 +51,7 @@ def test_halving_is_the_convolution(
     ours = Halving(channels, 5, kernel).double().to(memory_format=layout)
     plain = nn.Conv2d(channels, 5, kernel, stride=2, padding=kernel // 2 - 1).double()
     plain.load_state_dict(ours.state_dict())
-    generator = torch.Generator().manual_seed(2)
-    whole = torch.randn(3, 2 * channels, 9, 8, dtype=torch.float64, generator=generator)
+    whole = torch.randn(3, 2 * channels, 9, 8, dtype=torch.float64, generator=generator(2))
     for x in (whole[:, :channels], whole[:, ::2], whole[:, :channels].to(memory_format=layout)):
         assert_equal_up_to_rounding(ours(x), plain(x))
         for given, expected in zip(gradients(ours, x), gradients(plain, x), strict=True):
@@ -97,7 +96,7 @@ def chain(dtype: torch.dtype = torch.float64) -> tuple[Layers, nn.Sequential]:
 
 
 def picture(dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.rand(4, 1, 30, 26, dtype=dtype, generator=torch.Generator().manual_seed(4))
+    return torch.rand(4, 1, 30, 26, dtype=dtype, generator=generator(4))
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
