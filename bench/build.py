@@ -19,8 +19,8 @@ from bench.streams import lent_global_torch_stream
 
 SUBSET = ("correlate", "hold_out")
 
-# What a model's constructor gets from the suite if it takes it: the data decide it, so it is no
-# setting.
+# What a model's constructor gets from the suite if it takes it: the data decide it, so that it is
+# no setting.
 HANDED_OVER = ("image_shape", "factors")
 
 if TYPE_CHECKING:
@@ -29,17 +29,38 @@ if TYPE_CHECKING:
     from bench.models import Encoder
 
 
-def build_data(name: str, settings: Mapping[str, Any], data_dir: str | Path | None) -> FactorData:
-    """The data set, or the subset of it that `correlate` and `hold_out` of the settings ask for.
+def build_data(
+    name: str, settings: Mapping[str, Any], data_dir: str | Path | None, target: Any = None
+) -> FactorData:
+    """A data set, or the part of it that `correlate` and `hold_out` of the settings ask for.
 
-    `data_dir` is for those that look for files.
+    Args:
+        name: of the data set.
+        settings: arguments of its constructor, and `correlate` and `hold_out`.
+        data_dir: where it looks for files, if it takes that.
+        target: what the name means, if that is known already.
+
+    Raises:
+        ValueError, TypeError, OSError: as the data set's constructor.
     """
-    target = resolve("dataset", name)
+    target = target or resolve("dataset", name)
     rules = {key: settings[key] for key in SUBSET if key in settings}
     own = {key: value for key, value in settings.items() if key not in SUBSET}
     place = {"data_dir": data_dir} if "data_dir" in parameters(target) else {}
     data: FactorData = target(**own, **place)
     return Subset(data, **rules) if rules else data
+
+
+def open_data(
+    name: str, settings: Mapping[str, Any], data_dir: str | Path | None, target: Any = None
+) -> FactorData:
+    """As `build_data`, for what a user asked for: every error is a RequestError that names it."""
+    try:
+        return build_data(name, settings, data_dir, target)
+    except (ValueError, TypeError, OSError) as error:
+        # most messages begin with the name, which is enough
+        about = "" if str(error).startswith((name, str(Path(name).resolve()))) else f"{name}: "
+        raise RequestError(f"{about}{error}") from error
 
 
 def build_model(run: Run, device: "torch.device", factors: Sequence[Factor] = ()) -> "Encoder":
@@ -56,7 +77,7 @@ def build_model(run: Run, device: "torch.device", factors: Sequence[Factor] = ()
 
 
 def is_trained(target: Any) -> bool:
-    """Whether what a model's name means is trained here; all else is scored as it comes."""
+    """Whether the suite trains what a model's name means; anything else is only scored."""
     from bench.models import VAE
 
     return isinstance(target, type) and issubclass(target, VAE)
@@ -71,7 +92,7 @@ def model_settings(name: str, target: Any) -> dict[str, Parameter]:
         raise RequestError(f"{name}: its signature cannot be read ({reason})") from error
     if _is_encoder(target):
         return {key: p for key, p in known.items() if key not in HANDED_OVER}
-    # somebody's own network: what no record can hold keeps its default
+    # an external network: what no record can hold keeps its default
     return {k: p for k, p in known.items() if k != "image_shape" and _is_plain(p.default)}
 
 
@@ -80,8 +101,14 @@ def try_model(
 ) -> str | None:
     """Build a model of the plan, so that it refuses now what it would refuse later.
 
-    The suite's own and subclasses of them take no memory; another network is built and encodes
-    zeros. Returns the digest of the code that is not the suite's own. Raises RequestError.
+    Models of the suite and subclasses of them take no memory; an external network is built and
+    encodes images of zeros.
+
+    Returns:
+        The digest of the code that is not the suite's own.
+
+    Raises:
+        RequestError: the model refuses the settings, the images or the data.
     """
     import torch
 
@@ -93,10 +120,10 @@ def try_model(
             if model.input == "pairs":
                 draw_pairs(data, np.random.default_rng(0), batch_size, model.changed)
             return code
-        from bench.external import adopt, weights_digest
+        from bench.external import weights_digest, wrap
 
         with lent_global_torch_stream(0, "initialisation"):
-            return weights_digest(adopt(target, settings, data.image_shape), code)
+            return weights_digest(wrap(target, settings, data.image_shape), code)
     except (ValueError, TypeError) as error:
         raise RequestError(f"{name}: {error}") from error
 
@@ -108,9 +135,9 @@ def _made(
     factors: Sequence[Factor],
 ) -> "Encoder":
     if not _is_encoder(target):
-        from bench.external import adopt
+        from bench.external import wrap
 
-        return adopt(target, settings, image_shape)
+        return wrap(target, settings, image_shape)
     takes = inspect.signature(target).parameters
     handed = {"factors": tuple(factors)} if "factors" in takes else {}
     model: Encoder = target(image_shape=image_shape, **handed, **settings)

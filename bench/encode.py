@@ -1,26 +1,42 @@
-"""From a model to arrays: every image is encoded once, and all metrics read the same."""
+"""Model -> Representation: every image is encoded once, and all metrics read the same codes."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.stats import entropy
+from torch import Tensor
 
 from bench.datasets import FactorData
 from bench.metrics import Representation
-from bench.models import VAE, Encoder, Latents, Posterior
-from bench.store.record import ACTIVE, REACH
+from bench.models import VAE, Encoder, Posterior
+from bench.store.record import REACH
 from bench.streams import numpy_stream
-from bench.train.feed import images
+from bench.train.loop import images
 
 BATCH = 64  # images at once: more do not fit into the processor's cache
 RECONSTRUCTED = 10_000  # rows behind the reconstruction error
-COLLAPSED = 0.99  # of the mean image's error: above, the decoder uses no code
-CLEARLY = 0.05  # of the mean image's error: its noise over an interval is below that
-SPREAD = 0.01  # of the largest standard deviation, from which a deterministic latent is active
 SHOWN = 10  # images in the picture of reconstructions, values in a traversal
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What a model makes of some rows of a data set. Losses are nats per image.
+
+    Attributes:
+        representation: with the rows that were held out of training as its `test`.
+        rows: of the data set, (N,), without those held out.
+        reconstruction: the decoder's error for the mode's code, over the first 10,000 rows; None
+            without a decoder.
+        mean_image_reconstruction: error of the best constant image over the same rows.
+        held_out_reconstruction: the decoder's error over the first 10,000 held-out rows.
+    """
+
+    representation: Representation
+    rows: np.ndarray
+    reconstruction: float | None
+    mean_image_reconstruction: float | None
+    held_out_reconstruction: float | None = None
 
 
 def encode_drawn(
@@ -30,25 +46,24 @@ def encode_drawn(
     seed: int,
     device: torch.device,
     watch: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Representation, dict[str, Any], np.ndarray]:
-    """Encode up to `count` training rows drawn by the seed, and as many of those held out.
+) -> Encoded:
+    """Encode up to `count` training rows drawn by the seed, and up to as many held-out rows.
 
-    The latter are the representation's `test`, and `held_out` of the evaluation. Also returns the
-    training rows that were drawn; `watch` gets how many rows are done, and of how many.
+    `watch` gets how many rows are done, and of how many.
     """
     stream = numpy_stream(seed, "scored rows")
     rows = stream.permutation(data.training)[:count]
     held_out = data.training + stream.permutation(data.held_out)[:count]
     total = len(rows) + len(held_out)
-    representation, evaluation = encode(model, data, rows, device, lambda done: watch(done, total))
-    if len(held_out):
-        test, of_test = encode(
-            model, data, held_out, device, lambda done: watch(len(rows) + done, total)
-        )
-        representation = replace(representation, test=test)
-        kept = ("reconstruction", "kl_total", "rows")
-        evaluation["held_out"] = {key: of_test[key] for key in kept}
-    return representation, evaluation, rows
+    encoded = encode(model, data, rows, device, lambda done: watch(done, total))
+    if not len(held_out):
+        return encoded
+    test = encode(model, data, held_out, device, lambda done: watch(len(rows) + done, total))
+    return replace(
+        encoded,
+        representation=replace(encoded.representation, test=test.representation),
+        held_out_reconstruction=test.reconstruction,
+    )
 
 
 def encode(
@@ -57,17 +72,10 @@ def encode(
     rows: np.ndarray,
     device: torch.device,
     watch: Callable[[int], None] = lambda done: None,
-) -> tuple[Representation, dict[str, Any]]:
-    """The representation of some rows, and the evaluation of the model on them.
+) -> Encoded:
+    """Encode some rows: codes are posterior means, categories the most probable ones.
 
-    Codes are posterior means, categories the most probable ones. The evaluation, all nats an
-    image: `reconstruction` of the mode's code and `mean_image_reconstruction` of the best
-    constant image, over the first 10,000 rows; `kl` of each latent to its prior, continuous ones
-    first, over all rows, and `kl_total`; each None of a model that has no decoder, or no
-    distributions. `spread` of each latent over the rows: the standard deviation of a continuous
-    one, the entropy of a categorical one in nats; `active`, whether a latent is: by its KL, else
-    by its spread; `active_latents`, their number; `collapsed` where the decoder does no better
-    than the mean image or no latent is active.
+    `watch` gets how many rows are done.
     """
     # Filled in place: small results kept between large buffers would make the heap grow and grow.
     latents = model.latents
@@ -82,7 +90,7 @@ def encode(
     with torch.inference_mode():
         for start in range(0, len(rows), BATCH):
             batch = slice(start, min(start + BATCH, len(rows)))
-            x = fed(model, data, rows[batch], device)
+            x = inputs(model, data, rows[batch], device)
             posterior = model.encode(x)
             means[batch] = posterior.mean.cpu()
             categories[batch] = posterior.categories().cpu()
@@ -93,25 +101,11 @@ def encode(
                 stochastic = False
             else:
                 logvars[batch] = posterior.logvar.cpu()
-                each = torch.cat([posterior.kl_continuous(), posterior.kl_categorical()])
-                divergence += each.cpu().double() * len(x)  # not every device has float64
+                kl = torch.cat([posterior.kl_continuous(), posterior.kl_categorical()])
+                divergence += kl.cpu().double() * len(x)  # not every device has float64
             if isinstance(model, VAE):
                 decoded.add(model, x, posterior)
             watch(batch.stop)
-    kl = (divergence / len(rows)).numpy() if stochastic else None
-    spread = np.concatenate([means.std(0, dtype=np.float64), _entropies(categories, latents)])
-    active = spread > SPREAD * spread.max(initial=0.0) if kl is None else kl >= ACTIVE
-    evaluation = {
-        **decoded.evaluation(model),
-        "kl": None if kl is None else kl.tolist(),
-        "kl_total": None if kl is None else float(kl.sum()),
-        "continuous": latents.continuous,
-        "spread": spread.tolist(),
-        "active": active.tolist(),
-        "active_latents": int(active.sum()),
-        "rows": len(rows),
-    }
-    evaluation["collapsed"] = not active.any() or decoded.blind(evaluation)
     representation = Representation(
         codes=means,
         categories=categories,
@@ -121,13 +115,14 @@ def encode(
         factor_kinds=tuple(factor.kind for factor in data.factors),
         factor_sizes=tuple(factor.size for factor in data.factors),
         logvar=logvars if stochastic else None,
-        kl=kl,
+        kl=(divergence / len(rows)).numpy() if stochastic else None,
         probabilities=probabilities if latents.categorical else None,
     )
-    return representation, evaluation
+    error, of_mean_image = decoded.errors(model)
+    return Encoded(representation, rows, error, of_mean_image)
 
 
-def fed(model: Encoder, data: FactorData, rows: np.ndarray, device: torch.device) -> torch.Tensor:
+def inputs(model: Encoder, data: FactorData, rows: np.ndarray, device: torch.device) -> Tensor:
     """What the model's `encode` takes of some rows: their images, or their factors (B, K)."""
     if model.input == "factors":
         return torch.from_numpy(data.values(rows)).to(device)
@@ -143,7 +138,7 @@ class _Decoded:
         self._total = torch.zeros(image_shape, dtype=torch.float64)
         self._square = torch.zeros_like(self._total)
 
-    def add(self, model: VAE, x: torch.Tensor, posterior: Posterior) -> None:
+    def add(self, model: VAE, x: Tensor, posterior: Posterior) -> None:
         x, mode = x[: self._missing], posterior.mode()[: self._missing]
         if len(x):
             self._error += float(model.reconstruction(x, model.decode(mode))) * len(x)
@@ -151,51 +146,12 @@ class _Decoded:
             self._square += x.square().sum(0).cpu().double()
             self._missing -= len(x)
 
-    def evaluation(self, model: Encoder) -> dict[str, float | None]:
+    def errors(self, model: Encoder) -> tuple[float | None, float | None]:
+        """Nats per image, of the model and of the mean image."""
         if not isinstance(model, VAE):
-            return {"reconstruction": None, "mean_image_reconstruction": None}
+            return None, None
         mean, square = self._total / self._rows, self._square / self._rows
-        return {
-            "reconstruction": self._error / self._rows,
-            "mean_image_reconstruction": model.mean_image_reconstruction(mean, square),
-        }
-
-    @staticmethod
-    def blind(evaluation: dict[str, Any]) -> bool:
-        """Whether the decoder does no better than the mean image."""
-        error, constant = (
-            evaluation[key] for key in ("reconstruction", "mean_image_reconstruction")
-        )
-        return error is not None and bool(error > constant - (1 - COLLAPSED) * abs(constant))
-
-
-def collapsed_from(
-    history: Sequence[Mapping[str, float]], evaluation: Mapping[str, Any]
-) -> int | None:
-    """The first step from which a collapsed training never used its codes again.
-
-    Codes are in use where the reconstruction of an interval is clearly below that of the mean
-    image and the KL is that of an active latent. None where the history does not tell.
-    """
-    constant = evaluation["mean_image_reconstruction"]
-    if constant is None or not history or "reconstruction" not in history[0]:
-        return None
-    since = 1
-    for row in history:
-        kl = [row[name] for name in ("kl_continuous", "kl_categorical") if name in row]
-        seen = row["reconstruction"] < constant - CLEARLY * abs(constant)
-        if seen and (not kl or sum(kl) >= ACTIVE):
-            since = int(row["step"]) + 1
-    return since
-
-
-def _entropies(categories: np.ndarray, latents: Latents) -> np.ndarray:
-    """Of the most probable category of each categorical latent, nats, (C,)."""
-    counts = [
-        np.bincount(column, minlength=size)
-        for column, size in zip(categories.T, latents.categorical, strict=True)
-    ]
-    return np.array([entropy(count) for count in counts])
+        return self._error / self._rows, model.mean_image_reconstruction(mean, square)
 
 
 def samples(
@@ -233,6 +189,6 @@ def samples(
     return arrays
 
 
-def _pixels(x: torch.Tensor) -> np.ndarray:
+def _pixels(x: Tensor) -> np.ndarray:
     pixels: np.ndarray = (x * 255).round().to(torch.uint8).cpu().numpy()
     return pixels

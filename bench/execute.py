@@ -1,161 +1,155 @@
-"""`bench run`: plan, carry out what is missing, report."""
+"""Plan -> finished study: run what is missing, compare the runs, write the report."""
 
-import contextlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from rich.console import Console
-
-from bench.agreement import score_agreement
-from bench.cli.progress import reporter
 from bench.errors import RequestError
-from bench.executors.processes import execute
+from bench.executors import Reporter
+from bench.executors.processes import Drawer, run_in_processes
 from bench.metrics import STUDY_METRICS
-from bench.plan import Plan, Request, plan
-from bench.presets import PRESETS
-from bench.report.render import console_table
-from bench.report.write import write_report
+from bench.plan import Plan
+from bench.report.write import Report, write_report
+from bench.score import of_one_run, score_agreement
 from bench.store.record import (
-    EVALUATION,
     FINISHED,
     Status,
+    read_evaluation,
     read_records,
+    read_scores,
     read_status,
+    unscored,
 )
-from bench.store.run import OTHER_CODE, Run, seeds_together
-from bench.store.study import check_folder, locked, unwritable, write_study
-from bench.worker import Job, announce, unscored
+from bench.store.run import Run
+from bench.store.study import ELSEWHERE, check_folder, locked, unwritable, write_study
+from bench.worker import Job, announce
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a request is carried out; nothing here changes a number by more than rounding.
+    """How a plan is carried out; nothing here changes a number by more than rounding.
 
-    together: how many runs that differ in the seed alone a worker trains as one model; capture:
-    whether training steps are replayed as one CUDA graph.
+    Attributes:
+        jobs: number of runs side by side; None for one per core.
+        threads: of each run.
+        device: `auto`, or a device of torch's.
+        data_dir: where data sets look for files.
+        force: whether to train planned runs again from the start.
+        fail_fast: whether the first run that fails stops the others.
+        checkpoint_seconds: time between two checkpoints of a run.
     """
 
     jobs: int | None = None
     threads: int = 1
-    together: int = 1
-    capture: bool = False
     device: str = "auto"
     data_dir: str | None = None
-    dry_run: bool = False
     force: bool = False
     fail_fast: bool = False
     checkpoint_seconds: float = 30.0
 
 
-def carry_out(request: Request, options: Options, out: Console, talk: Console) -> int:
-    """Do what was asked for; the exit code. Raises RequestError before anything is written."""
-    for name in ("jobs", "threads", "together"):
+@dataclass(frozen=True)
+class Outstanding:
+    """What is left to do of a plan, and how it will be done.
+
+    Attributes:
+        plan: the plan.
+        runs: those that are not finished, in the order in which they start.
+        encoded: those of `runs` that are trained and only lack scores.
+        slots: number of runs side by side.
+        device: where they compute.
+    """
+
+    plan: Plan
+    runs: Sequence[Run]
+    encoded: Sequence[Run]
+    slots: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a plan.
+
+    Attributes:
+        stopped: whether a signal stopped it; then there is no report.
+        statuses: of every planned run, by its title.
+        refused: by the label of a row, why a metric that compares runs is undefined there.
+        report: the study's table and the files that were written.
+    """
+
+    stopped: bool
+    statuses: Mapping[str, Status]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    report: Report | None = None
+
+    @property
+    def failed(self) -> dict[str, Status]:
+        """The statuses of the runs that are not trained and scored, by title."""
+        return {t: s for t, s in self.statuses.items() if s.state not in ("done", "collapsed")}
+
+
+def outstanding(plan: Plan, options: Options) -> Outstanding:
+    """What is left to do of a plan. Writes nothing.
+
+    Raises:
+        RequestError: an option is wrong, the folder may not be written, or it holds a broken record
+            or runs that would share a row unfairly.
+    """
+    for name in ("jobs", "threads"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise RequestError(f"--{name} {value}: must be at least 1")
     device = choose_device(options.device)
-    if options.capture and not device.startswith("cuda"):
-        raise RequestError(f"--capture is for CUDA, and the device is {device}: leave it out")
-    if options.capture and options.together > 1:
-        raise RequestError("--capture and --together cannot be had at once: leave out one")
-    planned = plan(request)
-    runs_folder = planned.folder / "runs"
-    place = contextlib.nullcontext() if options.dry_run else locked(planned.folder)
-    with place:
-        check_folder(planned.folder, planned.study)
-        _check_records(planned, options.force)
-        missing = [
-            run
-            for run in planned.runs
-            if options.force or _incomplete(runs_folder / run.folder, planned)
-        ]
-        trained = [
-            run
-            for run in missing
-            if (runs_folder / run.folder / EVALUATION).exists() and not options.force
-        ]
-        groups = [
-            *([run] for run in trained),
-            *seeds_together((run for run in missing if run not in trained), options.together),
-        ]
-        slots = min(options.jobs or _cores(device, options.threads), max(1, len(groups)))
-        _print_plan(planned, missing, trained, slots, device, options.together, talk)
-        if options.dry_run:
-            return 0
+    check_folder(plan.folder, plan.study)
+    _check_records(plan, options.force)
+    missing = [run for run in plan.runs if options.force or _incomplete(run, plan)]
+    encoded = [run for run in missing if not options.force and _is_encoded(run, plan)]
+    # the quick ones first: their rows of the table are complete the sooner
+    runs = [*encoded, *(run for run in missing if run not in encoded)]
+    slots = min(options.jobs or _cores(device, options.threads), max(1, len(runs)))
+    return Outstanding(plan, runs, encoded, slots, device)
 
-        write_study(planned.folder, planned.study)
+
+def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporter]) -> Outcome:
+    """Carry out what is left of a plan, and write the study's report. Prints nothing.
+
+    Args:
+        plan: what to do.
+        options: how to do it.
+        watch: called with what is left before anything starts; gives who is told what happens.
+
+    Raises:
+        RequestError: as `outstanding`, or the folder is in use or cannot be written.
+    """
+    with locked(plan.folder):
+        todo = outstanding(plan, options)
+        reporter = watch(todo)
+        write_study(plan.folder, plan.study)
         if options.force:
-            for run in missing:
-                shutil.rmtree(runs_folder / run.folder, ignore_errors=True)
-        jobs = [
-            [
-                Job(
-                    run=run,
-                    folder=runs_folder / run.folder,
-                    definitions=_of_one_run(planned.definitions),
-                    device=device,
-                    threads=options.threads,
-                    data_dir=options.data_dir,
-                    checkpoint_seconds=options.checkpoint_seconds,
-                    together=len(group),
-                    capture=options.capture,
-                )
-                for run in group
-            ]
-            for group in groups
-        ]
+            for run in todo.runs:
+                shutil.rmtree(plan.run_folder(run), ignore_errors=True)
+        jobs = [_job(run, todo, options) for run in todo.runs]
         try:
-            for group in jobs:  # a table counts what was asked for, also what never started
-                for job in group:
-                    announce(job)
+            for job in jobs:  # a table counts what was asked for, also what never started
+                announce(job)
         except OSError as error:
-            raise unwritable(planned.folder, error) from error
-        stopped = False
-        if jobs:
-            with reporter(talk, len(missing)) as watching:
-                stopped = execute(jobs, slots, watching, options.fail_fast)
+            raise unwritable(plan.folder, error) from error
+        stopped = bool(jobs) and _run(jobs, todo.slots, reporter, options.fail_fast)
         if stopped:
-            talk.print("Stopped. The same command goes on from the last checkpoints.")
-            return 130
-        _compare(planned, talk)
-        made = write_report(planned.folder, pictures_of_runs=False)
-    console_table(made.table, out)
-    out.print()
-    for path in made.files:
-        out.print(str(path), markup=False, highlight=False, soft_wrap=True)
-    out.print(f"{runs_folder}/: a folder a run", markup=False, highlight=False, soft_wrap=True)
-    return _exit_code(planned, talk)
-
-
-def _check_records(planned: Plan, force: bool) -> None:
-    """Raise RequestError for a broken record, and for one that would share a row unfairly."""
-    replaced = {run.folder for run in planned.runs} if force else set()
-    for record in read_records(planned.folder):
-        if record.folder.name in replaced:
-            continue
-        for run in planned.runs:
-            if run.label != record.run.label:
-                continue
-            if record.run.entered:
-                raise RequestError(
-                    f"{planned.folder}: {run.label} is the name of codes that were entered from a "
-                    "file: choose another folder with --output"
-                )
-            if apart := run.differs_from(record.run):
-                anew = f" {'train' if run.trained else 'encode'} them anew with --force, or"
-                again = anew if apart.startswith(OTHER_CODE) else ""
-                raise RequestError(
-                    f"{planned.folder}: runs of {run.label} were made with {apart};{again} "
-                    "choose another folder with --output"
-                )
+            return Outcome(True, _statuses(plan))
+        refused = _compare(plan)
+        report = write_report(plan.folder, pictures_of_runs="missing")
+        return Outcome(False, _statuses(plan), refused, report)
 
 
 def choose_device(name: str) -> str:
-    """The device of a name; `auto` is the first of cuda, mps, cpu. Raises RequestError."""
+    """The device of a name; `auto` is the first of cuda, mps, cpu that there is.
+
+    Raises:
+        RequestError: there is no such device.
+    """
     import torch
 
     if name == "auto":
@@ -166,12 +160,80 @@ def choose_device(name: str) -> str:
         torch.empty(0, device=torch.device(name))
     except Exception as error:  # torch raises many kinds for a device that is not there
         reason = str(error).splitlines()[0]
-        raise RequestError(f"--device {name}: not to be had here ({reason})") from None
+        raise RequestError(f"--device {name}: not available ({reason})") from None
     return name
 
 
+def _run(jobs: Sequence[Job], slots: int, reporter: Reporter, fail_fast: bool) -> bool:
+    """Run the jobs and draw the pictures of each beside the next; whether a signal stopped it."""
+    drawer = Drawer()
+
+    def draw(job: Job, status: Status) -> None:
+        if status.state in ("done", "collapsed"):
+            drawer.draw(job.folder)
+
+    stopped = True
+    try:
+        with reporter:
+            stopped = run_in_processes(jobs, slots, reporter, fail_fast=fail_fast, ended=draw)
+    finally:
+        drawer.finish(at_once=stopped)
+    return stopped
+
+
+def _job(run: Run, todo: Outstanding, options: Options) -> Job:
+    return Job(
+        run=run,
+        folder=todo.plan.run_folder(run),
+        definitions=of_one_run(todo.plan.definitions),
+        device=todo.device,
+        threads=options.threads,
+        data_dir=options.data_dir,
+        checkpoint_seconds=options.checkpoint_seconds,
+    )
+
+
+def _check_records(plan: Plan, force: bool) -> None:
+    """Raise RequestError for a broken record, and for one that would share a row unfairly."""
+    replaced = {run.folder for run in plan.runs} if force else set()
+    for record in read_records(plan.folder):
+        if record.folder.name in replaced:
+            continue
+        for run in plan.runs:
+            if run.label != record.run.label:
+                continue
+            if record.run.from_file:
+                raise RequestError(
+                    f"{plan.folder}: {run.label} is the name of codes that came from a file: "
+                    f"{ELSEWHERE}"
+                )
+            if difference := run.differs_from(record.run):
+                again = ""
+                if difference.key == "code":
+                    again = f" {'train' if run.trained else 'encode'} them again with --force, or"
+                raise RequestError(
+                    f"{plan.folder}: runs of {run.label} were made with {difference.words};{again} "
+                    f"{ELSEWHERE}"
+                )
+
+
+def _incomplete(run: Run, plan: Plan) -> bool:
+    folder = plan.run_folder(run)
+    state = read_status(folder).state
+    if state not in FINISHED:
+        return True
+    if state == "diverged":
+        return False
+    scores, evaluation = read_scores(folder), read_evaluation(folder)
+    return bool(unscored(of_one_run(plan.definitions), scores, evaluation))
+
+
+def _is_encoded(run: Run, plan: Plan) -> bool:
+    return read_evaluation(plan.run_folder(run)) is not None
+
+
 def _cores(device: str, threads: int) -> int:
-    """Runs side by side by default: one a core, and one on any other device."""
+    """Runs side by side by default: one per core, and one on any other device."""
     if device != "cpu":
         return 1
     affinity = getattr(os, "sched_getaffinity", None)
@@ -179,77 +241,18 @@ def _cores(device: str, threads: int) -> int:
     return max(1, cores // threads)
 
 
-def _incomplete(folder: Path, planned: Plan) -> bool:
-    state = read_status(folder).state
-    if state not in FINISHED:
-        return True
-    if state == "diverged":
-        return False
-    return bool(unscored(folder, _of_one_run(planned.definitions)))
+def _statuses(plan: Plan) -> dict[str, Status]:
+    return {run.title: read_status(plan.run_folder(run)) for run in plan.runs}
 
 
-def _of_one_run(definitions: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
-    """Without the metrics that compare runs."""
-    return tuple(asked for asked in definitions if asked["name"] not in STUDY_METRICS)
-
-
-def _compare(planned: Plan, talk: Console) -> None:
-    """Score the metrics that compare runs, where the runs have changed."""
-    for asked in planned.definitions:
-        if asked["name"] in STUDY_METRICS:
+def _compare(plan: Plan) -> dict[str, str]:
+    """Score the metrics that compare runs, where the runs have changed; why some are undefined."""
+    refused: dict[str, str] = {}
+    for definition in plan.definitions:
+        if definition.name in STUDY_METRICS:
             try:
-                _, refused = score_agreement(read_records(planned.folder), asked)
+                _, reasons = score_agreement(read_records(plan.folder), definition)
             except OSError as error:
-                raise unwritable(planned.folder, error) from error
-            for label, reason in refused.items():
-                talk.print(f"{label}: {reason}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_plan(
-    planned: Plan,
-    missing: Sequence[Run],
-    trained: Sequence[Run],
-    slots: int,
-    device: str,
-    together: int,
-    talk: Console,
-) -> None:
-    def say(text: str) -> None:
-        talk.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    study = planned.study
-    done = len(planned.runs) - len(missing)
-    steps = sum(run.steps for run in missing if run not in trained)
-    say(f"{study['dataset']} ({study['source']}), preset {study['preset']}")
-    for label in dict.fromkeys(run.label for run in planned.runs):
-        group = [run for run in planned.runs if run.label == label]
-        first = group[0]
-        seeds = ", ".join(str(run.seed) for run in group)
-        budget = f"{first.steps} steps of {first.batch_size} images"
-        say(f"  {label}: seeds {seeds}; {budget if first.trained else 'not trained here'}")
-        if first.settings:
-            say(f"    {', '.join(f'{k}={v}' for k, v in first.settings.items())}")
-        if first.trained:
-            say(f"    settings: {PRESETS[first.preset].recipe(first.model, first.dataset).source}")
-    for name, reason in planned.refused.items():
-        say(f"  left out: {name} ({reason})")
-    as_one = f", up to {together} seeds in each" if together > 1 else ""
-    say(
-        f"{len(planned.runs)} runs: {done} done, {len(missing)} to do, {steps} steps, "
-        f"{slots} side by side on {device}{as_one}; in {planned.folder}"
-    )
-
-
-def _exit_code(planned: Plan, talk: Console) -> int:
-    """0 if every planned run is trained and scored; the others are named."""
-    statuses: dict[str, Status] = {
-        run.title: read_status(planned.folder / "runs" / run.folder) for run in planned.runs
-    }
-    failed = {t: s for t, s in statuses.items() if s.state not in ("done", "collapsed")}
-    for title, status in failed.items():
-        talk.print(f"{title}: {status.state}: {status.message}", markup=False, soft_wrap=True)
-    if any(status.state == "failed" for status in failed.values()):
-        talk.print(
-            "The same command tries failed runs again; error.txt in a run's folder says more."
-        )
-    return 1 if failed else 0
+                raise unwritable(plan.folder, error) from error
+            refused |= reasons
+    return refused

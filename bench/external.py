@@ -1,4 +1,4 @@
-"""Other people's networks: any torch.nn.Module that encodes images, scored as it comes."""
+"""External models: any torch.nn.Module that encodes images, scored without being trained here."""
 
 import hashlib
 import inspect
@@ -18,19 +18,20 @@ _RETURN = (
 )
 
 
-class Refused(ValueError):
-    """A network is not of a kind that can be scored; the message says why and what to do."""
+class UnsupportedModelError(ValueError):
+    """A network cannot be scored; the message says why and what to do."""
 
 
-class Foreign(Encoder):
+class ExternalEncoder(Encoder):
     """A network that knows nothing of this suite, behind the interface of those that do.
 
-    Asked are its `encode`, else its `encoder`, else the network itself. It may give a Posterior,
-    codes (B, D), a pair (mean, logvar), a triple of these and a list of logits (B, S_c), or a
-    mapping with some of these names. Images come in the type of the network's parameters; one
+    Its `encode` is called, or else its `encoder`, or else the network itself. It may return a
+    Posterior, codes (B, D), a pair (mean, logvar), a triple of these and a list of logits (B, S_c),
+    or a mapping with some of these names. Images have the type of the network's parameters; one
     batch of zeros tells which latents there are.
 
-    Raises ValueError where it does not encode them.
+    Raises:
+        UnsupportedModelError: it does not encode images of this shape.
     """
 
     def __init__(self, net: nn.Module, image_shape: tuple[int, int, int]) -> None:
@@ -43,11 +44,11 @@ class Foreign(Encoder):
             zeros = torch.zeros(_TRIED, *image_shape, device=like.device)
             try:
                 posterior = self.encode(zeros)
-            except Refused:
+            except UnsupportedModelError:
                 raise
-            except Exception as error:  # whatever it raises: it is theirs to mend
+            except Exception as error:  # whatever it raises, its authors mend it
                 size = "x".join(map(str, image_shape))
-                raise Refused(
+                raise UnsupportedModelError(
                     f"encoding images (B, {', '.join(map(str, image_shape))}) raises "
                     f"{_words(error)}; give a network that takes {size} in [0, 1], or choose "
                     "another size of the images with --set DATASET.image_size=..."
@@ -57,47 +58,54 @@ class Foreign(Encoder):
 
     def encode(self, x: Tensor) -> Posterior:
         ways = (getattr(self.net, name, None) for name in ("encode", "encoder"))
-        asked = next(filter(callable, ways), self.net)
-        return as_posterior(asked(x.to(self._type)), len(x))
+        encode = next(filter(callable, ways), self.net)
+        return as_posterior(encode(x.to(self._type)), len(x))
 
 
-def adopt(target: Any, settings: Mapping[str, Any], image_shape: tuple[int, int, int]) -> Foreign:
-    """A network, or what a class or function gives that is called with the settings.
+def wrap(
+    target: Any, settings: Mapping[str, Any], image_shape: tuple[int, int, int]
+) -> ExternalEncoder:
+    """A network, or what a class or function returns when it is called with the settings.
 
-    `image_shape` is handed over if it is taken. Raises ValueError.
+    `image_shape` is handed over if it is taken.
+
+    Raises:
+        UnsupportedModelError: there is no network, or it does not encode images.
     """
     what = "it is no subclass of bench.models.VAE"
     if isinstance(target, nn.Module):
-        return Foreign(target, image_shape)
+        return ExternalEncoder(target, image_shape)
     if not callable(target):
-        raise Refused(
+        raise UnsupportedModelError(
             f"{what} but of type {type(target).__name__}: name a torch.nn.Module, or a class or "
-            "function that gives one"
+            "function that returns one"
         )
     signature = inspect.signature(target)
-    given = dict(settings)
+    arguments = dict(settings)
     if "image_shape" in signature.parameters:
-        given["image_shape"] = image_shape
+        arguments["image_shape"] = image_shape
     try:
-        signature.bind(**given)
+        signature.bind(**arguments)
     except TypeError as error:
-        raise Refused(
-            f"{what}, and to give a torch.nn.Module it lacks arguments ({error}): let all have "
+        raise UnsupportedModelError(
+            f"{what}, and to return a torch.nn.Module it lacks arguments ({error}): let all have "
             "defaults but image_shape"
         ) from error
     try:
-        net = target(**given)
-    except Exception as error:  # whatever it raises: it is theirs to mend
-        shape = f" with image_shape={image_shape}" if "image_shape" in given else ""
-        raise Refused(f"calling it{shape} raises {_words(error)}") from error
+        net = target(**arguments)
+    except Exception as error:  # whatever it raises, its authors mend it
+        shape = f" with image_shape={image_shape}" if "image_shape" in arguments else ""
+        raise UnsupportedModelError(f"calling it{shape} raises {_words(error)}") from error
     if not isinstance(net, nn.Module):
         kind = type(net).__name__
-        raise Refused(f"{what} and gives an object of type {kind}: let it give a torch.nn.Module")
-    return Foreign(net, image_shape)
+        raise UnsupportedModelError(
+            f"{what} and returns an object of type {kind}: let it return a torch.nn.Module"
+        )
+    return ExternalEncoder(net, image_shape)
 
 
 def as_posterior(result: Any, rows: int) -> Posterior:
-    """What a network gives for some rows as a posterior, in float32. Raises Refused."""
+    """What a network returns for some rows as a posterior, in float32."""
     mean, logvar, logits = _parts(result)
     logits = [logits] if isinstance(logits, Tensor) else list(logits)
     if mean is None and logvar is None and logits:
@@ -107,26 +115,26 @@ def as_posterior(result: Any, rows: int) -> Posterior:
         logvar = _matrix(logvar, "logvar", rows)
         if logvar.shape != mean.shape:
             shapes = f"{tuple(mean.shape)} and {tuple(logvar.shape)}"
-            raise Refused(f"its mean and logvar are {shapes}: let both be (B, D)")
+            raise UnsupportedModelError(f"its mean and logvar are {shapes}: let both be (B, D)")
     return Posterior(mean, logvar, tuple(_matrix(each, "logits", rows) for each in logits))
 
 
-def weights_digest(model: Foreign, code: str | None) -> str:
-    """Of the code and of all weights, so that a run of other weights is another one."""
-    found = hashlib.sha256((code or "").encode())
+def weights_digest(model: ExternalEncoder, code: str | None) -> str:
+    """Digest of the code and of all weights, so that a run with other weights is another run."""
+    digest = hashlib.sha256((code or "").encode())
     for name, tensor in model.state_dict().items():
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return found.hexdigest()[:16]
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
 
 
 def _parts(result: Any) -> tuple[Any, Any, Any]:
-    """Mean, logvar and logits of what came, whatever they are."""
+    """Mean, logvar and logits of a network's result, whatever they are."""
     if isinstance(result, Posterior):
         return result.mean, result.logvar, result.logits
     if isinstance(result, Mapping):
         if other := [str(key) for key in result if key not in _PARTS]:
-            raise Refused(f"it gives a mapping with {', '.join(other)}: {_RETURN}")
+            raise UnsupportedModelError(f"it returns a mapping with {', '.join(other)}: {_RETURN}")
         return result.get("mean"), result.get("logvar"), result.get("logits", ())
     if not isinstance(result, Sequence):
         return result, None, ()
@@ -135,17 +143,19 @@ def _parts(result: Any) -> tuple[Any, Any, Any]:
     if len(result) == 3 and isinstance(result[2], Sequence):
         return result[0], result[1], result[2]
     kinds = ", ".join(type(part).__name__ for part in result)
-    raise Refused(f"it gives {len(result)} things ({kinds}): {_RETURN}")
+    raise UnsupportedModelError(f"it returns {len(result)} things ({kinds}): {_RETURN}")
 
 
 def _matrix(tensor: Any, what: str, rows: int) -> Tensor:
     if not isinstance(tensor, Tensor):
-        raise Refused(f"its {what} are a {type(tensor).__name__}, no tensor: {_RETURN}")
+        raise UnsupportedModelError(
+            f"its {what} are a {type(tensor).__name__}, no tensor: {_RETURN}"
+        )
     if tensor.ndim != 2 or len(tensor) != rows:
         shape = f"a {tensor.ndim}-dimensional tensor {tuple(tensor.shape)} for {rows} images"
-        raise Refused(f"its {what} are {shape}: flatten or pool them to (B, D)")
+        raise UnsupportedModelError(f"its {what} are {shape}: flatten or pool them to (B, D)")
     if not tensor.is_floating_point():
-        raise Refused(
+        raise UnsupportedModelError(
             f"its {what} are {tensor.dtype}: give codes as floats, categories as their logits"
         )
     return tensor.float()

@@ -1,25 +1,25 @@
-"""From a request to a plan: every name, setting and place is checked before anything starts."""
+"""Request -> Plan: every name, setting and folder is checked before anything starts."""
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.build import build_data, is_trained, model_settings, try_model
+from bench.build import is_trained, model_settings, open_data, try_model
 from bench.datasets import FactorData
 from bench.errors import RequestError, UnknownNameError
-from bench.presets import PRESETS, Preset
-from bench.recipes import Recipe
+from bench.presets import PRESETS, Preset, Recipe
 from bench.registry import registry, resolve
 from bench.score import applicable, definition, metric_names
-from bench.seeds import parse_seeds
-from bench.settings import Assignment, Parameter, converted, parameters, parse
+from bench.settings import Assignment, Parameter, converted, parameters, parse, parse_seeds
+from bench.store.record import Definition
 from bench.store.run import Precision, Run
-from bench.store.study import check_folder, default_name
+from bench.store.study import StudyRecord, check_folder
 from bench.streams import lent_global_torch_stream
 
-BASELINES = "baselines"  # the group of models that may be asked for as a whole, as `all` may
+BASELINES = "baselines"  # a group of models that may be named as a whole, as `all` may
 
 # `--set train.batch_size=32`: the budget, for all models of the study
 _TRAIN = {
@@ -31,7 +31,22 @@ _TRAIN = {
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for on the command line, in its words."""
+    """What is asked for, in the words of the command line.
+
+    Attributes:
+        models: names, comma-separated; `all`, or a group's name.
+        dataset: name of the data set.
+        preset: name of the preset.
+        seeds: as `parse_seeds` takes them.
+        sets: `OWNER.KEY=VALUE`.
+        sweeps: `MODEL.KEY=V1,V2`.
+        metrics: names, comma-separated, or `all`; None for the default ones.
+        steps: training steps instead of the preset's.
+        correlate: rules for correlated factors.
+        hold_out: combinations of factors that are held out of training.
+        output: folder of the study; None for one named after it in results/.
+        data_dir: where data sets look for files.
+    """
 
     models: str
     dataset: str
@@ -49,95 +64,116 @@ class Request:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be done: runs of one study, and the metrics to score them by.
+    """What will be done: the runs of one study, and the metrics to score them by.
 
-    study: what all runs of the folder share, as study.json holds it; refused: metrics that the
-    data does not allow, with the reason.
+    Attributes:
+        folder: of the study.
+        runs: all of them, finished or not.
+        definitions: of the metrics.
+        study: what all runs share.
+        refused: metrics that the data does not allow, with the reason.
     """
 
     folder: Path
     runs: tuple[Run, ...]
-    definitions: tuple[Mapping[str, Any], ...]
-    study: Mapping[str, Any]
+    definitions: tuple[Definition, ...]
+    study: StudyRecord
     refused: Mapping[str, str] = field(default_factory=dict)
+
+    def run_folder(self, run: Run) -> Path:
+        return self.folder / "runs" / run.folder
 
 
 def plan(request: Request) -> Plan:
-    """Resolve and check a request. Raises RequestError; writes nothing."""
+    """Resolve and check a request. Writes nothing.
+
+    Raises:
+        RequestError: something of the request is unknown, wrong or does not go together.
+    """
     if request.preset not in PRESETS:
         raise UnknownNameError("preset", request.preset, PRESETS)
     preset = PRESETS[request.preset]
-    models = _models(request.models)
-    seeds = parse_seeds(request.seeds)
     if request.steps is not None and request.steps < 1:
         raise RequestError(f"--steps {request.steps}: must be at least 1")
-    names = metric_names(request.metrics)
-    given = _Given.sort(request, list(models), names)
+    seeds = parse_seeds(request.seeds)
+    models = _models(request.models)
+    metrics = {name: resolve("metric", name) for name in metric_names(request.metrics)}
+    dataset = resolve("dataset", request.dataset)
+    assigned = _Assigned.of(request, list(models), list(metrics))
 
-    known = parameters(resolve("dataset", request.dataset))
-    data_settings = given.settings_of(request.dataset, known)
-    if "image_size" in known:
-        data_settings = {"image_size": preset.size_of(request.dataset), **data_settings}
-    rules = {"correlate": sorted(request.correlate), "hold_out": sorted(request.hold_out)}
-    data_settings |= {key: texts for key, texts in rules.items() if texts}
-    data = _data(request.dataset, data_settings, request.data_dir)
-    definitions = [definition(name, given.sets) for name in names]
-    good, refused = applicable(definitions, data)
-    if not good:
+    data_settings = _data_settings(request, dataset, preset, assigned)
+    data = open_data(request.dataset, data_settings, request.data_dir, dataset)
+    definitions, refused = applicable(
+        [definition(name, assigned.sets, metric) for name, metric in metrics.items()], metrics, data
+    )
+    if not definitions:
         raise RequestError(
             f"no metric is left for {request.dataset}: {'; '.join(refused.values())}"
         )
-
-    train = given.settings_of("train", _TRAIN)
+    train = assigned.settings_of("train", _TRAIN)
     for key, value in train.items():
         if isinstance(value, int) and value < 1:
             raise RequestError(f"train.{key}={value}: must be at least 1")
-    study = {
-        "dataset": request.dataset,
-        "data_settings": data_settings,
-        "fingerprint": data.fingerprint,
-        "source": data.source,
-        "preset": request.preset,
-        "steps": request.steps,
-        "train": train,
-    }
-    runs = tuple(
-        Run(
-            model=model,
-            settings=settings,
-            changed=changed,
-            dataset=request.dataset,
-            data_settings=data_settings,
-            fingerprint=data.fingerprint,
-            image_shape=data.image_shape,
-            preset=request.preset,
-            steps=recipe.steps,
-            batch_size=recipe.batch_size,
-            rows=min(train.get("rows", preset.rows), data.training),
-            seed=seed,
-            code=code,
-            precision=train.get("precision", "float32") if recipe.steps else "float32",
-        )
-        for model, target in models.items()
-        for recipe in [_recipe(preset, model, target, request, train)]
-        for settings, changed, code in _variants(model, target, recipe, given, data)
-        for seed in seeds
+
+    study = StudyRecord(
+        dataset=request.dataset,
+        data_settings=data_settings,
+        fingerprint=data.fingerprint,
+        source=data.source,
+        preset=request.preset,
+        steps=request.steps,
+        train=train,
     )
     folder = request.output or Path("results") / default_name(study, preset)
     check_folder(folder, study)
-    unique = {run.identity: run for run in runs}
-    return Plan(folder, tuple(unique.values()), tuple(good), study, refused)
+    runs: dict[str, Run] = {}
+    for name, target in models.items():
+        recipe = _recipe(preset, name, target, request, train)
+        for variant in _variants(name, target, recipe, assigned, data):
+            for seed in seeds:
+                run = Run(
+                    model=name,
+                    settings=variant.settings,
+                    changed=variant.changed,
+                    dataset=request.dataset,
+                    data_settings=data_settings,
+                    fingerprint=data.fingerprint,
+                    image_shape=data.image_shape,
+                    preset=request.preset,
+                    steps=recipe.steps,
+                    batch_size=recipe.batch_size,
+                    rows=min(train.get("rows", preset.rows), data.training),
+                    seed=seed,
+                    code=variant.code,
+                    precision=train.get("precision", "float32") if recipe.steps else "float32",
+                )
+                runs.setdefault(run.identity, run)
+    return Plan(folder, tuple(runs.values()), tuple(definitions), study, refused)
+
+
+def default_name(study: StudyRecord, preset: Preset) -> str:
+    """The name of a study's folder: data, preset, and whatever else sets the study apart."""
+    parts = [study.dataset, study.preset]
+    if study.steps is not None:
+        parts.append(f"steps{study.steps}")
+    own = {
+        key: value
+        for key, value in study.data_settings.items()
+        if (key, value) != ("image_size", preset.size_of(study.dataset))
+    }
+    parts += [f"{key}{value}" for key, value in {**own, **study.train}.items()]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(map(str, parts)))
 
 
 @dataclass(frozen=True)
-class _Given:
+class _Assigned:
     """The assignments of --set and --sweep, each known to have an owner."""
 
     sets: Sequence[Assignment]
     sweeps: Sequence[Assignment]
 
     @classmethod
-    def sort(cls, request: Request, models: Sequence[str], metrics: Sequence[str]) -> "_Given":
+    def of(cls, request: Request, models: Sequence[str], metrics: Sequence[str]) -> "_Assigned":
         sets, sweeps = parse("--set", request.sets), parse("--sweep", request.sweeps)
         owners = [*models, request.dataset, *metrics, "train"]
         for assignment, option, allowed in [
@@ -160,7 +196,7 @@ class _Given:
         return {a.key: converted(a, free) for a in self.sets if a.owner == owner}
 
     def grid_of(self, owner: str, known: Mapping[str, Parameter]) -> list[dict[str, Any]]:
-        """All combinations of the owner's sweeps; one empty one where there is none."""
+        """All combinations of the owner's sweeps; one empty combination where there are none."""
         axes = [
             [(a.key, converted(Assignment(owner, a.key, t), known)) for t in a.text.split(",")]
             for a in self.sweeps
@@ -171,27 +207,39 @@ class _Given:
 
 def _models(text: str) -> dict[str, Any]:
     """The models of a list by name, and what each name means."""
-    asked = [name.strip() for name in text.split(",") if name.strip()]
-    if not asked:
+    listed = [name.strip() for name in text.split(",") if name.strip()]
+    if not listed:
         raise RequestError(f"--models is empty: choose from {', '.join(registry('model'))} or all")
     from bench.models import GROUPS  # torch, which the commands without a model do not load
 
-    several = {"all": registry("model"), BASELINES: GROUPS[BASELINES]}
-    names = [name for each in asked for name in several.get(each, [each])]
-    found = {}
+    groups = {"all": registry("model"), BASELINES: GROUPS[BASELINES]}
+    names = [name for entry in listed for name in groups.get(entry, [entry])]
+    models = {}
     for name in dict.fromkeys(names):
-        # a network that stands in a file draws its weights when the file is read
+        # a network that a file holds draws its weights when the file is read
         with lent_global_torch_stream(0, "initialisation"):
-            found[name] = resolve("model", name)
-    return found
+            models[name] = resolve("model", name)
+    return models
+
+
+def _data_settings(
+    request: Request, dataset: Any, preset: Preset, assigned: _Assigned
+) -> dict[str, Any]:
+    """Arguments of the data set's constructor, and the rules of what is left out of it."""
+    known = parameters(dataset)
+    settings = assigned.settings_of(request.dataset, known)
+    if "image_size" in known:
+        settings = {"image_size": preset.size_of(request.dataset), **settings}
+    rules = {"correlate": sorted(request.correlate), "hold_out": sorted(request.hold_out)}
+    return settings | {key: texts for key, texts in rules.items() if texts}
 
 
 def _recipe(
     preset: Preset, model: str, target: Any, request: Request, train: Mapping[str, Any]
 ) -> Recipe:
-    """The recipe as asked for, none of a model that is not trained.
+    """A model's recipe with the steps that are asked for, to which its schedules scale.
 
-    With other steps its schedules scale.
+    A model that is not trained has none.
     """
     if not is_trained(target):
         return Recipe(0, 0)
@@ -203,28 +251,29 @@ def _recipe(
     return Recipe(steps, batch_size, settings, recipe.source)
 
 
+@dataclass(frozen=True)
+class _Variant:
+    """A model with all its settings, those that were changed, and the digest of its code."""
+
+    settings: Mapping[str, Any]
+    changed: Mapping[str, Any]
+    code: str | None
+
+
 def _variants(
-    model: str, target: Any, recipe: Recipe, given: _Given, data: FactorData
-) -> list[tuple[dict[str, Any], dict[str, Any], str | None]]:
-    """Each variant of a model: settings, what was changed of the preset's, digest of its code."""
+    model: str, target: Any, recipe: Recipe, assigned: _Assigned, data: FactorData
+) -> list[_Variant]:
+    """A variant of the model for each combination of its swept settings."""
     known = model_settings(model, target)
     defaults = {key: p.default for key, p in known.items()}
     base = {**defaults, **{k: v for k, v in recipe.settings.items() if k in defaults}}
-    fixed = given.settings_of(model, known)
+    fixed = assigned.settings_of(model, known)
     variants = []
-    for point in given.grid_of(model, known):
-        asked = {**fixed, **point}
-        settings = {**base, **{k: v for k, v in asked.items() if v != base[k]}}
+    for point in assigned.grid_of(model, known):
+        wanted = {**fixed, **point}
+        settings = {**base, **{k: v for k, v in wanted.items() if v != base[k]}}
         code = try_model(model, target, settings, data, recipe.batch_size)
         # in the signature's order: the same settings have the same name, however asked for
         changed = {k: v for k, v in settings.items() if v != base[k]}
-        variants.append((settings, changed, code))
+        variants.append(_Variant(settings, changed, code))
     return variants
-
-
-def _data(name: str, settings: Mapping[str, Any], data_dir: str | None) -> FactorData:
-    try:
-        return build_data(name, settings, data_dir)
-    except (ValueError, TypeError, OSError) as error:
-        about = "" if str(error).startswith((name, str(Path(name).resolve()))) else f"{name}: "
-        raise RequestError(f"{about}{error}") from error

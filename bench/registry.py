@@ -15,11 +15,12 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bench.errors import RequestError, UnknownNameError
 
 Kind = Literal["model", "dataset", "metric"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def registry(kind: Kind) -> Mapping[str, Any]:
@@ -36,14 +37,36 @@ def resolve(kind: Kind, name: str) -> Any:
         return known[name]
     installed = _installed(kind)
     if name in installed:
-        return _imported(kind, name, installed[name])
-    if ":" in name:
-        return _imported(kind, name, name)
-    if kind == "dataset" and name.endswith(".npz"):
+        return _imported(f"{kind} {name!r}", installed[name])
+    if _is_address(name):
+        return _imported(f"{kind} {name!r}", name)
+    if kind == "dataset" and _is_file_of_arrays(name):
         from bench.datasets import Arrays
 
         return functools.partial(Arrays, Path(name).resolve())
-    raise UnknownNameError(kind, name, [*known, *installed])
+    raise _unknown(kind, name, [*known, *installed])
+
+
+def resolve_any(name: str) -> list[tuple[Kind | None, Any]]:
+    """All that a name may mean where its kind is not known, each with its kind.
+
+    The kind is None for `package.module:Name` and `path/to/file.py:Name`, which do not tell it.
+
+    Raises:
+        RequestError: the name means nothing, or what it means cannot be imported.
+    """
+    # Addresses first: the names of models would import torch.
+    if _is_address(name):
+        return [(None, _imported(repr(name), name))]
+    if _is_file_of_arrays(name):
+        return [("dataset", resolve("dataset", name))]
+    known = {kind: names(kind) for kind in KINDS}
+    meanings: list[tuple[Kind | None, Any]] = [
+        (kind, resolve(kind, name)) for kind in KINDS if name in known[kind]
+    ]
+    if not meanings:
+        raise _unknown("name", name, [choice for kind in KINDS for choice in known[kind]])
+    return meanings
 
 
 def names(kind: Kind) -> list[str]:
@@ -73,18 +96,33 @@ def _source(name: str, target: Any) -> str | None:
     return place if place.endswith(".py") else getattr(sys.modules.get(place), "__file__", None)
 
 
-def _imported(kind: Kind, name: str, address: str) -> Any:
+def _is_address(name: str) -> bool:
+    return ":" in name
+
+
+def _is_file_of_arrays(name: str) -> bool:
+    return name.endswith(".npz")
+
+
+def _unknown(what: str, name: str, choices: list[str]) -> RequestError:
+    if name.endswith(".py"):
+        return RequestError(f"{name}: say which class or function in it, as {name}:Mine")
+    return UnknownNameError(what, name, choices)
+
+
+def _imported(what: str, address: str) -> Any:
+    """What stands at an address; `what` names it in errors."""
     place, _, attribute = address.rpartition(":")
     try:
         module = _from_file(Path(place)) if place.endswith(".py") else _from_path(place)
     except Exception as error:  # whatever their module raises: it is theirs to mend
         raise RequestError(
-            f"{kind} {name!r}: cannot import {place} ({type(error).__name__}: {error})"
+            f"{what}: cannot import {place} ({type(error).__name__}: {error})"
         ) from error
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise RequestError(f"{kind} {name!r}: {place} has no {attribute!r}") from None
+        raise RequestError(f"{what}: {place} has no {attribute!r}") from None
 
 
 def _from_path(place: str) -> ModuleType:

@@ -1,77 +1,181 @@
-"""Scoring a representation: which metrics, by which definition, and what they gave."""
+"""Representation -> scores: which metrics, by which definition, and what they gave."""
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
+from scipy.stats import entropy
 
 from bench.datasets import FactorData
 from bench.errors import RequestError
 from bench.metrics import METRICS, STUDY_METRICS, VERSIONS, Representation, Score
 from bench.registry import resolve
 from bench.settings import Assignment, converted, parameters
+from bench.store.record import (
+    ACTIVE,
+    REPRESENTATION,
+    Definition,
+    Evaluation,
+    HeldOut,
+    Record,
+    ScoreRecord,
+    read_scores,
+    unscored,
+    write_scores,
+)
+from bench.store.representation import read_representation, read_rows
 from bench.streams import numpy_stream
 
-# what a comparison shows unless it is asked for more
+# what a comparison shows unless other metrics are named
 DEFAULT = ("mig", "factorvae_score", "discrete_accuracy", "dci_fast")
 
 # minutes of all cores; every other metric takes seconds
 SLOW = ("dci",)
 
+SPREAD = 0.01  # of the largest standard deviation, from which a deterministic latent is active
+COLLAPSED = 0.99  # of the mean image's error: above, the decoder uses no code
+CLEARLY = 0.05  # of the mean image's error: its noise over an interval is below that
+
 _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 
 
-def definition(name: str, given: Iterable[Assignment] = ()) -> dict[str, Any]:
-    """What a score is: the metric's name, version and all of its options.
+# --- which metrics, by which definition
 
-    Of the assignments those of other owners are passed over. Raises RequestError.
+
+def metric_names(texts: str | None, default: Iterable[str] = DEFAULT) -> list[str]:
+    """Names in a comma-separated list, where `all` stands for every registered metric.
+
+    Without a list they are the default ones.
     """
-    known = parameters(resolve("metric", name))
+    names = list(default)
+    if texts is not None:
+        listed = [name.strip() for name in texts.split(",") if name.strip()]
+        every = [*METRICS, *STUDY_METRICS]
+        names = [name for entry in listed for name in (every if entry == "all" else [entry])]
+    if not names:
+        raise RequestError(f"no metric named: choose from {', '.join(METRICS)}, or all")
+    return list(dict.fromkeys(names))
+
+
+def evaluated_names(texts: str | None) -> list[str]:
+    """The same for `bench evaluate`, whose default is all metrics but the slow ones."""
+    return metric_names(texts, [name for name in METRICS if name not in SLOW])
+
+
+def definition(
+    name: str,
+    assignments: Iterable[Assignment] = (),
+    metric: Callable[..., Score] | None = None,
+) -> Definition:
+    """The present definition of a metric, with the options that are assigned to it.
+
+    Args:
+        name: of the metric.
+        assignments: options; those of other owners are passed over.
+        metric: what the name means, if that is known already.
+    """
+    known = parameters(metric or resolve("metric", name))
     options = {key: parameter.default for key, parameter in known.items()}
-    options |= {a.key: converted(a, known) for a in given if a.owner == name}
-    return {"name": name, "version": VERSIONS.get(name, 1), "options": options}
+    options |= {a.key: converted(a, known) for a in assignments if a.owner == name}
+    return Definition(name, VERSIONS.get(name, 1), options)
+
+
+def of_one_run(definitions: Iterable[Definition]) -> tuple[Definition, ...]:
+    """Without the metrics that compare runs."""
+    return tuple(d for d in definitions if d.name not in STUDY_METRICS)
+
+
+def applicable(
+    definitions: Iterable[Definition], metrics: Mapping[str, Callable[..., Score]], data: FactorData
+) -> tuple[list[Definition], dict[str, str]]:
+    """The metrics that are defined on a data set, and why the others are not.
+
+    Each of the `metrics` is tried on a few random codes. If it refuses them with its default
+    options, the data does not suit it. Factors have only a few of their classes here, as predictors
+    of many classes are slow.
+
+    Raises:
+        RequestError: a metric refuses only the options that it was given.
+    """
+    rng = np.random.default_rng(0)
+    rows = rng.integers(data.training, size=min(500, data.training))
+    few = 3
+    trial = Representation(
+        codes=rng.normal(size=(len(rows), 2)),
+        categories=np.zeros((len(rows), 0), dtype=np.int64),
+        factors=data.values(rows) % few,
+        category_sizes=(),
+        factor_names=tuple(factor.name for factor in data.factors),
+        factor_kinds=tuple(factor.kind for factor in data.factors),
+        factor_sizes=tuple(min(few, factor.size) for factor in data.factors),
+        # every model has a posterior: here one much narrower than the codes vary
+        logvar=np.full((len(rows), 2), -2.0),
+    )
+    suitable, refused = [], {}
+    for definition in definitions:
+        name, metric = definition.name, metrics[definition.name]
+        if name in STUDY_METRICS:
+            suitable.append(definition)
+            continue
+        try:
+            metric(trial, rng)
+        except ValueError as error:
+            refused[name] = str(error)
+            continue
+        try:
+            metric(trial, rng, **definition.options)
+        except ValueError as error:
+            raise RequestError(f"{name}: {error}") from error
+        suitable.append(definition)
+    return suitable, refused
+
+
+# --- the scores of one representation
 
 
 def score(
-    representation: Representation,
-    asked: Mapping[str, Any],
-    seed: int,
-    resamples: int = 0,
-) -> dict[str, Any]:
-    """One metric by its definition, as scores.json holds it: value, parts, details, definition
-    with library versions, seconds, and where there are any warnings and standard errors.
+    representation: Representation, definition: Definition, seed: int, resamples: int = 0
+) -> ScoreRecord:
+    """One metric by its definition. Each metric draws from a stream of its own.
 
-    Each metric draws from a stream of its own. Raises ValueError where it is undefined.
+    Args:
+        representation: what is scored.
+        definition: of the metric; the libraries' versions are added to it.
+        seed: of the metric's random draws.
+        resamples: random halves of the rows, for standard errors; 0 for none.
+
+    Raises:
+        ValueError: the metric is undefined for the representation.
     """
-    metric: Callable[..., Score] = resolve("metric", asked["name"])
+    metric: Callable[..., Score] = resolve("metric", definition.name)
 
     def once(rows: Representation, stream: str) -> Score:
-        return metric(rows, numpy_stream(seed, stream), **asked["options"])
+        return metric(rows, numpy_stream(seed, stream), **definition.options)
 
     started = time.perf_counter()
-    result = once(representation, asked["name"])
+    result = once(representation, definition.name)
     errors = {}
     if resamples:
         errors = standard_errors(
             representation,
             result,
-            lambda rows, k: once(rows, f"{asked['name']} of resample {k}"),
-            numpy_stream(seed, f"resamples of {asked['name']}"),
+            lambda rows, k: once(rows, f"{definition.name} of resample {k}"),
+            numpy_stream(seed, f"resamples of {definition.name}"),
             resamples,
         )
-    return {
-        "value": result.value,
-        "parts": dict(result.parts),
-        "definition": {**asked, "libraries": {name: version(name) for name in _LIBRARIES}},
-        "seconds": round(time.perf_counter() - started, 3),
-        "details": dict(result.details),
-        **({"warnings": list(result.warnings)} if result.warnings else {}),
-        **({"standard_errors": errors, "resamples": resamples} if resamples else {}),
-    }
+    return ScoreRecord(
+        value=result.value,
+        parts=dict(result.parts),
+        definition=replace(definition, libraries=_versions(_LIBRARIES)),
+        details=dict(result.details),
+        seconds=round(time.perf_counter() - started, 3),
+        warnings=tuple(result.warnings),
+        standard_errors=errors,
+        resamples=resamples,
+    )
 
 
 def standard_errors(
@@ -83,10 +187,13 @@ def standard_errors(
 ) -> dict[str, float]:
     """Standard error of the value ("value") and of each part over the choice of rows.
 
-    Random subsets of half as many rows as the score stands on, without replacement, so that no
-    row is its own copy (delete-d jackknife, Shao & Wu 1989, Annals of Statistics 17): the
-    deviation of m of N rows shows sqrt(1/m - 1/N) of a score's, wanted is sqrt(1/n) for its n rows.
-    The chance of the metric's own draws is in it. Raises ValueError where a half is too small.
+    Each resample is a random half of the rows that the score uses, without replacement, so that no
+    row is its own copy (delete-d jackknife, Shao & Wu 1989, Annals of Statistics 17). The
+    deviation over subsets of m of N rows estimates sqrt(1/m - 1/N) of a score's own, and what is
+    wanted is sqrt(1/n) for its n rows. The chance of the metric's own draws is included.
+
+    Raises:
+        ValueError: there are fewer than 2 resamples or 4 rows, or a half is too small.
     """
     total = len(representation)
     used = min(total, _rows_used(representation, whole))
@@ -104,12 +211,13 @@ def standard_errors(
         values.append({"value": score.value, **score.parts})
     factor = math.sqrt((1 / used) / (1 / half - 1 / total))
     return {
-        name: factor * float(np.std([each[name] for each in values], ddof=1)) for name in values[0]
+        name: factor * float(np.std([entry[name] for entry in values], ddof=1))
+        for name in values[0]
     }
 
 
 def _rows_used(representation: Representation, score: Score) -> int:
-    """How many of the rows, those held out aside, a score stands on."""
+    """How many of the rows, except those held out, a score stands on."""
     details = score.details
     if "rows_fitted" in details:
         halved = representation.test is None
@@ -117,64 +225,135 @@ def _rows_used(representation: Representation, score: Score) -> int:
     return int(details.get("points", len(representation)))
 
 
-def applicable(
-    definitions: Iterable[Mapping[str, Any]], data: FactorData
-) -> tuple[list[Mapping[str, Any]], dict[str, str]]:
-    """The metrics that are defined on a data set, and why the others are not.
+# --- which latents are in use
 
-    Each is tried on a few random codes. Refusing them with its default options means that the
-    data does not suit it; refusing only the options asked for is a RequestError. Factors have a few
-    of their classes here, as predictors of many take long.
+
+def evaluate(
+    r: Representation,
+    *,
+    reconstruction: float | None = None,
+    mean_image_reconstruction: float | None = None,
+    held_out_reconstruction: float | None = None,
+) -> Evaluation:
+    """What a representation tells of the model behind it: which latents it uses, and how much.
+
+    A latent is active from a mean KL of 0.1 nats on; without a posterior, from a spread of 1 % of
+    the largest one on.
+
+    Args:
+        r: the representation; with a `test`, that of held-out rows.
+        reconstruction: the decoder's error, in nats per image; None without a decoder.
+        mean_image_reconstruction: error of the best constant image for the same images.
+        held_out_reconstruction: the decoder's error on held-out rows.
     """
-    rng = np.random.default_rng(0)
-    rows = rng.integers(data.training, size=min(500, data.training))
-    few = 3
-    trial = Representation(
-        codes=rng.normal(size=(len(rows), 2)),
-        categories=np.zeros((len(rows), 0), dtype=np.int64),
-        factors=data.values(rows) % few,
-        category_sizes=(),
-        factor_names=tuple(factor.name for factor in data.factors),
-        factor_kinds=tuple(factor.kind for factor in data.factors),
-        factor_sizes=tuple(min(few, factor.size) for factor in data.factors),
-        # every model has a posterior: here one much narrower than the codes vary
-        logvar=np.full((len(rows), 2), -2.0),
+    entropies = [
+        entropy(np.bincount(column, minlength=size))
+        for column, size in zip(r.categories.T, r.category_sizes, strict=True)
+    ]
+    spread = np.concatenate([r.codes.std(0, dtype=np.float64), np.array(entropies)])
+    active = spread > SPREAD * spread.max(initial=0.0) if r.kl is None else r.kl >= ACTIVE
+    held_out = None
+    if r.test is not None:
+        kl = r.test.kl
+        held_out = HeldOut(
+            held_out_reconstruction, None if kl is None else float(kl.sum()), len(r.test)
+        )
+    return Evaluation(
+        reconstruction=reconstruction,
+        mean_image_reconstruction=mean_image_reconstruction,
+        kl=None if r.kl is None else tuple(r.kl.tolist()),
+        kl_total=None if r.kl is None else float(r.kl.sum()),
+        continuous=r.codes.shape[1],
+        spread=tuple(spread.tolist()),
+        active=tuple(active.tolist()),
+        active_latents=int(active.sum()),
+        rows=len(r),
+        collapsed=bool(not active.any() or _blind(reconstruction, mean_image_reconstruction)),
+        held_out=held_out,
     )
-    good, refused = [], {}
-    for asked in definitions:
-        if asked["name"] in STUDY_METRICS:
-            good.append(asked)
-            continue
-        name, metric = asked["name"], resolve("metric", asked["name"])
-        try:
-            metric(trial, rng)
-        except ValueError as error:
-            refused[name] = str(error)
-            continue
-        try:
-            metric(trial, rng, **asked["options"])
-        except ValueError as error:
-            raise RequestError(f"{name}: {error}") from error
-        good.append(asked)
-    return good, refused
 
 
-def metric_names(texts: str | None, default: Iterable[str] = DEFAULT) -> list[str]:
-    """Names of a comma-separated list, where `all` is every registered one; without a list the
-    default ones. Raises RequestError.
+def _blind(error: float | None, of_mean_image: float | None) -> bool:
+    """Whether a decoder does no better than the mean image."""
+    if error is None or of_mean_image is None:
+        return False
+    return error > of_mean_image - (1 - COLLAPSED) * abs(of_mean_image)
+
+
+def collapsed_from(
+    history: Sequence[Mapping[str, float]], mean_image_reconstruction: float | None
+) -> int | None:
+    """The first step from which a collapsed training never used its codes again.
+
+    Codes are in use where the mean reconstruction of an interval is clearly below that of the mean
+    image and the KL is that of an active latent. None where the history does not tell.
     """
-    names = list(default)
-    if texts is not None:
-        given = [name.strip() for name in texts.split(",") if name.strip()]
-        every = [*METRICS, *STUDY_METRICS]
-        names = [name for g in given for name in (every if g == "all" else [g])]
-    if not names:
-        raise RequestError(f"no metric named: choose from {', '.join(METRICS)}, or all")
-    for name in names:
-        resolve("metric", name)
-    return list(dict.fromkeys(names))
+    constant = mean_image_reconstruction
+    if constant is None or not history or "reconstruction" not in history[0]:
+        return None
+    since = 1
+    for row in history:
+        kl = [row[name] for name in ("kl_continuous", "kl_categorical") if name in row]
+        better = row["reconstruction"] < constant - CLEARLY * abs(constant)
+        if better and (not kl or sum(kl) >= ACTIVE):
+            since = int(row["step"]) + 1
+    return since
 
 
-def evaluated_names(texts: str | None) -> list[str]:
-    """Likewise for `bench evaluate`, whose default is all but the slow ones."""
-    return metric_names(texts, [name for name in METRICS if name not in SLOW])
+# --- scores that compare runs
+
+
+def score_agreement(
+    records: Sequence[Record], definition: Definition, *, again: bool = False
+) -> tuple[dict[str, ScoreRecord], dict[str, str]]:
+    """Score a metric that compares seeds on the runs of each row, and store it with every run.
+
+    Rows whose runs already have the score, of the same runs and by the same definition, are
+    passed over unless `again` is set. Where the metric is undefined, no score is stored.
+
+    Returns:
+        Scores by the name of the run's folder, and by the label of a row why it has none.
+    """
+    scores, refused = {}, {}
+    for label in dict.fromkeys(record.run.label for record in records):
+        group = [
+            record
+            for record in records
+            if record.run.label == label and (record.folder / REPRESENTATION).exists()
+        ]
+        folders = [record.folder.name for record in group]
+        if not again and all(_agrees(record, definition, folders) for record in group):
+            continue
+        paths = [record.folder / REPRESENTATION for record in group]
+        try:
+            results = resolve("metric", definition.name)(
+                [read_representation(path) for path in paths],
+                numpy_stream(0, definition.name),
+                [read_rows(path) for path in paths],
+                **definition.options,
+            )
+        except ValueError as error:
+            refused[label] = str(error)
+            continue
+        for record, result in zip(group, results, strict=True):
+            entry = ScoreRecord(
+                value=result.value,
+                parts={},
+                definition=replace(definition, libraries=_versions(("numpy", "scipy"))),
+                details={**result.details, "runs": folders},
+            )
+            write_scores(record.folder, {**read_scores(record.folder), definition.name: entry})
+            scores[record.folder.name] = entry
+    return scores, refused
+
+
+def _agrees(record: Record, definition: Definition, folders: Sequence[str]) -> bool:
+    """Whether a run has the score, and it compares these runs."""
+    scores = read_scores(record.folder)
+    if unscored([definition], scores):
+        return False
+    return bool(scores[definition.name].details.get("runs") == list(folders))
+
+
+def _versions(libraries: Iterable[str]) -> dict[str, str]:
+    return {name: version(name) for name in libraries}

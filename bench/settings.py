@@ -1,10 +1,11 @@
-"""Settings given on the command line, checked against the signature that takes them.
+"""Settings and seeds given on the command line, checked against the signature that takes them.
 
 `--set jointvae.gamma=30` is an owner (a model, the data set, a metric, or `train`), a key and a
 text; the owner's signature says which keys there are and of which type.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from bench.errors import RequestError, UnknownNameError
+
+MOST_SEEDS = 1_000
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class Assignment:
 
 
 def parse(option: str, texts: Iterable[str]) -> list[Assignment]:
-    """Split `owner.key=text` arguments of an option. Raises RequestError."""
-    found = []
+    """Split `owner.key=text` arguments of an option."""
+    assignments = []
     for argument in texts:
         path, equals, text = argument.partition("=")
         owner, dot, key = path.rpartition(".")
@@ -41,8 +44,8 @@ def parse(option: str, texts: Iterable[str]) -> list[Assignment]:
             raise RequestError(
                 f"{option} {argument!r}: write OWNER.KEY=VALUE, e.g. {option} jointvae.gamma=30"
             )
-        found.append(Assignment(owner.strip(), key.strip(), text.strip()))
-    return found
+        assignments.append(Assignment(owner.strip(), key.strip(), text.strip()))
+    return assignments
 
 
 def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
@@ -66,7 +69,8 @@ def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
 def converted(assignment: Assignment, known: Mapping[str, Parameter]) -> Any:
     """The value of an assignment in the type that the signature asks for.
 
-    Raises RequestError for an unknown key or a text that is no such value.
+    Raises:
+        RequestError: the key is unknown, or the text is no such value.
     """
     owner, key, text = assignment.owner, assignment.key, assignment.text
     if key not in known:
@@ -82,3 +86,26 @@ def converted(assignment: Assignment, known: Mapping[str, Parameter]) -> Any:
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
         raise RequestError(f"{owner}.{key}={text}: {problem[0].lower()}{problem[1:]}") from None
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`5` means the seeds 0 to 4, `0-4` the same, `3,7` these two."""
+    wrong = RequestError(
+        f"--seeds {text[:40]!r}: give a number of seeds (5), a range (0-4) or a list (3,7), "
+        f"at most {MOST_SEEDS} of them"
+    )
+    seeds: list[int] = []
+    # no more digits than a 64-bit number has: others read the seed from the records
+    if re.fullmatch(r"\s*\d{1,18}\s*", text):
+        seeds = list(range(min(int(text), MOST_SEEDS + 1)))
+    else:
+        for part in text.split(","):
+            if not (match := re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)):
+                raise wrong
+            first, last = int(match[1]), int(match[2] or match[1])
+            if last < first or last - first >= MOST_SEEDS:
+                raise wrong
+            seeds += range(first, last + 1)
+    if not seeds or len(seeds) > MOST_SEEDS:
+        raise wrong
+    return sorted(set(seeds))

@@ -1,52 +1,64 @@
-"""One run, from settings to scores: what a worker process does.
+"""One run, from settings to scores: train, encode, score, write the status.
 
-Each part is skipped where an earlier try has finished it: training goes on from its checkpoint,
+Each part is skipped if an earlier attempt has finished it: training goes on from its checkpoint,
 scores are computed from the stored representation.
 """
 
 import contextlib
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from bench.report.columns import UNDEFINED
-from bench.store import files as store
-from bench.store import record as records
+from bench.store import files, record
 from bench.store.environment import environment
-from bench.store.record import Status, definitions_differ, read_status, write_status
+from bench.store.record import Definition, Evaluation, Status, Undefined
 from bench.store.run import Run
 
 if TYPE_CHECKING:
-    from bench.training import Trained
+    import torch
+
+    from bench.datasets import FactorData
+    from bench.models import Encoder
+
+FITTED = 10_000  # images for a model that is fitted at once instead of trained in steps
 
 
 @dataclass(frozen=True)
 class Job:
     """A run and how to carry it out; nothing here but `run` changes a number.
 
-    definitions: of the metrics to score; data_dir: where data sets look for files; together: the
-    number of seeds, its own among them, that are trained as one model; capture: whether steps
-    are replayed as one CUDA graph.
+    Attributes:
+        run: what is asked for.
+        folder: of the run.
+        definitions: the metrics to score.
+        device: where to compute.
+        threads: of the libraries.
+        data_dir: where data sets look for files.
+        checkpoint_seconds: time between two checkpoints.
     """
 
     run: Run
     folder: Path
-    definitions: tuple[Mapping[str, Any], ...]
+    definitions: tuple[Definition, ...]
     device: str = "cpu"
     threads: int = 1
     data_dir: str | None = None
     checkpoint_seconds: float = 30.0
-    together: int = 1
-    capture: bool = False
 
 
 @dataclass(frozen=True)
-class News:
-    """What a worker tells: its phase, how far that is, and the newest losses."""
+class Progress:
+    """How far a worker is.
+
+    Attributes:
+        phase: `training`, `fitting`, `encoding` or `scoring`.
+        step: how much of the phase is done.
+        steps: out of how much; 0 where that is not counted.
+        terms: the newest means of the objective's terms, in nats per image.
+    """
 
     phase: str
     step: int = 0
@@ -54,202 +66,216 @@ class News:
     terms: Mapping[str, float] | None = None
 
 
-class Trainer(Protocol):
-    """Trains the model of a job and notes the seconds. Raises as `bench.train.loop.train`."""
-
-    def __call__(
-        self,
-        job: Job,
-        seconds: dict[str, float],
-        tell: Callable[[News], None],
-        stop: Callable[[], bool],
-    ) -> "Trained": ...
-
-
 def announce(job: Job) -> None:
     """Write what is asked of a run, before it starts. Raises OSError."""
-    store.write_json(job.folder / records.SETTINGS, job.run.as_dict())
-    write_status(job.folder, read_status(job.folder))
+    files.write_json(job.folder / record.SETTINGS, job.run.as_dict())
+    record.write_status(job.folder, record.read_status(job.folder))
 
 
-def unscored(
-    folder: Path, definitions: Sequence[Mapping[str, Any]]
-) -> tuple[Mapping[str, Any], ...]:
-    """The metrics that a run has neither a score of nor the reason why it can have none."""
-    scores = records.read_scores(folder)
-    evaluation = folder / records.EVALUATION
-    refused = store.read_json(evaluation).get(UNDEFINED, {}) if evaluation.exists() else {}
-    return tuple(
-        asked
-        for asked in definitions
-        if definitions_differ(scores, [asked]) and definitions_differ(refused, [asked])
-    )
-
-
-def begin(job: Job) -> Status:
-    """Write that a run is under way, and where it is trained; its status. Raises OSError."""
-    announce(job)
-    store.sweep(job.folder)
-    status = replace(read_status(job.folder), state="running", message="")
-    write_status(job.folder, status)
-    if not (job.folder / records.EVALUATION).exists():
-        where = environment(job.device, job.threads)
-        where.update(together=job.together, capture=job.capture)
-        store.write_json(job.folder / records.ENVIRONMENT, where)
-    return status
-
-
-def work(
+def run_job(
     job: Job,
-    tell: Callable[[News], None],
-    stop: Callable[[], bool],
-    train: Trainer | None = None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Status:
-    """Carry out what is missing of a run. Every end but a kill is written as its status.
+    """Carry out what is missing of a run.
 
-    `tell` gets news, `stop` is asked after every step; `train` is given of a run that has begun.
-    What goes wrong in the run is not raised: the status says so, and error.txt keeps the traceback.
+    Every end but a kill is written as the run's status. An error inside the run is not raised: the
+    status says what happened, and error.txt keeps the traceback.
+
+    Args:
+        job: what to do.
+        watch: called with the progress.
+        stop: asked after every training step whether to stop.
+
+    Returns:
+        The status that the run ended with.
     """
     from bench.train.loop import Diverged, Interrupted
-    from bench.training import train_alone
 
-    folder = job.folder
-    status = read_status(folder)
-    seconds = dict(status.seconds)
-    reached = status.step
+    status = Status("failed")
+    seconds: dict[str, float] = {}
+    reached = 0
 
-    def listen(news: News) -> None:
+    def watched(progress: Progress) -> None:
         nonlocal reached
-        reached = news.step if news.phase == "training" else reached
-        tell(news)
+        reached = progress.step if progress.phase == "training" else reached
+        watch(progress)
 
     try:
-        if train is None:
-            status = begin(job)
-        if not (folder / records.EVALUATION).exists():
-            trained = (train or train_alone)(job, seconds, listen, stop)
-            _encode(job, trained, seconds, listen)
-            write_status(folder, replace(status, step=job.run.steps, seconds=seconds))
-        _score(job, seconds, listen)
-        outcome = _outcome(store.read_json(folder / records.EVALUATION), job.run)
-        status = replace(outcome, seconds=seconds)
-        _draw(job, status, seconds, listen)
-        write_status(folder, status)
-        for leftover in (records.CHECKPOINT, records.ERROR):
-            (folder / leftover).unlink(missing_ok=True)
+        status = _begin(job)
+        seconds, reached = dict(status.seconds), status.step
+        evaluation = record.read_evaluation(job.folder)
+        if evaluation is None:
+            evaluation = _train_and_encode(job, seconds, watched, stop)
+            record.write_status(job.folder, replace(status, step=job.run.steps, seconds=seconds))
+        _score(job, evaluation, seconds, watched)
+        status = replace(_outcome(evaluation, job.run), seconds=seconds)
+        record.write_status(job.folder, status)
+        for leftover in (record.CHECKPOINT, record.ERROR):
+            (job.folder / leftover).unlink(missing_ok=True)
         return status
     except Interrupted as error:
         status = Status("interrupted", reached, str(error), seconds)
     except Diverged as error:
         status = Status("diverged", error.step, str(error), seconds)
         with contextlib.suppress(OSError):
-            store.write_rows(folder / records.HISTORY, error.history)
+            files.write_rows(job.folder / record.HISTORY, error.history)
     except Exception as error:  # whatever it is, it is this run's end and not the study's
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         status = Status("failed", reached, reason, seconds)
         with contextlib.suppress(OSError):
-            store.write_text(folder / records.ERROR, traceback.format_exc())
+            files.write_text(job.folder / record.ERROR, traceback.format_exc())
     with contextlib.suppress(OSError):  # a full disk: the caller still gets the status
-        write_status(folder, status)
+        record.write_status(job.folder, status)
     return status
 
 
-def work_together(
-    jobs: Sequence[Job],
-    tell: Callable[[int, News], None],
-    end: Callable[[int, Status], None],
+def _begin(job: Job) -> Status:
+    """Write that a run has started, and where it is trained; its status."""
+    announce(job)
+    files.sweep(job.folder)
+    status = replace(record.read_status(job.folder), state="running", message="")
+    record.write_status(job.folder, status)
+    if not (job.folder / record.EVALUATION).exists():
+        where = environment(job.device, job.threads)
+        files.write_json(job.folder / record.ENVIRONMENT, where)
+    return status
+
+
+def _train_and_encode(
+    job: Job,
+    seconds: dict[str, float],
+    watch: Callable[[Progress], None],
     stop: Callable[[], bool],
-) -> None:
-    """`work` for a job, or for several that differ in the seed alone, which are trained as one.
+) -> Evaluation:
+    """Train the model, then store its weights, representation, pictures' arrays and evaluation."""
+    import torch
 
-    News, and the statuses that `end` gets, come with the index of the job.
-    """
-    trainers: Sequence[Trainer | None] = [None]
-    if len(jobs) > 1:
-        from bench.training import train_group
-
-        trainers = train_group(jobs, tell, stop)
-    for index, (job, train) in enumerate(zip(jobs, trainers, strict=True)):
-        end(index, work(job, partial(tell, index), stop, train))
-
-
-def _encode(
-    job: Job, trained: "Trained", seconds: dict[str, float], tell: Callable[[News], None]
-) -> None:
-    from bench.encode import collapsed_from, encode_drawn, samples
+    from bench.build import build_data, build_model
+    from bench.encode import encode_drawn, samples
     from bench.models import VAE
+    from bench.score import collapsed_from, evaluate
     from bench.store.representation import write_representation
 
     run, folder = job.run, job.folder
-    model, data, device = trained.model, trained.data, trained.device
-    # clones, as the file takes no tensors that share memory, which somebody's network may have
+    torch.set_num_threads(job.threads)
+    torch.backends.cudnn.deterministic = True
+    device = torch.device(job.device)
+    data = build_data(run.dataset, run.data_settings, job.data_dir)
+    model = build_model(run, device, data.factors)
+    history = _train(job, model, data, device, seconds, watch, stop)
+    # clones, as the file takes no tensors that share memory, which an external network may have
     if weights := {name: tensor.clone() for name, tensor in model.state_dict().items()}:
-        store.write_weights(folder / records.WEIGHTS, weights)
+        files.write_weights(folder / record.WEIGHTS, weights)
 
-    with timed(seconds, "encoding"):
-        representation, evaluation, rows = encode_drawn(
+    with _timed(seconds, "encoding"):
+        encoded = encode_drawn(
             model,
             data,
             run.rows,
             run.seed,
             device,
-            lambda done, total: tell(News("encoding", done, total)),
+            lambda done, total: watch(Progress("encoding", done, total)),
         )
-        write_representation(folder / records.REPRESENTATION, representation, rows)
+        representation = encoded.representation
+        write_representation(folder / record.REPRESENTATION, representation, encoded.rows)
         if isinstance(model, VAE):
-            arrays = samples(model, data, rows, representation.codes, device)
-            store.write_arrays(folder / records.SAMPLES, arrays)
-    if evaluation["collapsed"]:
-        evaluation["collapsed_from"] = collapsed_from(trained.history, evaluation)
+            arrays = samples(model, data, encoded.rows, representation.codes, device)
+            files.write_arrays(folder / record.SAMPLES, arrays)
+    evaluation = evaluate(
+        representation,
+        reconstruction=encoded.reconstruction,
+        mean_image_reconstruction=encoded.mean_image_reconstruction,
+        held_out_reconstruction=encoded.held_out_reconstruction,
+    )
+    if evaluation.collapsed:
+        since = collapsed_from(history, evaluation.mean_image_reconstruction)
+        evaluation = replace(evaluation, collapsed_from=since)
     # last of all: its presence says that the rest is there
-    store.write_json(folder / records.EVALUATION, evaluation)
+    record.write_evaluation(folder, evaluation)
+    return evaluation
 
 
-def _outcome(evaluation: Mapping[str, Any], run: Run) -> Status:
-    """Whether a run that is through is done or collapsed, and from which step on."""
-    if not evaluation["collapsed"]:
-        return Status("done", run.steps)
-    step = evaluation.get("collapsed_from")
-    return Status("collapsed", run.steps, "" if step is None else f"from step {step} on")
+def _train(
+    job: Job,
+    model: "Encoder",
+    data: "FactorData",
+    device: "torch.device",
+    seconds: dict[str, float],
+    watch: Callable[[Progress], None],
+    stop: Callable[[], bool],
+) -> list[dict[str, float]]:
+    """Train the model in steps, or fit it at once if that is how it learns; the history."""
+    from bench.models import VAE, Encoder
+    from bench.streams import numpy_stream
+    from bench.train.loop import images, train
+
+    run = job.run
+    if isinstance(model, VAE):
+        state = train(
+            model,
+            data,
+            steps=run.steps,
+            batch_size=run.batch_size,
+            seed=run.seed,
+            device=device,
+            precision=run.precision,
+            checkpoint=job.folder / record.CHECKPOINT,
+            checkpoint_seconds=job.checkpoint_seconds,
+            watch=lambda step, terms: watch(Progress("training", step, run.steps, terms)),
+            stop=stop,
+        )
+        seconds["training"] = round(state.seconds, 2)
+        seconds["data"] = round(state.data_seconds, 2)  # part of the training
+        files.write_rows(job.folder / record.HISTORY, state.history)
+        return state.history
+    if type(model).fit is not Encoder.fit:
+        drawn = data.draw(numpy_stream(run.seed, "fitted rows"), FITTED)
+        watch(Progress("fitting"))
+        with _timed(seconds, "fitting"):
+            model.fit(images(data, drawn, device))
+    return []
 
 
-def _score(job: Job, seconds: dict[str, float], tell: Callable[[News], None]) -> None:
+def _score(
+    job: Job,
+    evaluation: Evaluation,
+    seconds: dict[str, float],
+    watch: Callable[[Progress], None],
+) -> None:
+    """Score the stored representation by the definitions that are missing, and store the scores."""
     from bench.score import score
     from bench.store.representation import read_representation
 
-    missing = unscored(job.folder, job.definitions)
+    scores = record.read_scores(job.folder)
+    missing = record.unscored(job.definitions, scores, evaluation)
     if not missing:
         return
-    path = job.folder / records.SCORES
-    scores = store.read_json(path) if path.exists() else {}
     undefined = {}
-    with timed(seconds, "scoring"):
-        tell(News("scoring"))
-        representation = read_representation(job.folder / records.REPRESENTATION)
-        for asked in missing:
+    with _timed(seconds, "scoring"):
+        watch(Progress("scoring"))
+        representation = read_representation(job.folder / record.REPRESENTATION)
+        for definition in missing:
             try:
-                scores[asked["name"]] = score(representation, asked, job.run.seed)
-            except ValueError as error:  # as the posterior's, of codes that have none
-                undefined[asked["name"]] = {"definition": asked, "reason": str(error)}
-        store.write_json(path, scores)
+                scores[definition.name] = score(representation, definition, job.run.seed)
+            except ValueError as error:  # for example one of the posterior, for codes without one
+                undefined[definition.name] = Undefined(definition, str(error))
+        record.write_scores(job.folder, scores)
     if undefined:
-        evaluation = store.read_json(job.folder / records.EVALUATION)
-        both = {**evaluation.get(UNDEFINED, {}), **undefined}
-        store.write_json(job.folder / records.EVALUATION, {**evaluation, UNDEFINED: both})
+        both = {**evaluation.undefined, **undefined}
+        record.write_evaluation(job.folder, replace(evaluation, undefined=both))
 
 
-def _draw(
-    job: Job, status: Status, seconds: dict[str, float], tell: Callable[[News], None]
-) -> None:
-    from bench.report.pictures import draw_run
-
-    with timed(seconds, "drawing"):
-        tell(News("drawing"))
-        draw_run(replace(records.read_record(job.folder), status=status))
+def _outcome(evaluation: Evaluation, run: Run) -> Status:
+    """Whether a complete run is done or collapsed, and from which step on."""
+    if not evaluation.collapsed:
+        return Status("done", run.steps)
+    step = evaluation.collapsed_from
+    return Status("collapsed", run.steps, "" if step is None else f"from step {step} on")
 
 
 @contextlib.contextmanager
-def timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     started = time.monotonic()
     yield
     seconds[phase] = round(time.monotonic() - started, 2)

@@ -1,11 +1,11 @@
 """Speed and memory of every data set: python benchmarks/data.py [--image-size 32] [DATASET...]
 
-Each is opened in fresh processes on one core. `first use` is the constructor's time and has the
-preparation of large files in it, unless the cache holds them already; `opened` is that of a second
-process. Then batches of 64 random rows: the first one, which may draw or load what later ones use,
-and the mean of those that follow for some seconds. `resident` is all memory of the process at the
-end, of which `private` is not a file that is mapped and can be dropped. Sets whose files are absent
-are listed with the reason.
+Each data set is opened in fresh processes on one core. `first use` is the time of the constructor,
+which prepares large files unless the cache has them already; `opened` is its time in a second
+process. Then batches of 64 random rows are read: the first one, which may draw or load what later
+ones use, and as many as fit into some seconds, of which the mean is shown. `resident` is all memory
+of the process at the end; `private` is the part that is not a mapped file, which the system could
+drop. Sets whose files are absent are listed with the reason.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def memory() -> dict[str, float]:
 
 
 def measure(name: str, options: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """What the table shows of one data set; with no seconds, the time of its constructor alone."""
+    """The table's numbers for one data set; without seconds, only the time of its constructor."""
     from bench.datasets import DATASETS
 
     if name == "nothing":
@@ -62,8 +62,8 @@ def measure(name: str, options: dict[str, Any], seconds: float) -> dict[str, Any
         data.images(data.draw(rng, BATCH))
         batches += 1
     shape = "x".join(map(str, data.image_shape))
-    spent = {"opened": opened, "first": first, "batch": passed / batches}
-    return {"rows": len(data), "shape": shape, **spent, **memory()}
+    seconds_spent = {"opened": opened, "first": first, "batch": passed / batches}
+    return {"rows": len(data), "shape": shape, **seconds_spent, **memory()}
 
 
 def main() -> None:
@@ -73,21 +73,21 @@ def main() -> None:
     from bench.datasets import DATASETS
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("datasets", nargs="*", help="by name; all without any")
-    parser.add_argument("--image-size", type=int, help="pixels a side; the data set's own without")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of batches, for each data set")
-    given = parser.parse_args()
-    names = given.datasets or list(DATASETS)
+    parser.add_argument("datasets", nargs="*", help="data sets by name (default: all)")
+    parser.add_argument("--image-size", type=int, help="pixels per side (default: that of the set)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of batches per data set")
+    arguments = parser.parse_args()
+    names = arguments.datasets or list(DATASETS)
     if unknown := [name for name in names if name not in DATASETS]:
         parser.error(f"no data set {', '.join(unknown)}: choose from {', '.join(DATASETS)}")
-    options = {"image_size": given.image_size} if given.image_size else {}
+    options = {"image_size": arguments.image_size} if arguments.image_size else {}
     core = {min(os.sched_getaffinity(0))}
-    bare = in_process(__file__, ["nothing", "{}", "0"], core)
+    empty = in_process(__file__, ["nothing", "{}", "0"], core)
     print(machine())
-    print(f"A process without data: {bare['resident']:.0f} MB, {bare['private']:.0f} private\n")
+    print(f"A process without data: {empty['resident']:.0f} MB, {empty['private']:.0f} private\n")
     print(
         "| data set | rows | image | first use s | opened s | first batch s | images/s "
-        "| ms a batch of 64 | resident MB | private MB |"
+        "| ms per batch of 64 | resident MB | private MB |"
     )
     print("|" + " --- |" * 10)
     absent = []
@@ -96,11 +96,12 @@ def main() -> None:
         if "absent" in first_use:
             absent.append(first_use["absent"])
             continue
-        found = in_process(__file__, [name, json.dumps(options), str(given.seconds)], core)
+        result = in_process(__file__, [name, json.dumps(options), str(arguments.seconds)], core)
         print(
-            f"| {name} | {found['rows']:,} | {found['shape']} | {first_use['opened']:.2f} "
-            f"| {found['opened']:.2f} | {found['first']:.3f} | {BATCH / found['batch']:,.0f} "
-            f"| {1000 * found['batch']:.2f} | {found['resident']:.0f} | {found['private']:.0f} |",
+            f"| {name} | {result['rows']:,} | {result['shape']} | {first_use['opened']:.2f} "
+            f"| {result['opened']:.2f} | {result['first']:.3f} | {BATCH / result['batch']:,.0f} "
+            f"| {1000 * result['batch']:.2f} | {result['resident']:.0f} "
+            f"| {result['private']:.0f} |",
             flush=True,
         )
     if absent:

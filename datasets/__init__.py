@@ -8,7 +8,7 @@ from .digits import Digits
 from .dsprites import DSprites
 from .dsprites_variants import ColorDSprites, NoisyDSprites, ScreamDSprites
 from .factors import Factor, FactorData, LabelledData
-from .files import MissingFile
+from .files import MissingFileError
 from .mnist import MNIST, FashionMNIST
 from .mpi3d import MPI3DComplex, MPI3DReal, MPI3DRealistic, MPI3DToy
 from .rooms3d import Rooms3D
@@ -55,7 +55,7 @@ __all__ = [
     "MPI3DReal",
     "MPI3DRealistic",
     "MPI3DToy",
-    "MissingFile",
+    "MissingFileError",
     "NoisyDSprites",
     "Rooms3D",
     "ScreamDSprites",

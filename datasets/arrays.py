@@ -1,7 +1,6 @@
-"""Somebody's own images and labels, in an npz file."""
+"""A user's own images and labels, in an npz file."""
 
 import difflib
-import functools
 import math
 import zipfile
 from collections.abc import Iterator
@@ -12,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import blocks, files
-from .blocks import Foreign
+from . import blocks, cache, files
+from .blocks import WrongFileError
 from .factors import KINDS, Factor, LabelledData
+from .pictures import LARGEST, SMALLEST
 
 KNOWN = ("images", "factors", "factor_names", "factor_kinds", "factor_sizes", "test")
-SMALLEST, LARGEST = 28, 128  # pixels a side
 CLASSES = 2_000  # of one factor: tables and predictors of the metrics have a column for each
 
-_IN_MEMORY = 2**28  # bytes: beyond, images are read from the cache folder
+_IN_MEMORY = 2**28  # bytes: beyond them images are read from the cache folder
 
 
 class Arrays(LabelledData):
@@ -28,26 +27,31 @@ class Arrays(LabelledData):
 
     Arrays of the file, as `numpy.savez` writes them; none of them may be a pickle:
 
-    images        (N, H, W), (N, H, W, C) or (N, C, H, W), square with 28 to 128 pixels a side and
-                  one or three channels; uint8 of 0 to 255, or float of 0 to 1
-    factors       (N, K) int, classes from 0
-    factor_names  (K,) words; v1, v2, ... if absent
-    factor_kinds  (K,) of categorical, ordinal and cyclic; ordinal if absent
-    factor_sizes  (K,) int, number of classes; what occurs if absent
-    test          (N,) bool, true for images that are held out from training
+    - `images`: (N, H, W), (N, H, W, C) or (N, C, H, W), square with 28 to 128 pixels per side and
+      one or three channels; uint8 of 0 to 255, or float of 0 to 1
+    - `factors`: (N, K) int, classes from 0
+    - `factor_names`: (K,) words; v1, v2, ... if absent
+    - `factor_kinds`: (K,) of categorical, ordinal and cyclic; ordinal if absent
+    - `factor_sizes`: (K,) int, number of classes; the number of those that occur if absent
+    - `test`: (N,) bool, true for images that are held out from training
 
     Images to train on come first, each part in the order of the file. Other arrays are ignored.
-    Large ones are unpacked into the user's cache folder on first use.
+    Large images are unpacked into the user's cache folder on first use.
 
-    Raises ValueError for a file that is missing, damaged or holds something else: it names the
-    array and says what to do.
+    Args:
+        path: the npz file.
+
+    Raises:
+        ValueError: for a file that is missing, damaged or holds something else. The message names
+            the array and says what to do.
     """
 
     def __init__(self, path: str | Path) -> None:
-        # Absolute, as a worker process may start in another folder.
+        # Absolute, since a worker process may start in another folder.
         self._path = Path(path).expanduser().resolve()
+        self.reopen_with = {"path": self._path}
         if not self._path.is_file():
-            raise files.MissingFile(f"{path}: there is no such file")
+            raise files.MissingFileError(f"{path}: there is no such file")
         if not zipfile.is_zipfile(self._path):
             raise ValueError(f"{path} is damaged or no npz file: write it with numpy.savez")
         checksum = files.digest(self._path, "sha256")
@@ -58,7 +62,7 @@ class Arrays(LabelledData):
             self.image_shape = _image_shape(self._shape, self._dtype)
             labels = _labels(small["factors"])
             self.factors = _factors(small, labels)
-            held_out = _marked(small, len(labels))
+            held_out = _held_out(small, len(labels))
         self.held_out = int(held_out.sum())
         self._order = np.argsort(held_out, kind="stable")
         self.labels = labels[self._order]
@@ -68,24 +72,21 @@ class Arrays(LabelledData):
         self.fingerprint = f"arrays:sha256:{checksum[:16]}:{size}"
 
     def images(self, rows: ArrayLike) -> NDArray[np.uint8]:
-        return files.taken(self._images, self._order[self.checked(rows)])
+        return cache.rows(self._images, self._order[self.checked(rows)])
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(type(self), self._path), ()
-
-    def _refusal(self, what: str) -> ValueError:
-        return ValueError(f"{self._path} {what}")
+    def _refusal(self, problem: str) -> ValueError:
+        return ValueError(f"{self._path} {problem}")
 
     def _stored(self, checksum: str) -> NDArray[np.uint8]:
         shape = (self._shape[0], *self.image_shape)
         if math.prod(shape) > _IN_MEMORY:
-            return files.prepared(f"arrays-{checksum[:32]}", shape, np.uint8, self._blocks)
+            return cache.prepared(f"arrays-{checksum[:32]}", shape, np.uint8, self._blocks)
         images = np.concatenate(list(self._blocks()))
         images.setflags(write=False)
         return images
 
     def _blocks(self) -> Iterator[NDArray[np.uint8]]:
-        """The images (m, C, H, W) in blocks, in the order of the file. Raises ValueError."""
+        """The images in blocks (m, C, H, W), in the order of the file. Raises ValueError."""
         brightest = 0
         with (
             blocks.complaints(self._refusal),
@@ -99,37 +100,43 @@ class Arrays(LabelledData):
                     pixels = pixels.transpose(0, 3, 1, 2)
                 yield np.ascontiguousarray(pixels).reshape(-1, *self.image_shape)
             if brightest == 1:
-                raise Foreign("has in the array 'images' no value but 0 and 1: multiply it by 255")
+                raise WrongFileError(
+                    "has in the array 'images' no value but 0 and 1: multiply it by 255"
+                )
 
 
 def _small_arrays(archive: zipfile.ZipFile) -> dict[str, NDArray[Any]]:
-    """All known arrays but the images. Raises Foreign."""
+    """All known arrays except the images. Raises WrongFileError."""
     names = [name.removesuffix(".npy") for name in archive.namelist()]
     for name in names:
         near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.8)
         if near and near[0] not in names:
-            raise Foreign(f"has an array {name!r}: rename it {near[0]!r} or leave it out")
+            raise WrongFileError(f"has an array {name!r}: rename it {near[0]!r} or leave it out")
     for name in ("images", "factors"):
         if name not in names:
-            raise Foreign(f"has no array {name!r} but {', '.join(names) or 'nothing'}: add it")
+            raise WrongFileError(
+                f"has no array {name!r} but {', '.join(names) or 'nothing'}: add it"
+            )
     count = blocks.npz_header(archive, "images")[0][:1]
     arrays = {}
     for name in (n for n in KNOWN[1:] if n in names):
         shape, dtype = blocks.npz_header(archive, name)
-        # Before memory is taken for it.
+        # Before memory is allocated for it.
         if not shape:
-            raise Foreign(f"has a single value as {name!r}: make it an array")
+            raise WrongFileError(f"has a single value as {name!r}: make it an array")
         if name in ("factors", "test") and shape[:1] != count:
-            raise Foreign(f"has {name!r} of shape {shape} for images {count}: make the rows match")
+            raise WrongFileError(
+                f"has {name!r} of shape {shape} for images {count}: make the rows match"
+            )
         with closing(blocks.npz_blocks(archive, name, dtype, shape)) as stream:
             arrays[name] = np.concatenate([*stream, np.empty((0, *shape[1:]), dtype)])
     return arrays
 
 
 def _image_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int, int]:
-    """(C, H, W) of an array of images. Raises Foreign."""
+    """(C, H, W) of an array of images. Raises WrongFileError."""
     if dtype != np.uint8 and dtype.kind != "f":
-        raise Foreign(
+        raise WrongFileError(
             f"has the array 'images' as {dtype}: make it uint8 of 0 to 255, or float of 0 to 1"
         )
     if len(shape) == 3:
@@ -139,39 +146,42 @@ def _image_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int
     elif len(shape) == 4 and shape[1] in (1, 3):
         channels, height, width = shape[1:]
     else:
-        raise Foreign(
+        raise WrongFileError(
             f"has the array 'images' of shape {shape}: make it (N, H, W), (N, H, W, C) or "
             "(N, C, H, W) with one or three channels"
         )
     if height != width or not SMALLEST <= height <= LARGEST:
-        raise Foreign(
+        raise WrongFileError(
             f"has images of {height}x{width} pixels: make them square, "
-            f"{SMALLEST} to {LARGEST} pixels a side"
+            f"{SMALLEST} to {LARGEST} pixels per side"
         )
     if shape[0] < 1:
-        raise Foreign("has no images")
+        raise WrongFileError("has no images")
     return channels, height, width
 
 
 def _from_floats(block: NDArray[Any]) -> NDArray[np.uint8]:
     low, high = block.min(), block.max()
-    if not (0 <= low and high <= 1):  # nor if they are NaN
-        raise Foreign(f"has in the array 'images' {low:g} to {high:g}: scale floats to 0 to 1")
+    if not (0 <= low and high <= 1):  # which also refuses NaN
+        raise WrongFileError(
+            f"has in the array 'images' {low:g} to {high:g}: scale floats to 0 to 1"
+        )
     pixels: NDArray[np.uint8] = np.rint(block.astype(np.float32) * 255).astype(np.uint8)
     return pixels
 
 
-def _labels(given: NDArray[Any]) -> NDArray[np.int64]:
-    if given.ndim != 2 or given.shape[1] < 1 or given.dtype.kind not in "iu":
-        raise Foreign(
-            f"has the array 'factors' as {given.dtype} {given.shape}: make it (N, K) of integers, "
-            "a column for each factor"
+def _labels(factors: NDArray[Any]) -> NDArray[np.int64]:
+    """The array of factors as int64 (N, K). Raises WrongFileError."""
+    if factors.ndim != 2 or factors.shape[1] < 1 or factors.dtype.kind not in "iu":
+        raise WrongFileError(
+            f"has the array 'factors' as {factors.dtype} {factors.shape}: make it (N, K) of "
+            "integers, a column for each factor"
         )
-    if given.min() < 0 or given.max() >= CLASSES:
-        raise Foreign(
+    if factors.min() < 0 or factors.max() >= CLASSES:
+        raise WrongFileError(
             f"has in the array 'factors' classes outside 0 to {CLASSES - 1:,}: number them from 0"
         )
-    return given.astype(np.int64)
+    return factors.astype(np.int64)
 
 
 def _factors(small: dict[str, NDArray[Any]], labels: NDArray[np.int64]) -> tuple[Factor, ...]:
@@ -182,44 +192,52 @@ def _factors(small: dict[str, NDArray[Any]], labels: NDArray[np.int64]) -> tuple
         "factor_sizes": [0] * count,
     }
     for key, types in (("factor_names", "U"), ("factor_kinds", "U"), ("factor_sizes", "iu")):
-        given = small.get(key)
-        if given is None:
+        array = small.get(key)
+        if array is None:
             continue
-        if given.shape != (count,) or given.dtype.kind not in types:
+        if array.shape != (count,) or array.dtype.kind not in types:
             what = "words" if types == "U" else "integers"
-            raise Foreign(
-                f"has the array {key!r} as {given.dtype} {given.shape}: make it {count} {what}, "
+            raise WrongFileError(
+                f"has the array {key!r} as {array.dtype} {array.shape}: make it {count} {what}, "
                 "one for each column of factors"
             )
-        words[key] = given.tolist()
+        words[key] = array.tolist()
     names = words["factor_names"]
     if len(set(names)) < count or not all(name.strip() for name in names):
-        raise Foreign("has in the array 'factor_names' empty or repeated names: give each its own")
+        raise WrongFileError(
+            "has in the array 'factor_names' empty or repeated names: give each its own"
+        )
     for kind in words["factor_kinds"]:
         if kind not in KINDS:
-            raise Foreign(f"has in the array 'factor_kinds' {kind!r}: use {', '.join(KINDS)}")
+            raise WrongFileError(
+                f"has in the array 'factor_kinds' {kind!r}: use {', '.join(KINDS)}"
+            )
     factors = []
     for k, (name, kind, size) in enumerate(zip(*words.values(), strict=True)):
         used = np.unique(labels[:, k])
         if "factor_sizes" not in small and len(used) <= used[-1]:
-            raise Foreign(
+            raise WrongFileError(
                 f"has in the array 'factors' {len(used)} of the classes 0 to {used[-1]} of {name}: "
                 "number them without gaps, or give factor_sizes"
             )
         size = size or len(used)
         if not used[-1] < size <= CLASSES:
-            raise Foreign(f"has in the array 'factor_sizes' {size} for {name}, of class {used[-1]}")
+            raise WrongFileError(
+                f"has in the array 'factor_sizes' {size} for {name}, of class {used[-1]}"
+            )
         factors.append(Factor(name, size, kind, tuple(map(float, range(size)))))
     return tuple(factors)
 
 
-def _marked(small: dict[str, NDArray[Any]], count: int) -> NDArray[np.bool_]:
-    """Which images are held out."""
-    given = small.get("test", np.zeros(count, dtype=bool))
-    if given.dtype != bool or given.shape != (count,):
-        raise Foreign(
-            f"has the array 'test' as {given.dtype} {given.shape}: make it bool ({count},)"
+def _held_out(small: dict[str, NDArray[Any]], count: int) -> NDArray[np.bool_]:
+    """Which images are held out. Raises WrongFileError."""
+    test = small.get("test", np.zeros(count, dtype=bool))
+    if test.dtype != bool or test.shape != (count,):
+        raise WrongFileError(
+            f"has the array 'test' as {test.dtype} {test.shape}: make it bool ({count},)"
         )
-    if given.all():
-        raise Foreign("has only images for testing: leave some to train on in the array 'test'")
-    return given.astype(bool, copy=False)
+    if test.all():
+        raise WrongFileError(
+            "has only images for testing: leave some to train on in the array 'test'"
+        )
+    return test.astype(bool, copy=False)

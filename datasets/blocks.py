@@ -1,9 +1,11 @@
-"""Arrays of npz and HDF5 files in blocks, none of them trusted and nothing unpickled.
+"""Arrays of npz and HDF5 files in blocks. No file is trusted, and nothing is unpickled.
 
-What is read has the announced type and shape, or is refused before memory is taken for it.
+An array that is read has the expected type and shape, or is refused before memory is allocated
+for it.
 """
 
 import math
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterator
@@ -16,23 +18,27 @@ from numpy.typing import NDArray
 
 Stream = Generator[NDArray[Any], None, None]
 
-_BLOCK = 2**24  # bytes read at a time, if the file does not force more
-_LIMIT = 2**28  # bytes of a block to which a chunk of an HDF5 file may force
+_BLOCK = 2**24  # bytes read at a time, unless the chunks of the file require more
+_LIMIT = 2**28  # bytes of the largest block that the chunks of an HDF5 file may require
 
 
-class Foreign(Exception):
-    """A file that can be read but is not the one that is wanted; the message follows its name."""
+class WrongFileError(Exception):
+    """A readable file is not the expected one; the message is to be put behind its name."""
 
 
 @contextmanager
 def complaints(refusal: Callable[[str], ValueError]) -> Iterator[None]:
-    """Whatever is wrong with a file while it is read becomes one ValueError, made by `refusal`."""
+    """Turn whatever is wrong with a file while it is read into one ValueError, made by `refusal`.
+
+    `refusal` gets the problem, to be put behind the name of the file.
+    """
     try:
         yield
-    except Foreign as error:
+    except WrongFileError as error:
         raise refusal(str(error)) from error
     # A damaged archive makes its readers raise nearly anything.
     except (
+        tarfile.TarError,
         zipfile.BadZipFile,
         zlib.error,
         EOFError,
@@ -42,12 +48,16 @@ def complaints(refusal: Callable[[str], ValueError]) -> Iterator[None]:
         RuntimeError,
         ValueError,
     ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise refusal(f"is damaged ({reason})") from error
+        raise refusal(f"is damaged ({first_line(error)})") from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def npz_header(archive: zipfile.ZipFile, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of the array `key`. Raises Foreign."""
+    """Shape and type of the array `key`. Raises WrongFileError."""
     with _opened(archive, key) as member:
         return _header(member, key)
 
@@ -55,10 +65,14 @@ def npz_header(archive: zipfile.ZipFile, key: str) -> tuple[tuple[int, ...], np.
 def npz_blocks(
     archive: zipfile.ZipFile, key: str, dtype: np.dtype[Any], shape: tuple[int, ...]
 ) -> Stream:
-    """The array `key` along its first axis. Raises Foreign, or what `complaints` takes."""
+    """The array `key` in blocks along its first axis.
+
+    Raises:
+        WrongFileError: it is absent, or has another type or shape. Damage raises what
+            `complaints` turns into a ValueError.
+    """
     with _opened(archive, key) as member:
-        found = _header(member, key)
-        _expect(key, found, (shape, dtype))
+        _expect(key, _header(member, key), (shape, dtype))
         width = dtype.itemsize * math.prod(shape[1:])
         rows = max(1, _BLOCK // max(1, width))
         for start in range(0, shape[0], rows):
@@ -69,38 +83,40 @@ def npz_blocks(
             yield np.frombuffer(data, dtype=dtype).reshape(length, *shape[1:])
         # Reading on to the end makes zipfile check the checksum of the member.
         if member.read(1):
-            raise Foreign(f"has more in the array {key!r} than its header says")
+            raise WrongFileError(f"has more in the array {key!r} than its header says")
 
 
 def h5_blocks(file: Any, key: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Stream:
-    """The array at the path `key` of an open h5py.File along its first axis.
+    """The array at the path `key` of an open h5py.File in blocks along its first axis.
 
-    Raises Foreign, or what `complaints` takes.
+    Raises:
+        WrongFileError: it is absent, elsewhere, or has another type or shape. Damage raises what
+            `complaints` turns into a ValueError.
     """
     import h5py
 
     node = file
     for part in key.split("/"):
-        # A link to another file would read what its author may not see.
+        # A link to another file would read what the author of this one may not see.
         if not isinstance(node, h5py.Group) or not isinstance(
             node.get(part, getlink=True), h5py.HardLink
         ):
-            raise Foreign(f"has no array {key!r}")
+            raise WrongFileError(f"has no array {key!r}")
         node = node[part]
     if not isinstance(node, h5py.Dataset) or node.is_virtual or node.external:
-        raise Foreign(f"has no array {key!r} of its own")
+        raise WrongFileError(f"has no array {key!r} of its own")
     _expect(key, (node.shape, node.dtype), (shape, dtype))
     width = max(1, dtype.itemsize * math.prod(shape[1:]))
     rows = max(1, _BLOCK // width)
     if node.chunks is not None:
-        # In whole chunks, or each would be unpacked once for every block that has a part of it.
+        # In whole chunks: otherwise each is unpacked once for every block that has a part of it.
         rows = min(-(-rows // node.chunks[0]) * node.chunks[0], max(1, _LIMIT // width))
     for start in range(0, shape[0], rows):
         yield node[start : start + rows]
 
 
 def open_h5(path: Path) -> Any:
-    """The h5py.File, to be read; without a lock, which a read-only folder may not allow."""
+    """The h5py.File, for reading; without a lock, which a read-only folder may not allow."""
     import h5py
 
     return h5py.File(path, "r", locking=False)
@@ -110,7 +126,7 @@ def _opened(archive: zipfile.ZipFile, key: str) -> Any:
     try:
         return archive.open(f"{key}.npy")
     except KeyError:
-        raise Foreign(f"has no array {key!r}") from None
+        raise WrongFileError(f"has no array {key!r}") from None
 
 
 def _header(member: Any, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -120,20 +136,22 @@ def _header(member: Any, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     elif version == (2, 0):
         shape, fortran, dtype = np.lib.format.read_array_header_2_0(member)
     else:
-        raise Foreign(f"has the array {key!r} in the npy version {version}")
+        raise WrongFileError(f"has the array {key!r} in the npy version {version}")
     if dtype.hasobject:
-        raise Foreign(f"has the array {key!r} as a pickle, which is never opened: save it plainly")
+        raise WrongFileError(
+            f"has the array {key!r} as a pickle, which is never opened: save it plainly"
+        )
     if fortran and len(shape) > 1:
-        raise Foreign(f"has the array {key!r} in Fortran order: save a C copy")
+        raise WrongFileError(f"has the array {key!r} in Fortran order: save a C copy")
     return shape, dtype
 
 
 def _expect(
     key: str,
-    found: tuple[tuple[int, ...], np.dtype[Any]],
-    wanted: tuple[tuple[int, ...], np.dtype[Any]],
+    header: tuple[tuple[int, ...], np.dtype[Any]],
+    expected: tuple[tuple[int, ...], np.dtype[Any]],
 ) -> None:
-    if found != wanted:
-        raise Foreign(
-            f"has the array {key!r} as {found[1]} {found[0]}, not {wanted[1]} {wanted[0]}"
+    if header != expected:
+        raise WrongFileError(
+            f"has the array {key!r} as {header[1]} {header[0]}, not {expected[1]} {expected[0]}"
         )

@@ -1,25 +1,20 @@
 """The 3D Cars data set of Reed et al. 2015, read from the official archive."""
 
-import functools
 import io
 import math
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import blocks, files, official, pictures
-from .blocks import Foreign
-from .factors import Factor, FactorData
+from . import cache, files, pictures
+from .blocks import WrongFileError
+from .entry import Entry, File, Published
+from .factors import Factor, FactorData, in_words
 
-NAME = "nips2015-analogy-data.tar.gz"
-MD5 = "4e866a7919c1beedf53964e6f7a23686"
-
-SIDE = 128
+SIDE = 128  # pixels
 
 _FOLDER = PurePosixPath("data/cars")
 _LARGEST = 2**26  # bytes of a member that is read: a car has 4.7 MB of pixels and 1.6 MB of masks
@@ -28,6 +23,24 @@ FACTORS = (
     Factor("elevation", 4, "ordinal", tuple(map(float, range(4)))),
     Factor("azimuth", 24, "cyclic", tuple(map(float, range(0, 360, 15)))),
     Factor("object_type", 183, "categorical", tuple(map(float, range(183)))),
+)
+
+ENTRY = Entry(
+    name="cars3d",
+    title="3D Cars",
+    files=(
+        File(
+            "nips2015-analogy-data.tar.gz",
+            ("http://www.scottreed.info/files/nips2015-analogy-data.tar.gz",),
+            "md5:4e866a7919c1beedf53964e6f7a23686",
+        ),
+    ),
+    factors=in_words(FACTORS),
+    licence="none stated",
+    citation="Reed, Zhang, Zhang & Lee 2015, Deep Visual Analogy-Making, NIPS",
+    page="http://www.scottreed.info",
+    counts=(17_568,),
+    published=Published((0.89767, 0.88917, 0.88515), tolerance=2e-3),
 )
 
 
@@ -45,49 +58,50 @@ class Cars3D(FactorData):
     folder or its subfolder cars3d/; see `files.data_root`. Nothing is extracted to disk. The first
     use of a size puts the resized images into the user's cache folder (216 MB at 64x64).
 
-    Raises ValueError for another `image_size`, and a file that is missing, damaged or another.
+    Raises:
+        ValueError: for another `image_size`, and a file that is missing, damaged or another one.
     """
+
+    entry = ENTRY
 
     def __init__(self, *, image_size: int = 64, data_dir: str | Path | None = None) -> None:
         pictures.check_size("cars3d", image_size)
+        self.reopen_with = {"image_size": image_size, "data_dir": files.absolute(data_dir)}
         self.factors = FACTORS
         self.image_shape = (3, image_size, image_size)
-        # Absolute, as a worker process may start in another folder.
-        self._data_dir = None if data_dir is None else files.data_root(data_dir)
-        path = files.located("cars3d", self._data_dir, [NAME])[NAME]
-        official.check("cars3d", path, "md5", MD5)
+        (file,) = self.entry.files
+        path = files.paths(self.entry, data_dir)[file.name]
+        files.check(self.entry, path, file)
         # A packed archive is read from front to back, so the images are kept in its order.
         cars = self.sizes[2]
-        members = files.prepared(
-            f"cars3d-{MD5}-members", (cars,), np.int64, lambda: iter([_members(path, cars)])
+        members = cache.prepared(
+            f"cars3d-{file.checksum}-members",
+            (cars,),
+            np.int64,
+            lambda: iter([_members(path, cars)]),
         )
         self._places = np.searchsorted(np.sort(members), members)
-        self._images = files.prepared(
-            f"cars3d-{MD5}-{image_size}",
+        self._images = cache.prepared(
+            f"cars3d-{file.checksum}-{image_size}",
             (len(self), *self.image_shape),
             np.uint8,
             lambda: _blocks(path, set(members.tolist()), self.sizes, image_size),
         )
         scaling = pictures.scaling((SIDE, SIDE), image_size, "lanczos")
         self.source = f"3D Cars, official archive {path}, {scaling}"
-        self.fingerprint = f"cars3d:md5:{MD5}:{image_size}x{image_size}"
+        self.fingerprint = f"cars3d:md5:{file.checksum}:{image_size}x{image_size}"
 
     def images(self, rows: ArrayLike) -> NDArray[np.uint8]:
         elevation, azimuth, car = np.unravel_index(self.checked(rows), self.sizes)
         stored = (len(self._places), *self.sizes[:2])
         indices = np.ravel_multi_index((self._places[car], elevation, azimuth), stored)
-        return files.taken(self._images, indices)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(
-            type(self), image_size=self.image_shape[1], data_dir=self._data_dir
-        ), ()
+        return cache.rows(self._images, indices)
 
 
 def _members(path: Path, count: int) -> NDArray[np.int64]:
     """The position in the archive of each car of its list. Raises ValueError."""
     names, cars, listed = [], {}, None
-    with _complaints(path), tarfile.open(path, "r:gz") as archive:
+    with files.reading(ENTRY, path), tarfile.open(path, "r:gz") as archive:
         for position, member in enumerate(archive):
             names.append(member.name)
             member_path = PurePosixPath(member.name)
@@ -95,61 +109,49 @@ def _members(path: Path, count: int) -> NDArray[np.int64]:
                 listed = _read(archive, member).decode("ascii").split()
             elif member_path.parent == _FOLDER and member_path.suffix == ".mat":
                 cars[member_path.stem] = position
-    official.check_members("cars3d", path, names)
-    with _complaints(path):
+    files.check_members(ENTRY, path, names)
+    with files.reading(ENTRY, path):
         if listed is None:
-            raise Foreign(f"has no {_FOLDER}/list.txt")
+            raise WrongFileError(f"has no {_FOLDER}/list.txt")
         if len(set(listed)) != count or len(listed) != count:
-            raise Foreign(f"lists {len(listed)} cars, not {count} different ones")
+            raise WrongFileError(f"lists {len(listed)} cars, not {count} different ones")
         for name in listed:
             if name not in cars:
-                raise Foreign(f"has no {_FOLDER}/{name}.mat, which its list names")
+                raise WrongFileError(f"has no {_FOLDER}/{name}.mat, which its list names")
     return np.array([cars[name] for name in listed], dtype=np.int64)
 
 
 def _blocks(
-    path: Path, wanted: set[int], sizes: tuple[int, ...], side: int
+    path: Path, positions: set[int], sizes: tuple[int, ...], image_size: int
 ) -> Iterator[NDArray[np.uint8]]:
-    """The images of each wanted member, elevation by elevation, in the order of the archive."""
-    with _complaints(path), tarfile.open(path, "r:gz") as archive:
+    """The images of the members at `positions`, by elevation, in the order of the archive."""
+    with files.reading(ENTRY, path), tarfile.open(path, "r:gz") as archive:
         for position, member in enumerate(archive):
-            if position in wanted:
+            if position in positions:
                 pixels = _pixels(_read(archive, member), member.name, sizes)
-                yield from pictures.resized(pixels, side, "lanczos")
+                yield from pictures.resized(pixels, image_size, "lanczos")
 
 
 def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = archive.extractfile(member) if member.isreg() else None
     if file is None or member.size > _LARGEST:
-        raise Foreign(f"has {member.name} as something else than a file of usual size")
+        raise WrongFileError(f"has {member.name} as something else than a file of usual size")
     return file.read()
 
 
 def _pixels(data: bytes, name: str, sizes: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Images (n, H, W, 3) of one car, the azimuth fastest. Raises Foreign."""
+    """Images (n, H, W, 3) of one car, the azimuth fastest. Raises WrongFileError."""
     from scipy.io import loadmat, whosmat
 
-    wanted = ("im", (SIDE, SIDE, 3, sizes[1], sizes[0]), "uint8")
+    expected = ("im", (SIDE, SIDE, 3, sizes[1], sizes[0]), "uint8")
     try:
         # Before the values are read: nothing but an array of numbers is of use.
-        if wanted not in whosmat(io.BytesIO(data)):
-            raise Foreign(f"has no array 'im' of {wanted[2]} {wanted[1]} in {name}")
+        if expected not in whosmat(io.BytesIO(data)):
+            raise WrongFileError(f"has no array 'im' of {expected[2]} {expected[1]} in {name}")
         pixels: NDArray[np.uint8] = loadmat(io.BytesIO(data), variable_names=["im"])["im"]
-    except Foreign:
+    except WrongFileError:
         raise
     except Exception as error:  # scipy raises nearly anything for a damaged file
-        raise Foreign(f"has {name}, which is damaged or no MATLAB file") from error
+        raise WrongFileError(f"has {name}, which is damaged or no MATLAB file") from error
     turned = pixels.transpose(4, 3, 0, 1, 2)
     return np.ascontiguousarray(turned).reshape(math.prod(sizes[:2]), SIDE, SIDE, 3)
-
-
-@contextmanager
-def _complaints(path: Path) -> Iterator[None]:
-    def refusal(what: str) -> ValueError:
-        return ValueError(f"cars3d: {path} {what}; {official.AGAIN}")
-
-    with blocks.complaints(refusal):
-        try:
-            yield
-        except tarfile.TarError as error:
-            raise ValueError(str(error)) from error

@@ -1,39 +1,51 @@
 """The CelebA data set of Liu et al. 2015, read from the official archive and text files."""
 
-import functools
 import hashlib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import blocks, files, official, pictures
-from .blocks import Foreign
+from . import cache, files, pictures
+from .blocks import WrongFileError
+from .entry import Entry, File
 from .factors import Factor, LabelledData
 
 COUNT = 202_599
-WIDTH, HEIGHT = 178, 218
+WIDTH, HEIGHT = 178, 218  # pixels
+ATTRIBUTE_COUNT = 40
 
 ARCHIVE = "img_align_celeba.zip"
 ATTRIBUTES = "list_attr_celeba.txt"
 PARTITION = "list_eval_partition.txt"
-MD5 = {
-    ARCHIVE: "00d2c5bc6d35e252742224ab0c1e8fcb",
-    ATTRIBUTES: "75e246fa4810816ffd6ee81facbd244c",
-    PARTITION: "d32c9cbf5e040fd4025c592c306e6668",
-}
-
-ATTRIBUTE_COUNT = 40
 
 _LARGEST = 2**20  # bytes of a picture that is read: they have about 7,000
-_BLOCK = 64
+_BLOCK = 64  # pictures read at a time
 
-_REMEDY = (
-    "fetch it again with a browser from mmlab.ie.cuhk.edu.hk/projects/CelebA.html "
-    "(Align&Cropped Images, and Anno), where a busy host shows a notice instead"
+ENTRY = Entry(
+    name="celeba",
+    title="CelebA",
+    files=(
+        File(
+            ARCHIVE,
+            ("https://s3-us-west-1.amazonaws.com/udacity-dlnfd/datasets/celeba.zip",),
+            "md5:00d2c5bc6d35e252742224ab0c1e8fcb",
+            1_443_490_838,
+        ),
+        File(ATTRIBUTES, digest="md5:75e246fa4810816ffd6ee81facbd244c"),
+        File(PARTITION, digest="md5:d32c9cbf5e040fd4025c592c306e6668"),
+    ),
+    factors="40 attributes of 2",
+    licence="non-commercial research only",
+    citation="Liu, Luo, Wang & Tang 2015, Deep Learning Face Attributes in the Wild, ICCV",
+    page="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+    counts=(COUNT,),
+    training=162_770,
+    remedy="fetch it again with a browser from mmlab.ie.cuhk.edu.hk/projects/CelebA.html "
+    "(Align&Cropped Images, and Anno), where a busy host shows a notice instead",
 )
 
 
@@ -58,9 +70,12 @@ class CelebA(LabelledData):
     use of a size or crop takes minutes and puts the resized images into the user's cache folder
     (2.5 GB at 64x64).
 
-    Raises ValueError for another `image_size` or `crop`, and a file that is missing, damaged or
-    another.
+    Raises:
+        ValueError: for another `image_size` or `crop`, and a file that is missing, damaged or
+            another one.
     """
+
+    entry = ENTRY
 
     def __init__(
         self,
@@ -74,49 +89,40 @@ class CelebA(LabelledData):
             raise ValueError(
                 f"celeba: crop must be None or {pictures.SMALLEST} to {WIDTH}, not {crop}"
             )
+        self.reopen_with = {
+            "image_size": image_size,
+            "crop": crop,
+            "data_dir": files.absolute(data_dir),
+        }
         self.image_shape = (3, image_size, image_size)
-        self._crop = crop
-        # Absolute, as a worker process may start in another folder.
-        self._data_dir = None if data_dir is None else files.data_root(data_dir)
-        paths = files.located("celeba", self._data_dir, MD5)
-        for name, known in MD5.items():
-            official.check("celeba", paths[name], "md5", known, remedy=_REMEDY)
+        paths = files.paths(self.entry, data_dir)
+        for file in self.entry.files:
+            files.check(self.entry, paths[file.name], file)
+        checksums = {file.name: file.checksum for file in self.entry.files}
         self.factors = _factors(paths[ATTRIBUTES])
         self.held_out = _held_out(paths[PARTITION])
-        self.labels = files.prepared(
-            f"celeba-{MD5[ATTRIBUTES]}-attributes",
+        self.labels = cache.prepared(
+            f"celeba-{checksums[ATTRIBUTES]}-attributes",
             (COUNT, ATTRIBUTE_COUNT),
             np.int8,
             lambda: _attributes(paths[ATTRIBUTES]),
         ).astype(np.int64)
         variant = f"{image_size}x{image_size}" + ("" if crop is None else f"-crop{crop}")
-        self._images = files.prepared(
-            f"celeba-{MD5[ARCHIVE]}-{variant}",
+        self._images = cache.prepared(
+            f"celeba-{checksums[ARCHIVE]}-{variant}",
             (COUNT, *self.image_shape),
             np.uint8,
             lambda: _blocks(paths[ARCHIVE], image_size, crop),
         )
-        cut = (WIDTH, HEIGHT) if crop is None else (crop, crop)
-        scaling = pictures.scaling(cut, image_size, "bilinear")
+        size = (WIDTH, HEIGHT) if crop is None else (crop, crop)
+        scaling = pictures.scaling(size, image_size, "bilinear")
         part = "whole pictures" if crop is None else "centres"
         self.source = f"CelebA, official archive {paths[ARCHIVE]}, {part} of {scaling}"
-        content = hashlib.sha256("".join(MD5.values()).encode()).hexdigest()
+        content = hashlib.sha256("".join(checksums.values()).encode()).hexdigest()
         self.fingerprint = f"celeba:sha256:{content[:16]}:{variant}"
 
     def images(self, rows: ArrayLike) -> NDArray[np.uint8]:
-        return files.taken(self._images, self.checked(rows))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(
-            type(self),
-            image_size=self.image_shape[1],
-            crop=self._crop,
-            data_dir=self._data_dir,
-        ), ()
-
-
-def _refusal(path: Path, what: str) -> ValueError:
-    return ValueError(f"celeba: {path} {what}; {_REMEDY}")
+        return cache.rows(self._images, self.checked(rows))
 
 
 def _name(row: int) -> str:
@@ -124,23 +130,27 @@ def _name(row: int) -> str:
 
 
 def _lines(file: IO[str]) -> Iterator[tuple[int, list[str]]]:
-    """Rows, and the words behind the names, which have to be those of the pictures in order."""
+    """Each row with the words behind its name.
+
+    Raises:
+        WrongFileError: the names are not those of the pictures, in order.
+    """
     count = 0
     for row, line in enumerate(file):
         name, *words = line.split() or [""]
         if name != _name(row) or row >= COUNT:
-            raise Foreign(f"names {name[:20]!r} in place of picture {row + 1} of {COUNT}")
+            raise WrongFileError(f"names {name[:20]!r} in place of picture {row + 1} of {COUNT}")
         yield row, words
         count += 1
     if count != COUNT:
-        raise Foreign(f"names {count} pictures, not {COUNT}")
+        raise WrongFileError(f"names {count} pictures, not {COUNT}")
 
 
 def _factors(path: Path) -> tuple[Factor, ...]:
-    with blocks.complaints(lambda what: _refusal(path, what)), path.open(encoding="ascii") as file:
+    with files.reading(ENTRY, path), path.open(encoding="ascii") as file:
         count, names = file.readline().strip(), file.readline().split()
         if count != str(COUNT) or len(set(names)) != ATTRIBUTE_COUNT:
-            raise Foreign(
+            raise WrongFileError(
                 f"begins with the count {count:.20} and {len(names)} attributes, "
                 f"not {COUNT} and {ATTRIBUTE_COUNT}"
             )
@@ -148,53 +158,57 @@ def _factors(path: Path) -> tuple[Factor, ...]:
 
 
 def _attributes(path: Path) -> Iterator[NDArray[np.int8]]:
-    """1 where an attribute is present, else 0, (1, 40) a picture. Raises ValueError."""
-    with blocks.complaints(lambda what: _refusal(path, what)), path.open(encoding="ascii") as file:
+    """1 where an attribute is present, else 0, in blocks (1, 40), one per picture."""
+    with files.reading(ENTRY, path), path.open(encoding="ascii") as file:
         for _ in range(2):  # count and names
             file.readline()
         for row, words in _lines(file):
             if len(words) != ATTRIBUTE_COUNT or not set(words) <= {"1", "-1"}:
-                raise Foreign(f"has no {ATTRIBUTE_COUNT} values 1 or -1 for {_name(row)}")
+                raise WrongFileError(f"has no {ATTRIBUTE_COUNT} values 1 or -1 for {_name(row)}")
             yield np.array([[word == "1" for word in words]], dtype=np.int8)
 
 
 def _held_out(path: Path) -> int:
     """Number of pictures at the end that are for validation or testing. Raises ValueError."""
-    with blocks.complaints(lambda what: _refusal(path, what)), path.open(encoding="ascii") as file:
+    with files.reading(ENTRY, path), path.open(encoding="ascii") as file:
         parts = [words for _, words in _lines(file)]
         training = [part == ["0"] for part in parts]
         count = sum(training)
         if not all(training[:count]) or not all(p in (["1"], ["2"]) for p in parts[count:]):
-            raise Foreign("does not name parts 0, then 1 and 2")
+            raise WrongFileError("does not name parts 0, then 1 and 2")
     return COUNT - count
 
 
-def _blocks(path: Path, side: int, crop: int | None) -> Iterator[NDArray[np.uint8]]:
+def _blocks(path: Path, image_size: int, crop: int | None) -> Iterator[NDArray[np.uint8]]:
     """The resized pictures in the order of their names. Raises ValueError."""
-    with blocks.complaints(lambda what: _refusal(path, what)):
+    with files.reading(ENTRY, path):
         archive = zipfile.ZipFile(path)
     with archive:
-        official.check_members("celeba", path, archive.namelist(), _REMEDY)
-        with blocks.complaints(lambda what: _refusal(path, what)):
-            yield from _resized(archive, side, crop)
+        files.check_members(ENTRY, path, archive.namelist())
+        with files.reading(ENTRY, path):
+            yield from _resized(archive, image_size, crop)
 
 
-def _resized(archive: zipfile.ZipFile, side: int, crop: int | None) -> Iterator[NDArray[np.uint8]]:
+def _resized(
+    archive: zipfile.ZipFile, image_size: int, crop: int | None
+) -> Iterator[NDArray[np.uint8]]:
     names = {f"img_align_celeba/{_name(row)}" for row in range(COUNT)}
     held = [info for info in archive.infolist() if info.filename in names]
     if len(held) != COUNT:
-        raise Foreign(f"holds {len(held)} of the {COUNT} pictures")
+        raise WrongFileError(f"holds {len(held)} of the {COUNT} pictures")
     held.sort(key=lambda info: info.filename)
     for start in range(0, COUNT, _BLOCK):
         cut = [_picture(archive, info, crop) for info in held[start : start + _BLOCK]]
-        yield from pictures.resized(np.stack(cut), side, "bilinear")
+        yield from pictures.resized(np.stack(cut), image_size, "bilinear")
 
 
 def _picture(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, crop: int | None
 ) -> NDArray[np.uint8]:
     if info.file_size > _LARGEST:
-        raise Foreign(f"has {info.filename} of {info.file_size:,} bytes, which is no such picture")
+        raise WrongFileError(
+            f"has {info.filename} of {info.file_size:,} bytes, which is no such picture"
+        )
     picture = pictures.opened(archive.read(info), info.filename, "JPEG", (WIDTH, HEIGHT))
     if crop is not None:
         left, top = (WIDTH - crop) // 2, (HEIGHT - crop) // 2

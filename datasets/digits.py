@@ -1,18 +1,29 @@
 """The handwritten digits that come with scikit-learn: real images without a download."""
 
-import functools
 import hashlib
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import pictures
-from .factors import Factor, LabelledData
+from .entry import Entry
+from .factors import Factor, LabelledData, in_words
 
 HELD_OUT = 360  # of 1,797: a fifth
 
 FACTORS = (Factor("class", 10, "categorical", tuple(map(float, range(10)))),)
+
+ENTRY = Entry(
+    name="digits",
+    title="Digits",
+    factors=in_words(FACTORS),
+    counts=(1_797,),
+    training=1_797 - HELD_OUT,
+    licence="CC-BY-4.0",
+    citation="Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits, UCI repository",
+    page="https://archive.ics.uci.edu/ml/datasets/Optical+Recognition+of+Handwritten+Digits",
+    origin="in scikit-learn",
+)
 
 
 class Digits(LabelledData):
@@ -26,12 +37,17 @@ class Digits(LabelledData):
     `image_size`, 28 to 128, by Pillow's bilinear filter.
 
     No files are needed: the images are part of scikit-learn. They are the test part of "Optical
-    Recognition of Handwritten Digits" of the UCI repository, CC BY 4.0. Raises ValueError for
-    another `image_size`.
+    Recognition of Handwritten Digits" of the UCI repository, CC BY 4.0.
+
+    Raises:
+        ValueError: for another `image_size`.
     """
+
+    entry = ENTRY
 
     def __init__(self, *, image_size: int = 32) -> None:
         pictures.check_size("digits", image_size)
+        self.reopen_with = {"image_size": image_size}
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
@@ -48,6 +64,3 @@ class Digits(LabelledData):
 
     def images(self, rows: ArrayLike) -> NDArray[np.uint8]:
         return self._images[self.checked(rows)]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(type(self), image_size=self.image_shape[1]), ()

@@ -1,11 +1,11 @@
 """dSprites with a colour, a noise or a picture that no factor explains (Locatello et al. 2019).
 
 The sprites are those of `DSprites`. What is random in an image is the nuisance. In the authors'
-disentanglement_lib it is drawn anew whenever an image is looked at. Here it is a function of the
-row and of the option `nuisance_seed`: a row always has the same pixels, so that a run that was
-interrupted goes on as it would have, all metrics see the same images, and the fingerprint says
-what the pixels are. From row to row it is as good as independent, so it tells nothing about the
-factors; but a model that sees a row twice sees the same nuisance twice.
+disentanglement_lib it is drawn again whenever an image is read. Here it is a function of the row
+and of the option `nuisance_seed`: a row always has the same pixels, so that an interrupted run
+resumes as if nothing had happened, all metrics see the same images, and the fingerprint says what
+the pixels are. From row to row it is as good as independent, so it tells nothing about the factors;
+but a model that sees a row twice sees the same nuisance twice.
 """
 
 import functools
@@ -19,31 +19,53 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import colour, files, nuisance
+from . import dsprites, files, pictures
+from .blocks import first_line
 from .dsprites import DSprites
-from .factors import FactorData
-from .nuisance import Words
+from .entry import Entry
+from .factors import FactorData, in_words
 
-SIDE = 64
-FRAME = (350, 274)  # a picture is made to fit into it, wide and high
+SIDE = 64  # pixels
+FRAME = (350, 274)  # pixels: a picture is made to fit into it, wide and high
+SEEDS = 2**63
 
 _BLOCK = 64  # images at a time
 
 Bytes = NDArray[np.uint8]
+Words = NDArray[np.uint64]
+
+
+def _entry(name: str, title: str, licence: str = "MIT") -> Entry:
+    return Entry(
+        name=name,
+        title=title,
+        factors=in_words(dsprites.FACTORS),
+        counts=dsprites.ENTRY.counts,
+        licence=licence,
+        citation="Locatello et al. 2019, Challenging Common Assumptions in the Unsupervised "
+        "Learning of Disentangled Representations, ICML",
+        page="https://github.com/google-research/disentanglement_lib",
+        origin="drawn by the suite",
+        made_of=dsprites.ENTRY,
+    )
 
 
 class ColorDSprites(FactorData):
     """Color-dSprites: each sprite in a random colour, on black (Locatello et al. 2019, ICML).
 
     Red, green and blue are uniform from 128 to 255. Factors and rows are those of `dsprites`, and
-    the colour is none of them: it depends on the row and `nuisance_seed` alone. The sprites that
+    the colour is none of them: it depends on the row and `nuisance_seed` alone. The images that
     `dsprites` has twice differ here.
 
     `image_size` 32 gives the means of 2x2 pixels of the coloured images of 64x64, rounded.
 
-    Sprites are drawn, or read from the official file in `data_dir`, as `DSprites` says. Raises
-    ValueError as that does, and for a `nuisance_seed` that is not from 0 to 2^63 - 1.
+    Sprites are drawn, or read from the official file in `data_dir`; see `DSprites`.
+
+    Raises:
+        ValueError: as `DSprites`, and for a `nuisance_seed` that is not from 0 to 2^63 - 1.
     """
+
+    entry = _entry("color_dsprites", "Color-dSprites")
 
     def __init__(
         self,
@@ -52,17 +74,15 @@ class ColorDSprites(FactorData):
         nuisance_seed: int = 0,
         data_dir: str | Path | None = None,
     ) -> None:
-        self._sprites = _Sprites.of("color_dsprites", image_size, nuisance_seed, data_dir)
+        self._sprites = _Sprites.of(self.entry.name, image_size, nuisance_seed, data_dir)
+        self.reopen_with = self._sprites.options()
         self.factors = self._sprites.plain.factors
         self.image_shape = (3, image_size, image_size)
-        self.source = self._sprites.source("Color-dSprites", "sprites in random colours")
+        self.source = self._sprites.source(self.entry.title, "sprites in random colours")
         self.fingerprint = self._sprites.fingerprint("color_dsprites-1")
 
     def images(self, rows: ArrayLike) -> Bytes:
         return self._sprites.images(self.checked(rows), _coloured)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(type(self), **self._sprites.options()), ()
 
 
 class NoisyDSprites(FactorData):
@@ -74,9 +94,13 @@ class NoisyDSprites(FactorData):
     `image_size` 32 gives the means of 2x2 pixels of the noisy images of 64x64, rounded: the noise
     is then half as strong, and no longer uniform.
 
-    Sprites are drawn, or read from the official file in `data_dir`, as `DSprites` says. Raises
-    ValueError as that does, and for a `nuisance_seed` that is not from 0 to 2^63 - 1.
+    Sprites are drawn, or read from the official file in `data_dir`; see `DSprites`.
+
+    Raises:
+        ValueError: as `DSprites`, and for a `nuisance_seed` that is not from 0 to 2^63 - 1.
     """
+
+    entry = _entry("noisy_dsprites", "Noisy-dSprites")
 
     def __init__(
         self,
@@ -85,17 +109,15 @@ class NoisyDSprites(FactorData):
         nuisance_seed: int = 0,
         data_dir: str | Path | None = None,
     ) -> None:
-        self._sprites = _Sprites.of("noisy_dsprites", image_size, nuisance_seed, data_dir)
+        self._sprites = _Sprites.of(self.entry.name, image_size, nuisance_seed, data_dir)
+        self.reopen_with = self._sprites.options()
         self.factors = self._sprites.plain.factors
         self.image_shape = (3, image_size, image_size)
-        self.source = self._sprites.source("Noisy-dSprites", "sprites on uniform noise")
+        self.source = self._sprites.source(self.entry.title, "sprites on uniform noise")
         self.fingerprint = self._sprites.fingerprint("noisy_dsprites-1")
 
     def images(self, rows: ArrayLike) -> Bytes:
         return self._sprites.images(self.checked(rows), _noisy)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(type(self), **self._sprites.options()), ()
 
 
 class ScreamDSprites(FactorData):
@@ -111,10 +133,14 @@ class ScreamDSprites(FactorData):
 
     `image_size` 32 gives the means of 2x2 pixels of the finished images of 64x64, rounded.
 
-    Sprites are drawn, or read from the official file in `data_dir`, as `DSprites` says. Raises
-    ValueError as that does, for a `nuisance_seed` that is not from 0 to 2^63 - 1, and for a picture
-    that is missing, damaged, or too small.
+    Sprites are drawn, or read from the official file in `data_dir`; see `DSprites`.
+
+    Raises:
+        ValueError: as `DSprites`, for a `nuisance_seed` that is not from 0 to 2^63 - 1, and for a
+            picture that is missing, damaged or too small.
     """
+
+    entry = _entry("scream_dsprites", "Scream-dSprites", "MIT, its photo CC-BY-2.0")
 
     def __init__(
         self,
@@ -124,31 +150,35 @@ class ScreamDSprites(FactorData):
         picture: str | Path | None = None,
         data_dir: str | Path | None = None,
     ) -> None:
-        self._sprites = _Sprites.of("scream_dsprites", image_size, nuisance_seed, data_dir)
-        # Absolute, as a worker process may start in another folder.
-        self._picture = None if picture is None else Path(picture).expanduser().resolve()
-        self._canvas = _canvas(self._picture)
+        self._sprites = _Sprites.of(self.entry.name, image_size, nuisance_seed, data_dir)
+        # Absolute, since a worker process may start in another folder.
+        path = None if picture is None else Path(picture).expanduser().resolve()
+        self._canvas = _canvas(path)
+        self.reopen_with = {**self._sprites.options(), "picture": path}
         self.factors = self._sprites.plain.factors
         self.image_shape = (3, image_size, image_size)
         high, wide = self._canvas.shape[1:]
-        name = self._picture or "the photo china.jpg of scikit-learn"
+        name = path or "the photo china.jpg of scikit-learn"
         what = f"sprites that invert patches of {name} at {wide}x{high} pixels"
         digest = hashlib.sha256(self._canvas.tobytes()).hexdigest()[:16]
-        self.source = self._sprites.source("Scream-dSprites", what)
+        self.source = self._sprites.source(self.entry.title, what)
         self.fingerprint = self._sprites.fingerprint(f"scream_dsprites-1:{wide}x{high}-{digest}")
 
     def images(self, rows: ArrayLike) -> Bytes:
         paint = functools.partial(_inverting, self._canvas)
         return self._sprites.images(self.checked(rows), paint)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        options = self._sprites.options()
-        return functools.partial(type(self), picture=self._picture, **options), ()
-
 
 @dataclass(frozen=True)
 class _Sprites:
-    """The sprites behind a variant, and what all variants do alike."""
+    """The sprites behind a variant, and what all variants have in common.
+
+    Attributes:
+        plain: the sprites at 64x64 pixels.
+        side: pixels per side of the images of the variant.
+        seed: of the nuisance.
+        data_dir: where the official file of dSprites may be.
+    """
 
     plain: DSprites
     side: int
@@ -157,11 +187,10 @@ class _Sprites:
 
     @classmethod
     def of(cls, name: str, side: int, seed: int, data_dir: str | Path | None) -> "_Sprites":
-        colour.check_size(name, side)
-        if not 0 <= seed < nuisance.SEEDS:
+        pictures.check_full_or_half(name, side)
+        if not 0 <= seed < SEEDS:
             raise ValueError(f"{name}: nuisance_seed must be 0 to 2^63 - 1, not {seed}")
-        # Absolute, as a worker process may start in another folder.
-        root = None if data_dir is None else files.data_root(data_dir)
+        root = files.absolute(data_dir)
         return cls(DSprites(image_size=SIDE, data_dir=root), side, seed, root)
 
     def options(self) -> dict[str, Any]:
@@ -175,13 +204,17 @@ class _Sprites:
         return f"{name}:seed{self.seed}:{self.plain.fingerprint}:to-{self.side}x{self.side}"
 
     def images(self, rows: NDArray[np.int64], paint: Callable[[Bytes, Words], Bytes]) -> Bytes:
-        """Images (n, 3, side, side); `paint` makes them from sprites (m, 1, 64, 64) and keys (m,)
-        that differ from row to row."""
+        """Images (n, 3, side, side) of `rows`.
+
+        `paint` makes them from sprites (m, 1, 64, 64) and from keys (m,) that differ by row.
+        """
         images = np.empty((len(rows), 3, self.side, self.side), dtype=np.uint8)
-        for at in range(0, len(rows), _BLOCK):
-            block = rows[at : at + _BLOCK]
-            painted = paint(self.plain.images(block), nuisance.keys(self.seed, block))
-            images[at : at + _BLOCK] = painted if self.side == SIDE else _halved(painted)
+        for start in range(0, len(rows), _BLOCK):
+            block = rows[start : start + _BLOCK]
+            painted = paint(self.plain.images(block), _keys(self.seed, block))
+            images[start : start + _BLOCK] = (
+                painted if self.side == SIDE else pictures.halved(painted)
+            )
         return images
 
 
@@ -189,20 +222,20 @@ class _Sprites:
 
 
 def _coloured(sprites: Bytes, keys: Words) -> Bytes:
-    colours = nuisance.words(keys, 1).view(np.uint8)[:, :3] | np.uint8(128)
+    colours = _words(keys, 1).view(np.uint8)[:, :3] | np.uint8(128)
     return sprites & colours[:, :, None, None]
 
 
 def _noisy(sprites: Bytes, keys: Words) -> Bytes:
-    noise = nuisance.words(keys, 3 * SIDE**2 // 8).view(np.uint8)
+    noise = _words(keys, 3 * SIDE**2 // 8).view(np.uint8)
     return sprites | noise.reshape(-1, 3, SIDE, SIDE)
 
 
 def _inverting(canvas: Bytes, sprites: Bytes, keys: Words) -> Bytes:
-    words = nuisance.words(keys, 3)
+    words = _words(keys, 3)
     tints = words[:, :1].view(np.uint8)[:, :3, None, None]
     windows = np.lib.stride_tricks.sliding_window_view(canvas, (SIDE, SIDE), axis=(1, 2))
-    # The upper half of a word, as a share of the places there are.
+    # The upper half of a word, as a share of the possible positions.
     half = np.uint64(32)
     tops, lefts = (
         ((words[:, k] >> half) * np.uint64(windows.shape[k]) >> half).astype(np.intp)
@@ -212,12 +245,6 @@ def _inverting(canvas: Bytes, sprites: Bytes, keys: Words) -> Bytes:
     # The mean of two bytes, rounded up, within bytes.
     ground = (patches | tints) - ((patches ^ tints) >> np.uint8(1))
     return sprites ^ ground
-
-
-def _halved(images: Bytes) -> Bytes:
-    """Means of 2x2 pixels, rounded, of images (n, C, H, W)."""
-    rows = images[:, :, 0::2].astype(np.uint16) + images[:, :, 1::2]
-    return ((rows[..., 0::2] + rows[..., 1::2] + 2) >> 2).astype(np.uint8)
 
 
 def _canvas(path: Path | None) -> Bytes:
@@ -252,7 +279,32 @@ def _opened(path: Path) -> Any:
             with Image.open(path, formats=["JPEG", "PNG"]) as picture:
                 return picture.convert("RGB")
     except Exception as error:  # Pillow raises nearly anything for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
-            f"scream_dsprites: picture {path} is damaged or no JPEG or PNG ({reason})"
+            f"scream_dsprites: picture {path} is damaged or no JPEG or PNG ({first_line(error)})"
         ) from error
+
+
+# Random numbers that belong to a row and a seed, in any order of reading. They come from
+# splitmix64 (Steele, Lea & Flood 2014), a hash of whole numbers: the same everywhere, and fast on
+# arrays, where a generator for each row would take longer than drawing its image.
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _keys(seed: int, rows: NDArray[np.int64]) -> Words:
+    """A key (n,) for each row, as good as independent between rows and between seeds."""
+    start = _mixed(np.array([seed], dtype=np.uint64) + _GOLDEN)
+    return _mixed(start + rows.astype(np.uint64))
+
+
+def _words(keys: Words, count: int) -> Words:
+    """Random words (n, count) of each key, in little-endian order for a view as bytes."""
+    steps = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
+    return _mixed(keys[:, None] + steps).astype("<u8", copy=False)
+
+
+def _mixed(words: Words) -> Words:
+    """The output function of splitmix64 for each word; products overflow, as they should."""
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))

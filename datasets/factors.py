@@ -1,22 +1,34 @@
 """What a data set with known generative factors offers to the rest of the suite."""
 
+import functools
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from .entry import Entry
 
 KINDS = ("categorical", "ordinal", "cyclic")
 
 
 @dataclass(frozen=True)
 class Factor:
-    """One generative factor: `size` classes and the quantity `values[k]` behind each of them.
+    """One generative factor.
 
-    `kind` says how classes relate: `categorical` (no order), `ordinal` (a line) or `cyclic` (a
-    circle); `labels` are the words for the classes, where there are any. Raises ValueError if
-    `kind` is none of these, or `values` or `labels` do not have `size` entries.
+    Attributes:
+        name: what it is called.
+        size: its number of classes.
+        kind: how the classes relate: `categorical` (in no order), `ordinal` (on a line) or
+            `cyclic` (on a circle).
+        values: the quantity behind each class.
+        labels: a word for each class, or none.
+
+    Raises:
+        ValueError: `kind` is none of these, or `values` or `labels` do not have `size` entries.
     """
 
     name: str
@@ -34,24 +46,36 @@ class Factor:
             raise ValueError(f"factor {self.name}: {len(self.labels)} labels for size {self.size}")
 
 
+def in_words(factors: Iterable[Factor]) -> str:
+    """Names and sizes: `shape 3, scale 6`."""
+    return ", ".join(f"{factor.name} {factor.size}" for factor in factors)
+
+
 class FactorData(ABC):
     """Images on the full grid of K factors, numbered in C order: the last factor varies fastest.
 
     A subclass sets the attributes below and draws or loads `images`. Data that does not cover its
     grid overrides `__len__`, `values` and `rows`, and raises ValueError for absent combinations.
 
-    factors      the K factors, in label order
-    image_shape  (C, H, W)
-    source       one line: what exactly these pixels are and where they come from
-    fingerprint  short identifier that changes whenever a pixel or a label changes
-    held_out     number of rows at the end that are for testing only; 0 unless the set has a split
+    Attributes:
+        entry: what `bench data` knows of the data set besides its pixels; may be left out.
+        factors: the K factors, in label order.
+        image_shape: (C, H, W).
+        source: what exactly these pixels are and where they come from, in one line.
+        fingerprint: a short identifier that changes whenever a pixel or a label changes.
+        held_out: number of rows at the end that are for testing only; 0 without a split.
+        reopen_with: arguments of the constructor. If they are set, a pickle holds them in place of
+            the images: a worker process then opens the data set itself.
     """
+
+    entry: ClassVar[Entry]
 
     factors: tuple[Factor, ...]
     image_shape: tuple[int, int, int]
     source: str
     fingerprint: str
     held_out: int = 0
+    reopen_with: Mapping[str, Any] | None = None
 
     @abstractmethod
     def images(self, rows: ArrayLike) -> NDArray[np.uint8]:
@@ -65,9 +89,14 @@ class FactorData(ABC):
     def __len__(self) -> int:
         return math.prod(self.sizes)
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        if self.reopen_with is None:
+            return super().__reduce_ex__(protocol)
+        return functools.partial(type(self), **self.reopen_with), ()
+
     @property
     def training(self) -> int:
-        """Number of rows to train on: rows 0 to training - 1; those from it on are held out."""
+        """Number of rows to train on, 0 to training - 1; the rows after them are held out."""
         return len(self) - self.held_out
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
@@ -101,7 +130,7 @@ class FactorData(ABC):
         indices = _integers(rows, "rows")
         if indices.ndim != 1:
             raise ValueError(f"rows must be one-dimensional, not {indices.shape}")
-        # Negative rows are a mistake here: no caller counts from the end of a grid.
+        # Negative rows are a mistake here: nobody counts from the end of a grid.
         if indices.size and (indices.min() < 0 or indices.max() >= len(self)):
             wrong = indices[(indices < 0) | (indices >= len(self))][0]
             raise IndexError(f"row {wrong} is outside 0..{len(self) - 1}")
@@ -109,9 +138,9 @@ class FactorData(ABC):
 
 
 class LabelledData(FactorData):
-    """Images with labels of their own, where some combinations are absent and others are many.
+    """Images with labels of their own, where combinations may be absent or occur many times.
 
-    A subclass sets `labels`, int64 (N, K), besides what `FactorData` asks for.
+    A subclass sets `labels`, int64 (N, K), besides the attributes of `FactorData`.
     """
 
     labels: NDArray[np.int64]
@@ -131,13 +160,13 @@ class LabelledData(FactorData):
         rows = first[inverse.reshape(-1)[len(self.labels) :]]
         absent = wanted[rows >= len(self.labels)]
         if len(absent):
-            named = zip(self.factors, absent[0], strict=True)
-            raise ValueError(f"no image has {', '.join(f'{f.name} {c}' for f, c in named)}")
+            classes = zip(self.factors, absent[0], strict=True)
+            raise ValueError(f"no image has {', '.join(f'{f.name} {c}' for f, c in classes)}")
         return rows.astype(np.int64, copy=False)
 
 
-def _integers(given: ArrayLike, name: str) -> NDArray[np.int64]:
-    array = np.asarray(given)
+def _integers(numbers: ArrayLike, name: str) -> NDArray[np.int64]:
+    array = np.asarray(numbers)
     if array.size and array.dtype.kind not in "iu":
         raise ValueError(f"{name} must be integers, not {array.dtype}")
     return array.astype(np.int64, copy=False)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .factors import FactorData
 from .subsets import Subset
 
-_ROUNDS = 1_000  # of draws, before a partner that may be trained on is given up
+_ROUNDS = 1_000  # of draws, before the search for partners to train on is given up
 
 
 def draw_pairs(
@@ -19,25 +19,24 @@ def draw_pairs(
 ) -> NDArray[np.int64]:
     """Rows (count,) to train on: row i and row i + count / 2 differ in `changed` factors.
 
-    The first half is drawn by `data.draw`. A partner has other classes in `changed` factors, which
-    are drawn for each pair with equal chances among those of more than one class, and so are the
-    new classes. With `changed` 0 the number is drawn too, from 1 to one less than there are
-    factors ("k = Rnd" of the paper).
+    The first half is drawn by `data.draw`. A partner has other classes in `changed` factors. They
+    are drawn for each pair, with equal chances among the factors with more than one class, and so
+    are the new classes. With `changed` 0 the number is drawn too, from 1 to one less than there
+    are factors ("k = Rnd" of the paper).
 
     disentanglement_lib's code differs twice: a redrawn factor may keep its class, so that a pair
     differs in at most k factors; and half of the pairs have one factor redrawn whatever k is
     (issue 31 there), where the paper has k.
 
-    Of a data set with held-out rows or correlated factors, a pair is kept as often as its partner
-    would be drawn, so that no held-out row is ever a partner, and both images of a pair have one
-    distribution.
+    With held-out rows or correlated factors, a pair is kept as often as its partner would be drawn,
+    so that no held-out row is ever a partner, and both images of a pair have the same distribution.
 
     Raises:
-        ValueError: the data are no full grid, the batch is odd, not that many factors can change,
-            or next to no partner may be trained on.
+        ValueError: the data are no full grid, the batch is odd, that many factors cannot change, or
+            hardly any partner may be trained on.
     """
     if count < 2 or count % 2:
-        raise ValueError(f"pairs fill an even batch, not one of {count}: set batch_size to an even")
+        raise ValueError(f"pairs fill an even batch, not one of {count}: make batch_size even")
     if len(data) != math.prod(data.sizes):
         raise _not_a_grid(data)
     free = np.flatnonzero(np.array(data.sizes) > 1)
@@ -49,7 +48,7 @@ def draw_pairs(
     if not 0 <= changed < len(free):
         raise ValueError(
             f"changed={changed}: a pair must share a factor, so 1 to {len(free) - 1} of the "
-            f"{len(free)} of these data can change, or 0 for another number in each pair"
+            f"{len(free)} of these data can change, or 0 for a random number in each pair"
         )
     half, missing = count // 2, count // 2
     kept: list[NDArray[np.int64]] = []
@@ -65,7 +64,7 @@ def draw_pairs(
         if not missing:
             return np.concatenate(kept, axis=1).reshape(-1)
     raise ValueError(
-        f"changed={changed}: next to no row has a partner to train on: correlate less, "
+        f"changed={changed}: hardly any row has a partner to train on: correlate less, "
         "or hold out less"
     )
 
@@ -83,12 +82,12 @@ def _partners(
     number = np.full(len(rows), changed) if changed else rng.integers(1, len(free), len(rows))
     rank = rng.random(shape).argsort(axis=1).argsort(axis=1)
     sizes = np.array(data.sizes)[free]
-    step = rng.integers(1, sizes, shape)  # around the circle of classes, never the whole of it
-    others = values.copy()
-    others[:, free] = (values[:, free] + np.where(rank < number[:, None], step, 0)) % sizes
-    raveled: NDArray[np.intp] = np.ravel_multi_index(tuple(others.T), data.sizes)
+    step = rng.integers(1, sizes, shape)  # around the circle of classes, never all the way
+    new = values.copy()
+    new[:, free] = (values[:, free] + np.where(rank < number[:, None], step, 0)) % sizes
+    raveled: NDArray[np.intp] = np.ravel_multi_index(tuple(new.T), data.sizes)
     partners = raveled.astype(np.int64, copy=False)
-    if not np.array_equal(data.values(partners), others):
+    if not np.array_equal(data.values(partners), new):
         raise _not_a_grid(data)
     return partners
 

@@ -1,4 +1,8 @@
-"""Opening picture files, and bringing pictures to the size that is asked for, with Pillow."""
+"""The sizes that images are offered in, and how pictures become that large, with Pillow.
+
+Images drawn or stored at 64x64 pixels are offered at that size and at half of it; pictures of any
+other size are resized to 28 to 128 pixels.
+"""
 
 import io
 from collections.abc import Iterator
@@ -7,59 +11,94 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .blocks import Foreign
+from .blocks import WrongFileError, first_line
 
-SMALLEST, LARGEST = 28, 128  # pixels a side
+SMALLEST, LARGEST = 28, 128  # pixels per side
+FULL = 64  # pixels per side of the images that are offered in full or in half size
 
 Filter = Literal["bilinear", "lanczos"]
 
-_BLOCK = 256  # pictures at a time
+_RESIZED = 256  # pictures resized at a time
+_HALVED = 1024  # images of 64x64 pixels converted at a time: 12 MB
 
 
 def check_size(name: str, image_size: int) -> None:
-    """Raise ValueError for a size that is not offered."""
+    """Raise ValueError unless `image_size` is one that pictures are resized to."""
     if not SMALLEST <= image_size <= LARGEST:
         raise ValueError(f"{name}: image_size must be {SMALLEST} to {LARGEST}, not {image_size}")
 
 
+def check_full_or_half(name: str, image_size: int) -> None:
+    """Raise ValueError unless `image_size` is 64 or 32."""
+    if image_size not in (FULL // 2, FULL):
+        raise ValueError(f"{name}: image_size must be {FULL // 2} or {FULL}, not {image_size}")
+
+
+def full_or_half(image_size: int) -> str:
+    """How images of 64x64 pixels become `image_size` wide and high, in words."""
+    return "64x64 pixels" if image_size == FULL else "64x64 pixels averaged to 32x32"
+
+
+def halved(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Means of 2x2 pixels, rounded, of images (n, C, H, W)."""
+    pairs = images[:, :, 0::2].astype(np.uint16) + images[:, :, 1::2]
+    return ((pairs[..., 0::2] + pairs[..., 1::2] + 2) >> 2).astype(np.uint8)
+
+
+def planes(pixels: NDArray[np.uint8], image_size: int) -> Iterator[NDArray[np.uint8]]:
+    """Images (n, 64, 64, 3) in blocks (m, 3, H, W): as they are, or halved to 32x32 pixels."""
+    for start in range(0, len(pixels), _HALVED):
+        block = pixels[start : start + _HALVED].transpose(0, 3, 1, 2)
+        yield np.ascontiguousarray(block if image_size == FULL else halved(block))
+
+
 def opened(data: bytes, name: str, kind: Literal["JPEG", "PNG"], size: tuple[int, int]) -> Any:
-    """The picture in a file that was called `name`, `size` wide and high. Raises Foreign."""
+    """The picture in a file called `name`, `size` wide and high.
+
+    Raises:
+        WrongFileError: it is damaged, of another kind or of another size.
+    """
     from PIL import Image
 
     try:
         picture = Image.open(io.BytesIO(data), formats=[kind])
-        # Before memory is taken for its pixels.
+        # Before memory is allocated for its pixels.
         if picture.size != size:
-            raise Foreign(f"has {name} of {picture.size} pixels, not {size}")
+            raise WrongFileError(f"has {name} of {picture.size} pixels, not {size}")
         picture.load()
-    except Foreign:
+    except WrongFileError:
         raise
     except Exception as error:  # Pillow raises nearly anything for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Foreign(f"has {name}, which is damaged or no {kind} ({reason})") from error
+        reason = first_line(error)
+        raise WrongFileError(f"has {name}, which is damaged or no {kind} ({reason})") from error
     return picture
 
 
-def resized(pictures: NDArray[np.uint8], side: int, how: Filter) -> Iterator[NDArray[np.uint8]]:
-    """Pictures (n, H, W) or (n, H, W, 3) as uint8 (m, C, side, side), in blocks.
+def resized(
+    pictures: NDArray[np.uint8], image_size: int, method: Filter
+) -> Iterator[NDArray[np.uint8]]:
+    """Pictures (n, H, W) or (n, H, W, 3) in blocks (m, C, image_size, image_size).
 
-    Pictures that are made smaller are smoothed as the filter needs it. Those that have the size
+    Pictures that become smaller are smoothed as the filter requires. Those that have the size
     already stay as they are.
     """
     from PIL import Image
 
-    resample = Image.Resampling.BILINEAR if how == "bilinear" else Image.Resampling.LANCZOS
-    for start in range(0, len(pictures), _BLOCK):
-        block = pictures[start : start + _BLOCK]
-        if block.shape[1:3] != (side, side):
+    shape = (image_size, image_size)
+    resample = Image.Resampling.BILINEAR if method == "bilinear" else Image.Resampling.LANCZOS
+    for start in range(0, len(pictures), _RESIZED):
+        block = pictures[start : start + _RESIZED]
+        if block.shape[1:3] != shape:
             block = np.stack(
-                [np.asarray(Image.fromarray(p).resize((side, side), resample)) for p in block]
+                [np.asarray(Image.fromarray(p).resize(shape, resample)) for p in block]
             )
-        planes = block[:, None] if block.ndim == 3 else block.transpose(0, 3, 1, 2)
-        yield np.ascontiguousarray(planes)
+        channels_first = block[:, None] if block.ndim == 3 else block.transpose(0, 3, 1, 2)
+        yield np.ascontiguousarray(channels_first)
 
 
-def scaling(size: tuple[int, int], side: int, how: Filter) -> str:
-    """How pictures of `size` become `side` wide and high, in words."""
-    shown = f"{size[0]}x{size[1]} pixels"
-    return shown if size == (side, side) else f"{shown} resized to {side}x{side} ({how})"
+def scaling(size: tuple[int, int], image_size: int, method: Filter) -> str:
+    """How pictures of `size` become `image_size` wide and high, in words."""
+    pixels = f"{size[0]}x{size[1]} pixels"
+    if size == (image_size, image_size):
+        return pixels
+    return f"{pixels} resized to {image_size}x{image_size} ({method})"

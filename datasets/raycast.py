@@ -1,9 +1,9 @@
-"""A solid in a room, seen by a ray caster: the geometry behind `rooms3d`, without its colours.
+"""A solid in a room, as a ray caster sees it: the geometry behind `rooms3d`, without its colours.
 
 The proportions follow what can be measured on published pictures of 3D Shapes (Burgess & Kim 2018).
 Lengths are in half room widths. The room is square and open to the sky; x runs to the right, y away
 from the viewer of a frontal picture, z up from the floor. The camera stands on a circle around the
-solid in the middle and looks at it, a little down.
+solid in the middle and looks slightly down at it.
 
 A layout is a scale, a shape and an orientation. What it looks like is a weight for each material
 and pixel: the share of the pixel that the material covers, times its brightness. A picture is then
@@ -21,17 +21,20 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .solids import SHAPES, Array, Solid
-
-SIDE = 64
+SIDE = 64  # pixels
+SHAPES = ("cube", "cylinder", "sphere", "capsule")
 SCALES = tuple(0.75 + 0.5 * k / 7 for k in range(8))
 ORIENTATIONS = tuple(-30.0 + 60.0 * k / 14 for k in range(15))  # degrees, of the camera
 FLOOR, WALL, OBJECT, SKY = range(4)
 WHOLE = 2**12  # weight of a material that fills a pixel and is in full light
 
 # sha256 of all weights in the order of orientations, as little-endian uint16. A test holds it;
-# raise the version in the fingerprint of the data set with it.
+# if it changes, raise the version in the fingerprint of the data set.
 SHA256 = "8ea6035e78f773274311be09f55439b064b48130db3e563ceb12825009175e64"
+
+Array = NDArray[np.float64]
+Coordinates = tuple[float | Array, ...]
+Span = tuple[Array, Array]  # where rays enter and leave a body, in lengths of their directions
 
 _DISTANCE = 0.77  # camera to the middle of the room
 _FOCAL = 72.0  # pixels
@@ -77,13 +80,90 @@ def layouts(orientation: int) -> NDArray[np.uint16]:
 
 
 @dataclass(frozen=True)
+class Solid:
+    """A solid of `height` that stands on the floor, z = 0, around the axis x = y = 0."""
+
+    shape: str
+    radius: float  # half the side of a cube
+    height: float
+
+    @property
+    def reach(self) -> float:
+        """Radius of an upright cylinder that holds it."""
+        return self.radius * (1.5 if self.shape == "cube" else 1.0)
+
+    @property
+    def rounded(self) -> bool:
+        """Whether it ends in half balls: a sphere is a capsule without a middle."""
+        return self.shape in ("sphere", "capsule")
+
+    def entry(self, origin: Coordinates, direction: Coordinates) -> Array:
+        """Where rays from outside enter, in lengths of `direction`; inf for those that miss it."""
+        (x, y, z), (dx, dy, dz) = origin, direction
+        r, low, high = self.radius, 0.0, self.height
+        if self.rounded:
+            low, high = r, high - r
+        spans = [_slab(low, high, z, dz)]
+        if self.shape == "cube":
+            spans += [_slab(-r, r, x, dx), _slab(-r, r, y, dy)]
+        else:
+            spans += [_ball(r, (x, y), (dx, dy))]
+        nearest = _first(spans)
+        for centre in {low, high} if self.rounded else ():
+            ball = _ball(r, (x, y, z - centre), (dx, dy, dz))
+            nearest = np.minimum(nearest, _first([ball]))
+        return nearest
+
+    def facing(self, x: Array, y: Array, z: Array, lamp: tuple[float, float, float]) -> Array:
+        """Cosine of the angle between its surface at points (n,) and the direction of a lamp."""
+        if self.shape == "cube":
+            ax, ay, az = np.abs(x), np.abs(y), np.abs(z - self.radius)
+            sides = np.where(ax > ay, np.sign(x) * lamp[0], np.sign(y) * lamp[1])
+            return np.where(az > np.maximum(ax, ay), lamp[2], sides)
+        around = x * lamp[0] + y * lamp[1]
+        if self.shape == "cylinder":
+            on_top = z > self.height * (1 - 1e-9)
+            return np.where(on_top, lamp[2], around / self.radius)
+        centre = np.clip(z, self.radius, self.height - self.radius)
+        return (around + (z - centre) * lamp[2]) / self.radius
+
+
+def _first(spans: list[Span]) -> Array:
+    """Where rays enter the intersection of convex bodies ahead of them, or inf."""
+    enter, leave = spans[0]
+    for a, b in spans[1:]:
+        enter, leave = np.maximum(enter, a), np.minimum(leave, b)
+    return np.where((enter < leave) & (leave > 0), enter, np.inf)
+
+
+def _slab(low: float, high: float, origin: float | Array, direction: float | Array) -> Span:
+    """The space between two parallel planes."""
+    first = np.asarray((low - origin) / direction)
+    second = np.asarray((high - origin) / direction)
+    return np.minimum(first, second), np.maximum(first, second)
+
+
+def _ball(radius: float, origin: Coordinates, direction: Coordinates) -> Span:
+    """A ball around 0; with two coordinates, an endless cylinder."""
+    a = sum(d * d for d in direction)
+    b = sum(o * d for o, d in zip(origin, direction, strict=True))
+    c = sum(o * o for o in origin) - radius * radius
+    inside = np.asarray(b * b - a * c)
+    root = np.sqrt(np.maximum(inside, 0.0))
+    return np.where(inside > 0, (-b - root) / a, np.inf), (root - b) / a
+
+
+@dataclass(frozen=True)
 class _View:
     """What the rays (n,) of an orientation, row by row from the top left, meet in the empty room.
 
-    eye, rays   where they start and their directions
-    passing     at what distance they pass the axis of the solid
-    material, brightness   what they meet first
-    x, y        where on the floor
+    Attributes:
+        eye: where the rays start.
+        rays: their directions.
+        passing: the distance at which they pass the axis of the solid.
+        material: what they meet first.
+        brightness: of what they meet first.
+        x, y: where on the floor they meet it.
     """
 
     eye: tuple[float, float, float]

@@ -1,21 +1,17 @@
 """The 3D Shapes data set of Burgess & Kim 2018, read from the official file."""
 
-import functools
 import math
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import blocks, colour, files, official
-from .factors import Factor, FactorData
-
-NAME = "3dshapes.h5"
-BYTES = 267_573_662
-SHA256 = "0a0f6ed98baff276a50f3a081a7434d788da63cb135a98189b2a5b5769be1785"
+from . import blocks, cache, files, pictures
+from .blocks import WrongFileError
+from .entry import Entry, File, Published
+from .factors import Factor, FactorData, in_words
 
 _SHAPES = ("cube", "cylinder", "sphere", "capsule")
 _HUES = tuple(k / 10 for k in range(10))
@@ -27,6 +23,27 @@ FACTORS = (
     Factor("scale", 8, "ordinal", tuple(np.linspace(0.75, 1.25, 8).tolist())),
     Factor("shape", 4, "categorical", (0.0, 1.0, 2.0, 3.0), _SHAPES),
     Factor("orientation", 15, "ordinal", tuple(np.linspace(-30.0, 30.0, 15).tolist())),
+)
+
+ENTRY = Entry(
+    name="shapes3d",
+    title="3D Shapes",
+    files=(
+        File(
+            "3dshapes.h5",
+            ("https://storage.googleapis.com/3d-shapes/3dshapes.h5",),
+            "sha256:0a0f6ed98baff276a50f3a081a7434d788da63cb135a98189b2a5b5769be1785",
+            267_573_662,
+        ),
+    ),
+    factors=in_words(FACTORS),
+    licence="Apache-2.0",
+    citation="Burgess & Kim 2018, 3D Shapes Dataset",
+    page="https://github.com/google-deepmind/3d-shapes",
+    counts=(480_000,),
+    published=Published(
+        mean=(0.502585, 0.578760, 0.603450), image_deviation=(0.294081, 0.344398, 0.366169)
+    ),
 )
 
 
@@ -45,56 +62,50 @@ class Shapes3D(FactorData):
     slow, so the first use of a size unpacks it into the user's cache folder: 5.9 GB, or 1.5 GB at
     32x32. Its labels are checked on the way.
 
-    Raises ValueError for another `image_size`, and a file that is missing, damaged or another.
+    Raises:
+        ValueError: for another `image_size`, and a file that is missing, damaged or another one.
     """
 
+    entry = ENTRY
+
     def __init__(self, *, image_size: int = 64, data_dir: str | Path | None = None) -> None:
-        colour.check_size("shapes3d", image_size)
+        pictures.check_full_or_half("shapes3d", image_size)
+        self.reopen_with = {"image_size": image_size, "data_dir": files.absolute(data_dir)}
         self.factors = FACTORS
         self.image_shape = (3, image_size, image_size)
-        # Absolute, as a worker process may start in another folder.
-        self._data_dir = None if data_dir is None else files.data_root(data_dir)
-        path = files.located("shapes3d", data_dir, [NAME])[NAME]
-        official.check("shapes3d", path, "sha256", SHA256, size=BYTES)
-        self._images = files.prepared(
-            f"shapes3d-{SHA256[:32]}-{image_size}",
+        (file,) = self.entry.files
+        path = files.paths(self.entry, data_dir)[file.name]
+        files.check(self.entry, path, file)
+        self._images = cache.prepared(
+            f"shapes3d-{file.checksum[:32]}-{image_size}",
             (len(self), *self.image_shape),
             np.uint8,
             lambda: _blocks(path, self.sizes, image_size),
         )
-        self.source = f"3D Shapes, official file {path}, {colour.scaling(image_size)}"
-        self.fingerprint = f"shapes3d:sha256:{SHA256[:16]}:{image_size}x{image_size}"
+        self.source = f"3D Shapes, official file {path}, {pictures.full_or_half(image_size)}"
+        self.fingerprint = f"shapes3d:sha256:{file.checksum[:16]}:{image_size}x{image_size}"
 
     def images(self, rows: ArrayLike) -> NDArray[np.uint8]:
-        return files.taken(self._images, self.checked(rows))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(
-            type(self), image_size=self.image_shape[1], data_dir=self._data_dir
-        ), ()
+        return cache.rows(self._images, self.checked(rows))
 
 
-def _refusal(path: Path, what: str) -> ValueError:
-    return ValueError(f"shapes3d: {path} {what}; {official.AGAIN}")
-
-
-def _blocks(path: Path, sizes: tuple[int, ...], side: int) -> Iterator[NDArray[np.uint8]]:
+def _blocks(path: Path, sizes: tuple[int, ...], image_size: int) -> Iterator[NDArray[np.uint8]]:
     """The images in blocks, after a check of the labels. Raises ValueError."""
     count = math.prod(sizes)
-    labels, pixels = (count, len(sizes)), (count, colour.SIDE, colour.SIDE, 3)
+    labels, pixels = (count, len(sizes)), (count, pictures.FULL, pictures.FULL, 3)
     with (
-        blocks.complaints(lambda what: _refusal(path, what)),
+        files.reading(ENTRY, path),
         blocks.open_h5(path) as file,
         closing(blocks.h5_blocks(file, "labels", np.dtype("<f8"), labels)) as values,
         closing(blocks.h5_blocks(file, "images", np.dtype("u1"), pixels)) as images,
     ):
         start = 0
-        for found in values:
-            classes = np.unravel_index(np.arange(start, start + len(found)), sizes)
+        for block in values:
+            classes = np.unravel_index(np.arange(start, start + len(block)), sizes)
             expected = [np.array(f.values)[c] for f, c in zip(FACTORS, classes, strict=True)]
             # The labels are the values and not the classes.
-            if not np.allclose(found, np.stack(expected, axis=1), rtol=0, atol=1e-6):
-                raise blocks.Foreign("holds its images in another order")
-            start += len(found)
+            if not np.allclose(block, np.stack(expected, axis=1), rtol=0, atol=1e-6):
+                raise WrongFileError("holds its images in another order")
+            start += len(block)
         for block in images:
-            yield from colour.planes(block, side)
+            yield from pictures.planes(block, image_size)

@@ -2,7 +2,8 @@
 
 The data set of Matthey, Higgins, Hassabis and Lerchner, "dSprites: Disentanglement testing Sprites
 dataset" (2017), was rendered on a GPU: vertices snap to a grid of 1/256 pixel and a pixel is on if
-its centre lies in the outline. The same in integers here, so the result is the same everywhere.
+its centre is in the outline. This module does the same in integers, so its result is the same on
+every machine.
 The outline constants are not published; they were fitted to official images, which they reproduce
 without a wrong pixel. About 1e2 of the 737,280 images may differ from the official ones by a pixel.
 """
@@ -12,14 +13,14 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-SIDE = 64
+SIDE = 64  # pixels
 SIZES = (3, 6, 40, 32, 32)  # shape, scale, orientation, posX, posY
 SCALES = np.linspace(0.5, 1.0, 6)
 ORIENTATIONS = np.linspace(0.0, 2.0 * np.pi, 40)  # both ends: the first angle is also the last
 POSITIONS = np.linspace(0.0, 1.0, 32)
 
-# sha256 of all images in row order, one byte 0 or 1 a pixel. A test holds it; raise the version in
-# the fingerprint of the data set with it.
+# sha256 of all images in row order, one byte 0 or 1 per pixel. A slow test holds it; if it
+# changes, raise the version in the fingerprint of the data set.
 SHA256 = "2c612e5234d21c2b576c375ebe1faa1b363ab97d340164c5d2dcf27f35dd5eb6"
 
 _RADIUS = 0.15 * SIDE
@@ -34,7 +35,7 @@ def render(values: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Draw sprites of factor classes `values` (n, 5), in range: bit rows uint64 (n, 64).
 
     Bit k of row r is the pixel in column k; row 0 is the top. `unpack` makes pixels of them. Takes
-    about 6 kB an image on the way: draw many in blocks.
+    about 6 kB per image on the way: draw many in blocks.
     """
     shape, scale, orientation, *position = values.T
     outlines = _outlines()[(shape * SIZES[1] + scale) * SIZES[2] + orientation]

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .factors import FactorData
 
-_LEAST = 1e-3  # share of the draws that must be kept
+_LEAST = 1e-3  # share of the drawn rows that must be kept
 
 
 @dataclass(frozen=True)
@@ -19,42 +19,49 @@ class Correlation:
     A row is drawn in proportion to exp(-(a - b)^2 / (2 sigma^2)), with a and b the class indices
     of the two factors divided by their largest: the smaller sigma, the stronger. The paper has
     0.2 (strong) to 0.7 (weak).
+
+    Attributes:
+        first, second: indices of the factors.
+        sigma: how strong the correlation is.
     """
 
-    one: int
-    other: int
+    first: int
+    second: int
     sigma: float
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Combinations that are never trained on: of each factor named, the classes."""
+    """Combinations that are never trained on.
+
+    Attributes:
+        classes: index of each factor that matters, with its classes.
+    """
 
     classes: tuple[tuple[int, tuple[int, ...]], ...]
 
 
 class Subset(FactorData):
-    """A data set that is trained on in part, and encoded and scored as a whole.
+    """A data set of which a part is trained on, and which is encoded and scored as a whole.
 
     Args:
         data: the whole.
-        correlate: texts FACTOR:FACTOR=SIGMA, as scale:posX=0.2; see `Correlation`.
-        hold_out: texts FACTOR=CLASSES,FACTOR=CLASSES..., with classes as 3 or 0-9 or 1+4; rows
-            that match all of a text are never trained on.
+        correlate: texts FACTOR:FACTOR=SIGMA, such as scale:posX=0.2; see `Correlation`.
+        hold_out: texts FACTOR=CLASSES,FACTOR=CLASSES..., with classes such as 3, 0-9 or 1+4; rows
+            that match all parts of a text are never trained on.
 
     Raises:
-        ValueError: no such factor or class, or next to no row is left to train on.
+        ValueError: there is no such factor or class, or hardly a row is left to train on.
     """
 
     def __init__(
         self, data: FactorData, correlate: Sequence[str] = (), hold_out: Sequence[str] = ()
     ) -> None:
         self._data = data
-        self._given = tuple(correlate), tuple(hold_out)
         self.factors, self.image_shape = data.factors, data.image_shape
         self.held_out = data.held_out
         self._correlations = [self._correlation(text) for text in correlate]
-        self._absent = [self._absence(text) for text in hold_out]
+        self._absences = [self._absence(text) for text in hold_out]
         rules = [f"correlated {text}" for text in correlate]
         rules += [f"without {text}" for text in hold_out]
         self.source = f"{data.source}; trained on rows {', '.join(rules)}, scored on all"
@@ -80,14 +87,14 @@ class Subset(FactorData):
         return self._data.rows(values)
 
     def weights(self, rows: ArrayLike) -> NDArray[np.float64]:
-        """How probable rows (n,) are in training, (n,), as a share of the most probable ones."""
+        """How probable rows (n,) are in training, (n,), relative to the most probable ones."""
         values = self.values(rows)
         weights = np.ones(len(values))
         for rule in self._correlations:
-            a, b = (values[:, k] / max(1, self.sizes[k] - 1) for k in (rule.one, rule.other))
+            a, b = (values[:, k] / max(1, self.sizes[k] - 1) for k in (rule.first, rule.second))
             weights *= np.exp(-((a - b) ** 2) / (2 * rule.sigma**2))
-        for absent in self._absent:
-            matches = [np.isin(values[:, k], classes) for k, classes in absent.classes]
+        for absence in self._absences:
+            matches = [np.isin(values[:, k], classes) for k, classes in absence.classes]
             weights[np.logical_and.reduce(matches)] = 0
         return weights
 
@@ -114,41 +121,41 @@ class Subset(FactorData):
         except ValueError:
             sigma = 0.0
         if match is None or not 0 < sigma < np.inf:
-            raise ValueError(f"{text!r}: write FACTOR:FACTOR=SIGMA, as scale:posX=0.2")
-        one, other = self._factor(match[1], text), self._factor(match[2], text)
-        if one == other:
+            raise ValueError(f"{text!r}: write FACTOR:FACTOR=SIGMA, such as scale:posX=0.2")
+        first, second = self._factor(match[1], text), self._factor(match[2], text)
+        if first == second:
             raise ValueError(f"{text!r}: name two different factors")
-        return Correlation(one, other, sigma)
+        return Correlation(first, second, sigma)
 
     def _absence(self, text: str) -> HeldOut:
         classes = []
         for part in text.split(","):
             name, equals, words = part.partition("=")
             if not (name and equals and words):
-                raise ValueError(f"{text!r}: write FACTOR=CLASSES, as shape=2,orientation=0-9")
+                raise ValueError(f"{text!r}: write FACTOR=CLASSES, such as shape=2,orientation=0-9")
             k = self._factor(name.strip(), text)
             classes.append((k, self._classes(k, words, text)))
         return HeldOut(tuple(classes))
 
     def _classes(self, k: int, words: str, text: str) -> tuple[int, ...]:
-        """Class indices of 3, 0-9, 1+4, or of a name of a class."""
+        """Class indices of texts such as 3, 0-9 and 1+4, or of the words for classes."""
         factor = self.factors[k]
-        found: list[int] = []
+        classes: list[int] = []
         for word in words.split("+"):
             if word in factor.labels:
-                found.append(factor.labels.index(word))
+                classes.append(factor.labels.index(word))
                 continue
             match = re.fullmatch(r"(\d+)(?:-(\d+))?", word.strip())
             if match is None:
-                words_too = f", or {', '.join(factor.labels)}" if factor.labels else ""
+                labels = f", or {', '.join(factor.labels)}" if factor.labels else ""
                 raise ValueError(
                     f"{text!r}: {word!r} is no class of {factor.name}: "
-                    f"0 to {factor.size - 1}{words_too}"
+                    f"0 to {factor.size - 1}{labels}"
                 )
             first, last = int(match[1]), int(match[2] or match[1])
             if not first <= last < factor.size:
                 raise ValueError(
                     f"{text!r}: {factor.name} has the classes 0 to {factor.size - 1}, not {word}"
                 )
-            found += range(first, last + 1)
-        return tuple(sorted(set(found)))
+            classes += range(first, last + 1)
+        return tuple(sorted(set(classes)))

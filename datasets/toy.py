@@ -1,13 +1,13 @@
 """A tiny grid of three shapes, for tests and first steps. It belongs to no paper."""
 
-import functools
 import hashlib
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .factors import Factor, FactorData
+from . import pictures
+from .entry import Entry
+from .factors import Factor, FactorData, in_words
 
 SHAPES = 3  # square, disc, cross
 WIDTHS = (0.1, 0.14, 0.18)  # half the width of a shape, by size class, in image widths
@@ -20,18 +20,31 @@ FACTORS = (
     Factor("posY", len(POSITIONS), "ordinal", POSITIONS),
 )
 
+ENTRY = Entry(
+    name="toy",
+    title="Toy",
+    factors=in_words(FACTORS),
+    counts=(576,),
+    licence="MIT",
+    origin="drawn by the suite",
+)
+
 
 class Toy(FactorData):
     """Toy: 576 images of a square, disc or cross, for tests and first steps (no paper).
 
     Labels, the last fastest: shape (square, disc, cross), size, posX (to the right), posY (down).
-    Pixels are 0 or 255 and no two images are the same. Raises ValueError unless `image_size` is
-    28 to 128.
+    Pixels are 0 or 255 and no two images are the same.
+
+    Raises:
+        ValueError: unless `image_size` is 28 to 128.
     """
 
+    entry = ENTRY
+
     def __init__(self, *, image_size: int = 32) -> None:
-        if not 28 <= image_size <= 128:
-            raise ValueError(f"toy: image_size must be 28 to 128, not {image_size}")
+        pictures.check_size("toy", image_size)
+        self.reopen_with = {"image_size": image_size}
         self.factors = FACTORS
         self.image_shape = (1, image_size, image_size)
         self._images = _grid(image_size)
@@ -42,13 +55,10 @@ class Toy(FactorData):
     def images(self, rows: ArrayLike) -> NDArray[np.uint8]:
         return self._images[self.checked(rows)]
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(type(self), image_size=self.image_shape[1]), ()
-
 
 def _grid(side: int) -> NDArray[np.uint8]:
     """All images (n, 1, H, W) in row order."""
-    # Whole pixels only, so that every shape is the same wherever it stands.
+    # Whole pixels only, so that every shape is the same wherever it is.
     widths = np.rint(np.array(WIDTHS) * side).astype(np.int64)
     centres = np.rint(np.array(POSITIONS) * side).astype(np.int64)
     pixels = np.arange(side)

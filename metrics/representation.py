@@ -234,6 +234,10 @@ class Representation:
         return replace(self, factors=factors, test=test)
 
 
+class NonFiniteScoreError(ValueError):
+    """A score or one of its parts is NaN or infinite."""
+
+
 @dataclass(frozen=True, eq=False)
 class Score:
     """What a metric answers.
@@ -245,7 +249,7 @@ class Score:
         warnings: why the value should not be trusted as it stands, a line each.
 
     Raises:
-        ValueError: the value or a part is not a finite number.
+        NonFiniteScoreError: the value or a part is not a finite number.
     """
 
     value: float
@@ -256,7 +260,7 @@ class Score:
     def __post_init__(self) -> None:
         for name, number in {"value": self.value, **self.parts}.items():
             if not math.isfinite(number):
-                raise ValueError(f"{name} is {number}: a score must be finite")
+                raise NonFiniteScoreError(f"{name} is {number}: a score must be finite")
 
 
 Metric: TypeAlias = Callable[Concatenate[Representation, np.random.Generator, ...], Score]

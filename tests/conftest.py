@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from bench import cli
-from bench.store.record import Record, Status
+from bench.store.record import Definition, Evaluation, Record, ScoreRecord, Status
 from bench.store.run import Run
 
 LIMIT = 300  # seconds for one command: never reached but where it hangs
@@ -138,7 +138,7 @@ def make_run() -> Callable[..., Run]:
 
 @pytest.fixture
 def make_record(make_run) -> Callable[..., Record]:
-    """A record with hand-made numbers: `scores` are MIGs, one a record, or whole scores."""
+    """A record with hand-made numbers: `scores` is a MIG, or whole scores by metric."""
 
     def make(
         scores: float | dict[str, Any] | None = 0.5,
@@ -150,31 +150,44 @@ def make_record(make_run) -> Callable[..., Record]:
     ) -> Record:
         if isinstance(scores, float):
             scores = {"mig": score_of("mig", scores)}
-        measured = {"reconstruction": 100.0, "kl_total": 5.0, "active_latents": 2}
+        measured = Evaluation(
+            reconstruction=100.0,
+            mean_image_reconstruction=150.0,
+            kl=(3.0, 2.0),
+            kl_total=5.0,
+            continuous=2,
+            spread=(1.0, 1.0),
+            active=(True, True),
+            active_latents=2,
+            rows=576,
+            collapsed=state == "collapsed",
+        )
         return Record(
             folder=folder,
             run=make_run(**fields),
             status=Status(state, 100, message, {"training": 1.0}),
             scores=scores or {},
-            evaluation={**measured, "kl": [3.0, 2.0], **(evaluation or {})},
+            evaluation=replace(measured, **(evaluation or {})),
         )
 
     return make
 
 
-def score_of(name: str, value: float, parts: Any = (), details: Any = (), **options: Any) -> Any:
-    return {
-        "value": value,
-        "parts": dict(parts),
-        "definition": {"name": name, "version": 1, "options": options, "libraries": {}},
-        "seconds": 0.1,
-        "details": dict(details),
-    }
+def score_of(
+    name: str, value: float, parts: Any = (), details: Any = (), **options: Any
+) -> ScoreRecord:
+    return ScoreRecord(
+        value=value,
+        parts=dict(parts),
+        definition=Definition(name, 1, options),
+        details=dict(details),
+        seconds=0.1,
+    )
 
 
 @pytest.fixture
 def make_score() -> Callable[..., Any]:
-    """One metric's score, as scores.json holds it: name, value, parts, details, options."""
+    """One metric's score: name, value, parts, details, options of the definition."""
     return score_of
 
 

@@ -1,8 +1,11 @@
-"""The representations of the conformance table: made in code, so that what they are is known.
+"""Codes whose quality is known in advance, as they are made here.
+
+`bench check` prints what a metric gives for each; the conformance table
+(results/reference/conformance.md) holds every registered metric to bounds on each.
 
 Rows have the factors of dSprites, drawn independently and uniformly. A factor as a code is its
 class index with mean 0 and variance 1 over the factor's classes. Every case has a posterior, which
-only the metrics that ask for one read: a narrow one (variance 1e-4) for latents that are used and
+only the metrics that need one read: a narrow one (variance 1e-4) for latents that are used and
 the prior for dead ones. `kl` is given in one case only, so that elsewhere latents are pruned by
 their standard deviation.
 """
@@ -52,26 +55,28 @@ CASES: dict[str, str] = {
 }
 
 
-def cases(rows: int = ROWS, test_rows: int = TEST_ROWS, seed: int = SEED) -> dict[str, Any]:
+def cases(
+    rows: int = ROWS, test_rows: int = TEST_ROWS, seed: int = SEED
+) -> dict[str, Representation]:
     """Each case of `CASES` as a representation of `rows` rows, and `test_rows` held out."""
     sides = [_side(n, np.random.default_rng([seed, k])) for k, n in enumerate((rows, test_rows))]
-    made = {}
+    representations = {}
     for name in CASES:
-        first, test = (side[name] for side in sides)
-        whole = Representation.of(
-            **first,
-            category_sizes=(3,) if "categories" in first else (),
+        train, test = (side[name] for side in sides)
+        representation = Representation.of(
+            **train,
+            category_sizes=(3,) if "categories" in train else (),
             factor_names=NAMES,
             factor_kinds=KINDS,
             factor_sizes=SIZES,
             test=test,
         )
         if name != "collapsed":
-            held_out = whole.test
+            held_out = representation.test
             assert held_out is not None
-            whole = replace(whole, kl=None, test=replace(held_out, kl=None))
-        made[name] = whole
-    return made
+            representation = replace(representation, kl=None, test=replace(held_out, kl=None))
+        representations[name] = representation
+    return representations
 
 
 def rotation() -> Floats:

@@ -1,103 +1,105 @@
-"""From a name to what `bench check` tries: the kind of the thing, and the thing itself."""
+"""From a name to what `bench check` tries: promises, and the subject that is to keep them."""
 
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from bench.check.promises import Promise, named
-from bench.datasets import FactorData, MissingFile
+from bench.check.promises import Finding, Promise, in_words, try_promises
+from bench.datasets import FactorData, MissingFileError
 from bench.errors import RequestError, UnknownNameError
 from bench.metrics import STUDY_METRICS
-from bench.registry import Kind, registry, resolve
+from bench.registry import KINDS, Kind, resolve, resolve_any
 from bench.settings import Parameter, converted, parameters, parse
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
-WORDS = {"dataset": "data set", "metric": "metric", "model": "model"}
+KIND_IN_WORDS = {"dataset": "data set", "metric": "metric", "model": "model"}
+PASSED_BY_SUITE = ("data_dir", "image_shape")  # arguments that are no settings
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is to be checked: promises, their subject, and the author's file where there is one."""
+class Contract:
+    """What one named thing has to keep.
+
+    Attributes:
+        kind: whether it is a model, a data set or a metric.
+        promises: the list of its kind.
+        subject: what the promises are tried on.
+        source: the author's file, if there is one.
+    """
 
     kind: Kind
     promises: Sequence[Promise]
     subject: Any
-    file: Path | None
+    source: Path | None
+
+    def findings(self) -> Iterator[Finding]:
+        """The outcome of each promise, as it is tried."""
+        return try_promises(self.promises, self.subject, self.source)
+
+    def values(self) -> Iterator[Finding]:
+        """The values of a metric for codes whose quality is known in advance; else nothing."""
+        if self.kind == "metric":
+            from bench.check.metric import values_on_cases
+
+            yield from values_on_cases(self.subject)
 
 
-def ask(name: str, kind: str | None, sets: Sequence[str], data_dir: str | Path | None) -> Asked:
-    """Find what a name means. Raises RequestError."""
-    found, target = _find(name, kind)
-    given = _settings(name, target, sets)
-    file = _file_of(target)
-    if found == "dataset":
-        from bench.check import dataset as check_dataset
-        from bench.check import dataset_parts as check_dataset_parts
+def find_contract(
+    name: str, kind: str | None, assignments: Sequence[str], data_dir: str | Path | None
+) -> Contract:
+    """The promises for what a name means, and their subject.
+
+    Args:
+        name: of a model, a data set or a metric; see `bench.registry`.
+        kind: which of these, if the name does not tell.
+        assignments: settings, each as NAME.KEY=VALUE.
+        data_dir: where a data set looks for files, if it takes that.
+    """
+    known_kind, target = _resolved(name, kind)
+    settings = _settings(name, target, assignments)
+    source = _source_file(target)
+    if known_kind == "dataset":
+        from bench.check import dataset
 
         if data_dir is not None and "data_dir" in _parameters(name, target):
-            given = {**given, "data_dir": data_dir}
-        make = functools.partial(target, **given)
-        return Asked(
-            found, check_dataset.PROMISES, check_dataset_parts.Subject(_present(make)), file
-        )
-    if found == "metric":
-        from bench.check import metric as check_metric
-        from bench.check import metric_parts as check_metric_parts
+            settings = {**settings, "data_dir": data_dir}
+        made = dataset.DatasetSubject(_refusing(functools.partial(target, **settings)))
+        return Contract(known_kind, dataset.PROMISES, made, source)
+    if known_kind == "metric":
+        from bench.check import metric
 
-        subject = check_metric_parts.Subject(target, given, file)
-        return Asked(found, check_metric.PROMISES, subject, file)
-    from bench.check import model as check_model
-    from bench.check import model_parts as check_model_parts
+        scored = metric.MetricSubject(target, settings, source)
+        return Contract(known_kind, metric.PROMISES, scored, source)
+    from bench.check import model
 
-    model = check_model_parts.Subject(target, given)
-    return Asked(found, check_model.PROMISES, model, file)
+    trained = model.ModelSubject(target, settings)
+    return Contract(known_kind, model.PROMISES, trained, source)
 
 
-def _find(name: str, kind: str | None) -> tuple[Kind, Any]:
-    if kind is not None:
-        if kind not in KINDS:
+def _resolved(name: str, kind: str | None) -> tuple[Kind, Any]:
+    """What a name means, and its kind."""
+    if kind is None:
+        meanings = resolve_any(name)
+        if len(meanings) > 1:
+            kinds = " and ".join(f"a {KIND_IN_WORDS[known]}" for known, _ in meanings if known)
+            raise RequestError(f"{name} is {kinds}: say which with --kind")
+        known_kind, target = meanings[0]
+        if known_kind is None:
+            return _kind_of(name, target), target
+    else:
+        known_kind = next((known for known in KINDS if known == kind), None)
+        if known_kind is None:
             raise UnknownNameError("kind", kind, KINDS)
-        known = next(each for each in KINDS if each == kind)
-        target = resolve(known, name)
-        _suits(name, known, target)
-        return known, target
-    if name.endswith(".npz") and ":" not in name:
-        return "dataset", resolve("dataset", name)
-    if name.endswith(".py"):
-        raise RequestError(f"{name}: name what to check in it, as {name}:Mine")
-    if ":" in name:
-        try:
-            target = resolve("dataset", name)
-        except RequestError as error:  # which does not know yet what it would be
-            raise RequestError(str(error).removeprefix("dataset ")) from error
-        return _kind_of(name, target), target
-    return _registered(name)
-
-
-def _registered(name: str) -> tuple[Kind, Any]:
-    """A registered name or an installed entry point, of whatever kind it is."""
-    found: list[tuple[Kind, Any]] = []
-    for kind in KINDS:
-        try:
-            found.append((kind, resolve(kind, name)))
-        except RequestError as error:
-            if not str(error).startswith("unknown "):
-                raise
-    if len(found) > 1:
-        kinds = " and ".join(f"a {WORDS[kind]}" for kind, _ in found)
-        raise RequestError(f"{name} is {kinds}: say which by --kind")
-    if not found:
-        names = [each for kind in KINDS for each in registry(kind)]
-        raise UnknownNameError("name", name, names)
-    _suits(name, *found[0])
-    return found[0]
+        target = resolve(known_kind, name)
+    _refuse_without_promises(name, known_kind, target)
+    return known_kind, target
 
 
 def _kind_of(name: str, target: Any) -> Kind:
+    """The kind of a class or function that was found at an address."""
     if isinstance(target, type):
         if issubclass(target, FactorData):
             return "dataset"
@@ -107,36 +109,39 @@ def _kind_of(name: str, target: Any) -> Kind:
             f"{name} is a class, but no subclass of bench.datasets.FactorData or of "
             "bench.models.VAE: subclass one of them, or make it a function if it is a metric"
         )
-    if not callable(target):
-        raise RequestError(f"{name} is a {type(target).__name__}: name a class or a function")
+    _refuse_uncallable(name, target)
     return "metric"
 
 
-def _suits(name: str, kind: Kind, target: Any) -> None:
+def _refuse_without_promises(name: str, kind: Kind, target: Any) -> None:
     if kind == "model" and not (isinstance(target, type) and _is_model(target)):
         raise RequestError(
-            f"model {name!r} is no subclass of bench.models.VAE: what is not trained here keeps no "
-            "promise but to encode images, which bench run --dry-run tries"
+            f"model {name!r} is no subclass of bench.models.VAE: a model that is not trained here "
+            "only promises to encode images, which bench run --dry-run tries"
         )
-    if not callable(target):
-        raise RequestError(f"{name} is a {type(target).__name__}: name a class or a function")
+    _refuse_uncallable(name, target)
     if kind == "metric" and name in STUDY_METRICS:
         raise RequestError(f"{name} compares several models: bench check tries metrics of one")
 
 
+def _refuse_uncallable(name: str, target: Any) -> None:
+    if not callable(target):
+        raise RequestError(f"{name} is a {type(target).__name__}: name a class or a function")
+
+
 def _is_model(target: type) -> bool:
-    # whoever subclasses VAE has imported it; a data set or a metric is checked without torch
+    # Who subclasses VAE has imported it; a data set or a metric is checked without torch.
     models = sys.modules.get("bench.models")
     return models is not None and issubclass(target, models.VAE)
 
 
-def _settings(name: str, target: Any, sets: Sequence[str]) -> Mapping[str, Any]:
+def _settings(name: str, target: Any, assignments: Sequence[str]) -> Mapping[str, Any]:
     settings = {}
-    for assignment in parse("--set", sets):
+    for assignment in parse("--set", assignments):
         if assignment.owner != name:
             raise UnknownNameError("owner in --set", assignment.owner, [name])
         known = _parameters(name, target)
-        known = {k: p for k, p in known.items() if k not in ("data_dir", "image_shape")}
+        known = {key: p for key, p in known.items() if key not in PASSED_BY_SUITE}
         settings[assignment.key] = converted(assignment, known)
     return settings
 
@@ -144,23 +149,23 @@ def _settings(name: str, target: Any, sets: Sequence[str]) -> Mapping[str, Any]:
 def _parameters(name: str, target: Any) -> dict[str, Parameter]:
     try:
         return parameters(target)
-    except Exception as error:  # annotations that cannot be read raise whatever they do
-        raise RequestError(f"{name}: its signature cannot be read ({named(error)})") from error
+    except Exception as error:  # evaluating annotations can raise anything
+        raise RequestError(f"{name}: its signature cannot be read ({in_words(error)})") from error
 
 
-def _present(make: Callable[[], FactorData]) -> Callable[[], FactorData]:
-    """A file that is not there is no fault of the data set."""
+def _refusing(make: Callable[[], FactorData]) -> Callable[[], FactorData]:
+    """Make a data set; a missing file is the user's to get, and breaks no promise."""
 
-    def made() -> FactorData:
+    def make_or_refuse() -> FactorData:
         try:
             return make()
-        except MissingFile as error:
+        except MissingFileError as error:
             raise RequestError(str(error)) from error
 
-    return made
+    return make_or_refuse
 
 
-def _file_of(target: Any) -> Path | None:
+def _source_file(target: Any) -> Path | None:
     try:
         file = inspect.getsourcefile(inspect.unwrap(target))
     except TypeError:  # a file of arrays has no source

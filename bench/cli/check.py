@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from bench.console import stdout
+from bench.cli.options import DataDir, Set
+from bench.console import say, stdout
 
-CHECK_HELP = """Try whether your own data set, metric or model keeps what the suite relies on.
+CHECK_HELP = """Check that your own data set, metric or model keeps what the suite relies on.
 
 [bold]Examples[/bold]
 
@@ -19,10 +20,11 @@ CHECK_HELP = """Try whether your own data set, metric or model keeps what the su
   bench check shapes3d --data-dir /data
 
 NAME is a registered name, an installed entry point, package.module:Name, file.py:Name, or an npz
-file of images and factors. A line a promise says ok; note, where you should know something; FAILS,
-with what was expected, what came and what to do; or left out, where another has to be mended first.
+file of images and factors. One line per promise says ok; note, where you should know something;
+FAILS, with what was expected, what was found and what to do; or skipped, where another promise has
+to be fixed first. Then come the values of a metric for codes whose quality is known in advance.
 
-Exit code 0 if all promises hold, 1 if one fails, 2 where there is nothing to check.
+Exit code 0 if all promises hold, 1 if one fails, 2 if there is nothing to check.
 """
 
 
@@ -32,28 +34,23 @@ def check(
     ],
     kind: Annotated[
         str | None,
-        typer.Option(help="model, metric or dataset, where the name does not tell."),
+        typer.Option(help="model, metric or dataset, if the name does not tell."),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting, NAME.KEY=VALUE; may be repeated."),
-    ] = None,
-    data_dir: Annotated[
-        str | None, typer.Option(help="Where data files lie. (Default: $BENCH_DATA_DIR, cache.)")
-    ] = None,
+    set_: Set = None,
+    data_dir: DataDir = None,
 ) -> None:
-    from bench.check.find import WORDS, ask
-    from bench.check.promises import FAILS, findings, summary
+    from bench.check.find import KIND_IN_WORDS, find_contract
+    from bench.check.promises import FAILS, summary
 
-    asked = ask(name, kind, set_ or [], data_dir)
-    out = stdout()
-
-    def tell(line: str) -> None:
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    found = []
-    for finding in findings(asked.promises, asked.subject, asked.file):
-        tell(str(finding))
-        found.append(finding)
-    tell(f"{WORDS[asked.kind]} {name}: {summary(found)}")
-    raise typer.Exit(1 if any(finding.mark == FAILS for finding in found) else 0)
+    contract, out = find_contract(name, kind, set_ or [], data_dir), stdout()
+    findings, values = [], []
+    for finding in contract.findings():
+        say(out, str(finding))
+        findings.append(finding)
+    for value in contract.values():
+        say(out, str(value))
+        values.append(value)
+    failed = sum(value.mark == FAILS for value in values)
+    cases = f"; {failed} of {len(values)} cases without a value or a reason" if failed else ""
+    say(out, f"{KIND_IN_WORDS[contract.kind]} {name}: {summary(findings)}{cases}")
+    raise typer.Exit(1 if failed or any(finding.mark == FAILS for finding in findings) else 0)

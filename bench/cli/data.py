@@ -4,21 +4,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from bench.console import stdout
+from bench.cli.options import DataDir, Json, Set
+from bench.console import say, stderr, stdout
 
 app = typer.Typer(
-    help="The data sets: what is on disk, downloads on request, checks, pictures.",
+    help="List, fetch, verify and preview data sets.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
 
-DataDir = Annotated[
-    str | None, typer.Option(help="Where data files lie. (Default: $BENCH_DATA_DIR, cache.)")
-]
-
-_LIST = """Show what is on disk of every data set, where, from whom and under which licence.
+_LIST = """Show what is on disk of every data set, where it is from and under which licence.
 
 [bold]Examples[/bold]
 
@@ -28,7 +24,7 @@ _LIST = """Show what is on disk of every data set, where, from whom and under wh
 
   bench data list --data-dir /data --json
 
-With names, all that is known of these sets: factors, citation, files, checksums, addresses.
+With names, show all that is known of these sets: factors, citation, files, checksums, addresses.
 Nothing is downloaded, and files are not read: see bench data verify.
 """
 
@@ -40,12 +36,12 @@ _FETCH = """Download the official files of data sets into the data folder.
 
   bench data fetch mnist fashionmnist --data-dir /data
 
-Mirrors are tried in turn. A file takes its name when all of it is there and its checksum is right;
-a download that broke off goes on from where it was when the command is given again. Files that are
-right already are left alone. What only a browser gets is named, with its address and its folder.
+Mirrors are tried in turn. A file gets its name when all of it is there and its checksum is right;
+the same command resumes a download that broke off. Files that are right already are left alone.
+Files that only a browser can fetch are named, with their address and the folder to put them into.
 """
 
-_VERIFY = """Check the files of a data set, or what the suite draws, against what is published.
+_VERIFY = """Check a data set against what is published about it.
 
 [bold]Examples[/bold]
 
@@ -53,13 +49,13 @@ _VERIFY = """Check the files of a data set, or what the suite draws, against wha
 
   bench data verify dsprites --data-dir /data
 
-Checks sizes, checksums, labels and the statistics of all images. Of dSprites, the official file is
-compared with the built-in renderer image by image. The first use of large sets unpacks them into
-the cache, as training does. Exit code 0 if all is right, 1 if something differs, 2 if a file is
-missing.
+Checks sizes and checksums of files, labels, and the statistics of all images. Of data that the
+suite draws, labels and statistics are checked. Prints the fingerprint, and a checksum of images and
+labels to compare with another machine. The first use of large sets unpacks them into the cache, as
+training does. The exit code is 0 if all is right, 1 if something differs, 2 if a file is missing.
 """
 
-_PREVIEW = """Draw a picture of a data set: a row a factor, which varies alone.
+_PREVIEW = """Draw a picture of a data set: one row per factor, which varies alone.
 
 [bold]Examples[/bold]
 
@@ -69,19 +65,20 @@ _PREVIEW = """Draw a picture of a data set: a row a factor, which varies alone.
 
   bench data preview ./mine.py:Mine
 
-The other factors stay at their middle class, or at some class where there is no order. Data that
-lacks such combinations, as that with labels of classes only, is shown by images of each class,
-drawn at random.
+The other factors stay at their middle class, or at some class if their classes have no order. Data
+that lacks such combinations, such as data with a single label, is shown by random images of each
+class.
 """
 
 
 @app.command(name="list", help=_LIST)
 def list_(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Data sets to tell all about.", show_default=False)
+        list[str] | None,
+        typer.Argument(help="Data sets by name; all if none is given.", show_default=False),
     ] = None,
     data_dir: DataDir = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     from bench.data.list import show
 
@@ -95,7 +92,7 @@ def fetch(
 ) -> None:
     from bench.data.fetch import fetch_all
 
-    fetch_all(names, data_dir, Console(stderr=True))
+    fetch_all(names, data_dir, stderr())
 
 
 @app.command(help=_VERIFY)
@@ -105,7 +102,7 @@ def verify(
 ) -> None:
     from bench.data.verify import verify
 
-    raise typer.Exit(verify(name, data_dir, stdout(), Console(stderr=True)))
+    raise typer.Exit(verify(name, data_dir, stdout(), stderr()))
 
 
 @app.command(help=_PREVIEW)
@@ -117,13 +114,10 @@ def preview(
         Path | None,
         typer.Option(help="A .png, .pdf or .svg file. (Default: preview-NAME.png, here.)"),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting, NAME.KEY=VALUE; may be repeated."),
-    ] = None,
+    set_: Set = None,
     data_dir: DataDir = None,
 ) -> None:
     from bench.data.preview import preview
 
     path = preview(name, set_ or [], data_dir, output)
-    Console(stderr=True).print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+    say(stderr(), f"wrote {path}")

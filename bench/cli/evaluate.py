@@ -1,15 +1,22 @@
 """The command `bench evaluate`."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from bench.console import stdout
+from bench.cli.options import Json, Metrics, Set
+from bench.console import say, stderr, stdout
 from bench.errors import RequestError
 
-EVALUATE_HELP = """Score codes in a file, released weights, or what runs have stored.
+if TYPE_CHECKING:
+    from bench.evaluate.files import Codes, Scored, Scoring
+    from bench.store.record import ScoreRecord
+
+EVALUATE_HELP = """Score codes from a file, or the codes that runs have stored.
 
 [bold]Examples[/bold]
 
@@ -21,87 +28,272 @@ EVALUATE_HELP = """Score codes in a file, released weights, or what runs have st
 
   bench evaluate codes.npz --into results/dsprites-quick --name mine
 
-  bench evaluate model.pt --dataset dsprites
-
   bench evaluate results/dsprites-quick --metrics mig,dci_fast
 
 A file is npz, h5, csv or parquet, from any framework. npz and h5 hold the arrays [bold]codes[/bold]
 (N, D) float and/or [bold]categories[/bold] (N, C) int, [bold]factors[/bold] (N, K) int (-1 where a
 label is missing; float with NaN for continuous ones), and optionally logvar, probabilities,
-factor_names, factor_kinds (categorical, ordinal, cyclic, continuous), factor_sizes, category_sizes;
-the same with the suffix _test are rows held out. A table has the columns codes_1, codes_2, ...,
-categories_1, ..., factors_NAME, and optionally split (train or test).
+factor_names, factor_kinds (categorical, ordinal, cyclic, continuous), factor_sizes and
+category_sizes; arrays with the suffix _test are held-out rows. A table has the columns codes_1,
+codes_2, ..., categories_1, ..., factors_NAME, and optionally split (train or test).
 
 With [bold]--into[/bold] the codes become a row of a study's table, scored by the metrics that its
 runs have; factor_names and factor_sizes must be the study's. The same command replaces the row.
 
-A run's or a study's folder is scored anew without training, and its scores and tables are replaced.
+The folder of a run or of a study is scored without training, and the new scores replace the old
+ones; a study's tables are written again.
+
+Without --metrics, a file is scored by all metrics that take seconds, and runs by those that they
+have.
 """
 
 
 def evaluate(
     target: Annotated[
-        Path | None,
-        typer.Argument(help="A file of codes or weights, or the folder of a run or a study."),
-    ] = None,
-    factors: Annotated[
-        Path | None, typer.Option(help="A file that holds the factors, where TARGET does not.")
-    ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            help="Metrics by name, or all. (Default: all quick ones; of runs, those they have.)"
+        Path,
+        typer.Argument(
+            metavar="TARGET",
+            help="A file of codes, or the folder of a run or study.",
+            show_default=False,
         ),
+    ],
+    factors: Annotated[
+        Path | None, typer.Option(help="A file that holds the factors, if TARGET does not.")
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="An option, METRIC.KEY=VALUE; may be repeated."),
-    ] = None,
+    metrics: Metrics = None,
+    set_: Set = None,
     kind: Annotated[
         list[str] | None,
-        typer.Option(help="What a factor is, as shape=categorical; may be repeated."),
+        typer.Option(help="Kind of a factor, for example shape=categorical. May be repeated."),
     ] = None,
     merge: Annotated[
         list[str] | None,
-        typer.Option(help="Classes that look the same, as orientation:39=0; may be repeated."),
+        typer.Option(
+            help="Classes that look the same, for example orientation:39=0. May be repeated."
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of the metrics' draws. (Default: 0, or the run's.)")
+        int | None,
+        typer.Option(min=0, help="Seed of the metrics' random draws. (Default: 0, or the run's.)"),
     ] = None,
     resamples: Annotated[
-        int, typer.Option(min=0, help="Random halves of the rows, for standard errors.")
+        int,
+        typer.Option(min=0, help="Number of random halves of the rows, for standard errors."),
     ] = 0,
     into: Annotated[
-        Path | None, typer.Option(help="A study's folder, to enter the file as a row of its table.")
+        Path | None, typer.Option(help="A study's folder, to add the codes to as a row.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Of the row, with --into.")] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="Data set to encode, where TARGET holds weights.")
+    name: Annotated[str | None, typer.Option(help="Name of the row, with --into.")] = None,
+    as_json: Json = False,
+    output: Annotated[
+        Path | None, typer.Option(help="A JSON file for the scores of a file and what they are of.")
     ] = None,
-    data_dir: Annotated[
-        str | None, typer.Option(help="Where its files lie. (Default: $BENCH_DATA_DIR, cache.)")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-    output: Annotated[Path | None, typer.Option(help="Write the record (JSON).")] = None,
 ) -> None:
-    from bench.cli.evaluate_show import show
-    from bench.evaluate.files import Request
+    from bench.evaluate.files import Scoring
+    from bench.evaluate.runs import holds_runs
 
-    talk = Console(stderr=True)
-    if target is None:
-        raise RequestError("name a file of codes or a folder")
-    request = Request(
-        target=target,
-        factors=factors,
-        metrics=metrics,
-        sets=set_ or [],
-        kinds=kind or [],
-        merges=merge or [],
-        seed=seed,
-        resamples=resamples,
-        dataset=dataset,
-        data_dir=data_dir,
-        into=into,
-        name=name,
-    )
-    raise typer.Exit(show(request, json, output, stdout(), talk))
+    scoring = Scoring(metrics, set_ or [], merge or [], seed, resamples)
+    if not target.exists():
+        raise RequestError(f"{target}: no such file or folder")
+    if into is not None or name is not None:
+        _add_row(target, into, name, factors, kind or [], scoring, as_json, output)
+    elif not target.is_dir():
+        raise typer.Exit(_score_file(target, factors, kind or [], scoring, as_json, output))
+    elif not holds_runs(target):
+        raise RequestError(
+            f"{target} holds no run and no study: name a folder that bench run has written, or a "
+            "file of codes"
+        )
+    else:
+        for option, value in (("--factors", factors), ("--kind", kind), ("--output", output)):
+            if value:
+                raise RequestError(
+                    f"{option} is for a file of codes, and {target} is a folder: leave it out"
+                )
+        raise typer.Exit(_score_runs(target, scoring, as_json))
+
+
+def _score_file(
+    path: Path,
+    factors: Path | None,
+    kinds: list[str],
+    scoring: "Scoring",
+    as_json: bool,
+    output: Path | None,
+) -> int:
+    from bench.evaluate.files import evaluate_file
+
+    talk = stderr()
+    with talk.status("reading") as status:
+        codes, scored = evaluate_file(
+            path, scoring, factors=factors, kinds=kinds, watch=status.update
+        )
+    if as_json:
+        _print_json(scored.as_dict())
+    else:
+        print_scores(scored, stdout())
+    if output is not None:
+        _write_record(output, codes, scored, scoring, talk)
+    return _exit_code({"": scored}, scoring, talk)
+
+
+def _score_runs(folder: Path, scoring: "Scoring", as_json: bool) -> int:
+    from bench.evaluate.runs import evaluate_runs
+    from bench.store.study import is_study
+
+    talk = stderr()
+    with talk.status("reading") as status:
+        results = evaluate_runs(folder, scoring, status.update)
+    if is_study(folder):
+        if as_json:
+            _print_json({run: scored.as_dict() for run, scored in results.items()})
+        _write_tables(folder, talk, show=not as_json)
+        return _exit_code(results, scoring, talk)
+    (scored,) = results.values()
+    if as_json:
+        _print_json(scored.as_dict())
+    elif scored.scores:
+        print_scores(scored, stdout())
+    say(talk, "Stored with the run. To write the tables of its study again: bench report FOLDER")
+    return _exit_code(results, scoring, talk)
+
+
+def _add_row(
+    path: Path,
+    folder: Path | None,
+    name: str | None,
+    factors: Path | None,
+    kinds: list[str],
+    scoring: "Scoring",
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    from bench.evaluate.files import open_codes
+    from bench.evaluate.rows import add_row
+
+    if folder is None or name is None:
+        raise RequestError("--into FOLDER and --name NAME go together: give both")
+    if path.is_dir():
+        raise RequestError(f"--into is for files of codes: {path} is a folder")
+    options = {"--metrics": scoring.metrics, "--set": scoring.sets, "--kind": kinds}
+    options |= {"--merge": scoring.merges}
+    for option, value in options.items():
+        if value:
+            raise RequestError(
+                f"--into scores by the metrics and the factors of the study: leave out {option}"
+            )
+    talk = stderr()
+    with talk.status("reading") as status:
+        codes = open_codes(path, factors)
+        scored = add_row(
+            folder,
+            name,
+            codes,
+            seed=scoring.seed or 0,
+            resamples=scoring.resamples,
+            watch=status.update,
+        )
+    if as_json:
+        _print_json(scored.as_dict())
+    _write_tables(folder, talk, show=not as_json)
+    if output is not None:
+        _write_record(output, codes, scored, scoring, talk)
+
+
+def print_scores(scored: "Scored", console: Console) -> None:
+    """One line per score with its parts below it, then what should be known beside the numbers."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from bench.report.columns import title_of
+
+    scores = scored.scores
+    errors = any(score.resamples for score in scores.values())
+    noted = any("note" in score.details for score in scores.values())
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Metric", no_wrap=True)
+    table.add_column("Value", justify="right")
+    if errors:
+        table.add_column("± s.e.", justify="right")
+    table.add_column("Chance", justify="right")
+    if noted:
+        table.add_column("Note", overflow="fold")
+    for name, score in scores.items():
+        flag = " !" if score.warnings else ""
+        chance = score.details.get("chance")
+        parts = [(f"{name}.{part}", value, part) for part, value in score.parts.items()]
+        for index, (key, value, part) in enumerate([(name, score.value, "value"), *parts]):
+            is_part = index > 0
+            cells = [("  " if is_part else "") + title_of(key) + flag, f"{value:.3f}"]
+            if errors:
+                error = score.standard_errors.get(part)
+                cells.append("" if error is None else f"{error:.3f}")
+            cells.append("" if chance is None or is_part else f"{chance:.3f}")
+            if noted:
+                cells.append("" if is_part else str(score.details.get("note", "")))
+            table.add_row(*map(escape, cells))
+            flag = ""
+    console.print(scored.title, markup=False, highlight=False, style="bold", soft_wrap=True)
+    console.print(table, highlight=False)
+    console.print()
+    for line in _remarks(scores, scored.undefined):
+        console.print(line, markup=False, highlight=False, style="dim", soft_wrap=True)
+
+
+def _remarks(scores: Mapping[str, "ScoreRecord"], undefined: Mapping[str, str]) -> list[str]:
+    """Warnings, metrics that were left out, definitions, and what the standard errors are."""
+    from bench.report.columns import definition_words, title_of
+
+    lines = []
+    for name, score in scores.items():
+        lines += [f"! {title_of(name)}: {warning}." for warning in score.warnings]
+    for name, reason in undefined.items():
+        lines.append(f"Left out: {name} ({reason}).")
+    for name, score in scores.items():
+        lines.append(f"{title_of(name)}: {definition_words(score.definition)}.")
+    resamples = max((score.resamples for score in scores.values()), default=0)
+    if resamples:
+        lines.append(
+            f"s.e.: standard error over the choice of rows, from {resamples} random halves of "
+            "them (delete-d jackknife)."
+        )
+    return lines
+
+
+def _print_json(scores: Mapping[str, Any]) -> None:
+    """One object: value, details, definition and the rest by metric; of a study, by run."""
+    from bench.store.files import plain
+
+    print(json.dumps(scores, default=plain, allow_nan=False))
+
+
+def _write_record(
+    path: Path, codes: "Codes", scored: "Scored", scoring: "Scoring", talk: Console
+) -> None:
+    from bench.evaluate.files import write_record
+
+    write_record(path, codes, scored, scoring.seed or 0)
+    say(talk, f"wrote {path}")
+
+
+def _write_tables(folder: Path, talk: Console, show: bool) -> None:
+    """Write a study's tables again, and show the first on stdout."""
+    from bench.report.render import console_table
+    from bench.report.write import write_report
+
+    with talk.status("writing tables") as status:
+        report = write_report(folder, watch=status.update)
+    if show:
+        console_table(report.table, stdout())
+    for path in report.files:
+        say(talk, f"wrote {path}")
+
+
+def _exit_code(results: Mapping[str, "Scored"], scoring: "Scoring", talk: Console) -> int:
+    """1 if a metric that was named is undefined, which is said; else 0."""
+    if not scoring.named:
+        return 0
+    reasons = [entry for scored in results.values() for entry in scored.undefined.items()]
+    for name, reason in reasons:
+        say(talk, f"{name}: {reason}")
+    return 1 if reasons else 0

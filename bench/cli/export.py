@@ -1,11 +1,12 @@
 """The command `bench export`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from bench.cli.options import DataDir
+from bench.console import say, stderr
 
 EXPORT_HELP = """Write the encoder and decoder of a finished run as files for other programs.
 
@@ -13,46 +14,41 @@ EXPORT_HELP = """Write the encoder and decoder of a finished run as files for ot
 
   bench export results/dsprites-quick/runs/jointvae-seed0-1a2b3c4d
 
-  bench export results/dsprites-quick/runs/jointvae-seed0-1a2b3c4d --output jointvae --onnx
+  bench export results/dsprites-quick/runs/jointvae-seed0-1a2b3c4d --output jointvae
 
-Writes encoder.pt2 and decoder.pt2 (torch.export), with --onnx also encoder.onnx and decoder.onnx,
-and export.json, which says what goes in and comes out. The encoder takes images (B, C, H, W) of
-0 to 1 and gives mean, logvar and the probabilities of each categorical latent; the decoder takes
-codes and gives images. Batches may have any size.
+Writes encoder.pt2 and decoder.pt2 (torch.export), and export.json, which describes their inputs and
+outputs. The encoder takes images (B, C, H, W) between 0 and 1 and returns mean, logvar and the
+probabilities of each categorical latent; the decoder takes codes and returns images. Batches may
+have any size. To load one:
 
   encoder = torch.export.load("encoder.pt2").module()
 
-Every file is loaded again and has to give the codes that the run has stored, to 0.001 of their
-largest value; what a GPU has stored is less exact, there 0.02 has to hold in nine rows of ten.
+Every file is loaded again and has to give the codes that the run has stored, to within 0.001 of
+their largest value. What a run on a GPU has stored is less exact: there nine rows of ten have to
+agree to within 0.02.
 
-Exit code 0 if that is so, 1 if not (nothing is written then), 2 where there is nothing to export.
+Exit code 0 if they do, 1 if not (then nothing is written), 2 if there is nothing to export.
 """
 
 
 def export(
     run_dir: Annotated[
-        Path, typer.Argument(help="The folder of a finished run.", show_default=False)
+        Path,
+        typer.Argument(metavar="RUN_DIR", help="The folder of a finished run.", show_default=False),
     ],
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the files. (Default: RUN_DIR/export.)")
+        Path | None, typer.Option(help="Folder to write to. (Default: RUN_DIR/export.)")
     ] = None,
-    onnx: Annotated[
-        bool,
-        typer.Option("--onnx", help="ONNX files, too. Needs onnx, onnxscript and onnxruntime."),
-    ] = False,
-    data_dir: Annotated[
-        str | None, typer.Option(help="Where data files lie. (Default: $BENCH_DATA_DIR, cache.)")
-    ] = None,
+    data_dir: DataDir = None,
 ) -> None:
-    talk = Console(stderr=True)
+    talk = stderr()
     with talk.status("loading torch") as status:
-        from bench.export import export as written
-        from bench.export_parts import Mismatch
+        from bench.export import ExportError, export_run
 
         try:
-            files = written(run_dir, output, onnx=onnx, data_dir=data_dir, tell=status.update)
-        except Mismatch as error:
-            print(f"bench: {run_dir}: {' '.join(str(error).split())}", file=sys.stderr)
+            files = export_run(run_dir, output, data_dir=data_dir, watch=status.update)
+        except ExportError as error:
+            say(talk, f"bench: {run_dir}: {' '.join(str(error).split())}")
             raise typer.Exit(1) from None
     for path in files:
-        talk.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        say(talk, f"wrote {path}")

@@ -1,15 +1,24 @@
-"""One line on everything that has a name, read from the sources: nothing is imported.
+"""The command `bench list`: one line about everything that has a name.
 
-torch takes seconds to import, and the first lines of the docstrings can be had without.
+The lines are the first ones of docstrings, read from the sources: importing torch takes seconds.
 """
 
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+import bench
 from bench.errors import UnknownNameError
 from bench.presets import PRESETS
 from bench.reproduce.tables import TABLES
+
+LIST_HELP = """Describe what there is, one line each.
+
+[bold]Example[/bold]: bench list models
+"""
 
 # The registries of each leaf, in the order in which they are shown.
 _REGISTRIES = {
@@ -19,10 +28,17 @@ _REGISTRIES = {
 }
 
 
-def describe(what: str) -> Iterator[tuple[str, str]]:
-    """Names and descriptions of a kind, for `bench list`. Raises RequestError.
+def list_(
+    what: Annotated[str, typer.Argument(help="models, metrics, datasets, presets, reproductions")],
+) -> None:
+    for name, line in describe(what):
+        print(f"{name:24} {line}".rstrip())
 
-    Models come by group: a line without a description is an empty one or the name of a group.
+
+def describe(what: str) -> Iterator[tuple[str, str]]:
+    """Names and descriptions of a kind.
+
+    Models come in groups: a line without a description is empty or the name of a group.
     """
     if what == "presets":
         for name, preset in PRESETS.items():
@@ -31,7 +47,7 @@ def describe(what: str) -> Iterator[tuple[str, str]]:
         for name, table in TABLES.items():
             yield name, table.title
     elif what in _REGISTRIES:
-        leaf = Path(__file__).parent / what
+        leaf = Path(bench.__file__).parent / what
         source = ast.parse((leaf / "__init__.py").read_text())
         files = {
             alias.name: leaf / f"{node.module}.py"
@@ -46,10 +62,10 @@ def describe(what: str) -> Iterator[tuple[str, str]]:
 
 
 def _entries(registry: ast.Dict, files: dict[str, Path]) -> Iterator[tuple[str, str]]:
-    for place, (key, value) in enumerate(zip(registry.keys, registry.values, strict=True)):
+    for index, (key, value) in enumerate(zip(registry.keys, registry.values, strict=True)):
         name = ast.literal_eval(key) if key else ""
         if isinstance(value, ast.Dict):
-            yield from [("", "")] * (place > 0)
+            yield from [("", "")] * (index > 0)
             yield f"{name}:", ""
             yield from _entries(value, files)
         elif isinstance(value, ast.Name):
@@ -70,7 +86,7 @@ def _value(source: ast.Module, name: str) -> ast.Dict:
 
 
 def _first_line(file: Path, name: str) -> str:
-    """Of the docstring of a class or function of a file."""
+    """The first line of the docstring of a class or function in a file."""
     for node in ast.parse(file.read_text()).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return (ast.get_docstring(node) or "").partition("\n")[0]

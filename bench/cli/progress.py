@@ -1,7 +1,7 @@
-"""Progress on stderr: live bars on a terminal, plain lines in a log."""
+"""Progress of a study on stderr: live bars on a terminal, plain lines in a log."""
 
 import time
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,21 +15,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from bench.console import say
+from bench.executors import Reporter
 from bench.store.record import Status
-from bench.worker import Job, News
+from bench.worker import Job
+from bench.worker import Progress as WorkerProgress
 
 LINE_EVERY = 15.0  # seconds between two lines about the same run
-
-
-class Reporter(Protocol):
-    """What the executor tells while it works."""
-
-    def started(self, job: Job) -> None: ...
-    def news(self, job: Job, news: News) -> None: ...
-    def ended(self, job: Job, status: Status) -> None: ...
-    def stopping(self) -> None: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *error: object) -> None: ...
 
 
 def reporter(console: Console, runs: int) -> Reporter:
@@ -37,8 +29,8 @@ def reporter(console: Console, runs: int) -> Reporter:
     return _Live(console, runs) if console.is_terminal else _Plain(console, runs)
 
 
-def _loss(news: News) -> str:
-    loss = (news.terms or {}).get("loss")
+def _loss(progress: WorkerProgress) -> str:
+    loss = (progress.terms or {}).get("loss")
     return "" if loss is None else f"loss {loss:.1f}"
 
 
@@ -54,7 +46,7 @@ class _Plain:
         self._runs = runs
         self._ended = 0
         self._start = time.monotonic()
-        self._told: dict[str, tuple[str, float]] = {}
+        self._printed: dict[str, tuple[str, float]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -65,14 +57,14 @@ class _Plain:
     def started(self, job: Job) -> None:
         self._say(f"{job.run.title}: started")
 
-    def news(self, job: Job, news: News) -> None:
-        phase, told = self._told.get(job.run.identity, ("", 0.0))
+    def progress(self, job: Job, progress: WorkerProgress) -> None:
+        phase, printed = self._printed.get(job.run.identity, ("", 0.0))
         now = time.monotonic()
-        if news.phase == phase and now - told < LINE_EVERY:
+        if progress.phase == phase and now - printed < LINE_EVERY:
             return
-        self._told[job.run.identity] = (news.phase, now)
-        count = f" {news.step}/{news.steps}" if news.steps else ""
-        self._say(f"{job.run.title}: {news.phase}{count} {_loss(news)}")
+        self._printed[job.run.identity] = (progress.phase, now)
+        count = f" {progress.step}/{progress.steps}" if progress.steps else ""
+        self._say(f"{job.run.title}: {progress.phase}{count} {_loss(progress)}")
 
     def ended(self, job: Job, status: Status) -> None:
         self._ended += 1
@@ -82,14 +74,13 @@ class _Plain:
         self._say("stopping: writing checkpoints")
 
     def _say(self, text: str) -> None:
-        line = f"[{time.monotonic() - self._start:6.1f} s] {text}".rstrip()
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(self._console, f"[{time.monotonic() - self._start:6.1f} s] {text}".rstrip())
 
 
 class _Live:
     def __init__(self, console: Console, runs: int) -> None:
         self._console = console
-        self._progress = Progress(
+        self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -98,32 +89,32 @@ class _Live:
             TextColumn("{task.fields[note]}"),
             console=console,
         )
-        self._study = self._progress.add_task("all runs", total=runs, note="")
+        self._study = self._bars.add_task("all runs", total=runs, note="")
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._bars.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._progress.stop()
+        self._bars.stop()
 
     def started(self, job: Job) -> None:
-        self._tasks[job.run.identity] = self._progress.add_task(
+        self._tasks[job.run.identity] = self._bars.add_task(
             escape(job.run.title), total=job.run.steps, note="starting"
         )
 
-    def news(self, job: Job, news: News) -> None:
+    def progress(self, job: Job, progress: WorkerProgress) -> None:
         task = self._tasks[job.run.identity]
-        if news.phase == "training":
-            self._progress.update(task, completed=news.step, note=_loss(news))
+        if progress.phase == "training":
+            self._bars.update(task, completed=progress.step, note=_loss(progress))
         else:
-            self._progress.update(task, completed=job.run.steps, note=news.phase)
+            self._bars.update(task, completed=job.run.steps, note=progress.phase)
 
     def ended(self, job: Job, status: Status) -> None:
-        self._progress.remove_task(self._tasks.pop(job.run.identity))
-        self._progress.advance(self._study)
-        self._console.print(f"{job.run.title}: {_ending(status)}", markup=False, highlight=False)
+        self._bars.remove_task(self._tasks.pop(job.run.identity))
+        self._bars.advance(self._study)
+        say(self._console, f"{job.run.title}: {_ending(status)}")
 
     def stopping(self) -> None:
-        self._console.print("stopping: writing checkpoints", markup=False)
+        say(self._console, "stopping: writing checkpoints")

@@ -1,1 +1,1 @@
-"""data"""
+"""`bench data`: which data sets are on disk, downloads, checks and pictures."""

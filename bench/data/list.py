@@ -1,4 +1,4 @@
-"""`bench data list`: what there is of every data set, where, from whom and under which licence."""
+"""`bench data list`: what is on disk of every data set, where, from whom, under which licence."""
 
 import json
 from collections.abc import Sequence
@@ -11,119 +11,127 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.console import size_in_words
-from bench.data.files import Place, entry_of, places, root_of, seen_at_once
-from bench.datasets.built_in import BUILT_IN
-from bench.datasets.catalogue import CATALOGUE
-from bench.datasets.entries import BuiltIn, Entry
-from bench.registry import registry
-
-_DRAWN = "drawn by the suite"
+from bench.console import say, size_in_words
+from bench.data.files import entry_of, find, root_of
+from bench.datasets.entry import Entry
+from bench.datasets.files import Location, quick_problem
+from bench.errors import RequestError
+from bench.registry import names
 
 
-def show(names: Sequence[str], data_dir: str | None, as_json: bool, console: Console) -> None:
-    """Print a table of all data sets, or all that is known of some. Raises RequestError."""
-    cards = [_card(name, data_dir) for name in names or registry("dataset")]
+def show(chosen: Sequence[str], data_dir: str | None, as_json: bool, out: Console) -> None:
+    """Print a table of all data sets, or all that is known of the chosen ones."""
+    if chosen:
+        cards = [_card(name, entry_of(name), data_dir) for name in chosen]
+    else:
+        cards = [_card_or_reason(name, data_dir) for name in names("dataset")]
     if as_json:
         print(json.dumps({"folder": str(root_of(data_dir)), "datasets": cards}, indent=1))
-    elif names:
+    elif chosen:
         for card in cards:
-            _print_card(card, console)
+            _print_card(card, out)
     else:
-        _print_table(cards, data_dir, console)
+        _print_table(cards, data_dir, out)
 
 
-def _card(name: str, data_dir: str | None) -> dict[str, Any]:
-    """Everything about one data set, in plain values."""
-    entry = entry_of(name)
+def _card_or_reason(name: str, data_dir: str | None) -> dict[str, Any]:
+    """The card of a data set, or why its plug-in cannot be imported: the others are still shown."""
+    root_of(data_dir)
+    try:
+        return _card(name, entry_of(name), data_dir)
+    except RequestError as error:
+        return {**_card(name, None, data_dir), "on_disk": str(error)}
+
+
+def _card(name: str, entry: Entry | None, data_dir: str | None) -> dict[str, Any]:
+    """All that is known of a data set, in plain values."""
     if entry is None:
-        built_in = BUILT_IN.get(name)
         return {
             "name": name,
-            "on_disk": _origin(built_in, data_dir) if built_in else _DRAWN,
-            "licence": built_in.licence if built_in else "",
-            "fetch": "nothing needed",
+            "on_disk": "not known",
+            "licence": "",
+            "fetch": "not known",
             "source": "",
             "files": [],
         }
-    found = places(name, entry, data_dir)
+    locations = find(entry, data_dir)
     return {
         "name": name,
         "title": entry.title,
-        "on_disk": _on_disk(entry, found, root_of(data_dir)),
+        "on_disk": _on_disk(entry, locations, data_dir),
         "licence": entry.licence,
-        "fetch": _to_fetch(entry, found),
+        "fetch": _to_fetch(locations),
         "source": entry.page,
         "citation": entry.citation,
         "factors": entry.factors,
         "images": list(entry.counts),
         "files": [
-            {**asdict(place.wanted), "path": str(place.path) if place.path else None}
-            for place in found
+            {**asdict(location.wanted), "path": str(location.path) if location.path else None}
+            for location in locations
         ],
     }
 
 
-def _origin(built_in: BuiltIn, data_dir: str | None) -> str:
-    base = built_in.base
-    found = places(base, CATALOGUE[base], data_dir) if base else []
-    paths = [_short(place.path, root_of(data_dir)) for place in found if place.path]
-    return f"made of {paths[0]}" if paths else built_in.origin
-
-
-def _on_disk(entry: Entry, found: Sequence[Place], root: Path) -> str:
-    there = [place for place in found if place.path]
-    if not there:
-        return f"no file: {_DRAWN}" if entry.drawn else "not there"
-    for place in there:
-        if place.path and (wrong := seen_at_once(place.path, place.file)):
-            return f"{_short(place.path, root)} {wrong}"
-    folders = dict.fromkeys(_short(place.path.parent, root) for place in there if place.path)
-    share = "" if len(there) == len(found) else f"{len(there)} of {len(found)} files: "
+def _on_disk(entry: Entry, locations: Sequence[Location], data_dir: str | None) -> str:
+    root = root_of(data_dir)
+    present = [
+        (location.path, location.file) for location in locations if location.path is not None
+    ]
+    if not present:
+        if entry.made_of is not None:
+            for location in find(entry.made_of, data_dir):
+                if location.path is not None:
+                    return f"made of {_short(location.path, root)}"
+        if not entry.origin:
+            return "not there"
+        return f"no file: {entry.origin}" if entry.files else entry.origin
+    for path, file in present:
+        if wrong := quick_problem(path, file):
+            return f"{_short(path, root)} {wrong}"
+    folders = dict.fromkeys(_short(path.parent, root) for path, _ in present)
+    share = "" if len(present) == len(locations) else f"{len(present)} of {len(locations)} files: "
     return share + ", ".join(folders)
 
 
 def _short(path: Path, root: Path) -> str:
-    """A path as it is seen from the data folder."""
+    """A path relative to the data folder, if it is in there."""
     return f"./{path.relative_to(root)}" if path.is_relative_to(root) else str(path)
 
 
-def _to_fetch(entry: Entry, found: Sequence[Place]) -> str:
-    missing = [place.wanted for place in found if place.path is None]
+def _to_fetch(locations: Sequence[Location]) -> str:
+    missing = [location.wanted for location in locations if location.path is None]
     if not missing:
         return "nothing needed"
-    loadable = [file for file in missing if file.urls]
+    downloads = [file for file in missing if file.urls]
     parts = []
-    if loadable:
-        sizes = [file.size for file in loadable]
-        known = [size for size in sizes if size is not None]
-        parts.append(size_in_words(sum(known)) if len(known) == len(sizes) else "size not known")
-    by_hand = len(missing) - len(loadable)
+    if downloads:
+        sizes = [file.size for file in downloads if file.size is not None]
+        known = len(sizes) == len(downloads)
+        parts.append(size_in_words(sum(sizes)) if known else "size not known")
+    by_hand = len(missing) - len(downloads)
     if by_hand:
-        parts.append("by hand" if not parts else f"{by_hand} files by hand")
+        parts.append(f"{by_hand} files by hand" if downloads else "by hand")
     return ", ".join(parts)
 
 
-def _print_table(cards: list[dict[str, Any]], data_dir: str | None, console: Console) -> None:
-    shown = Table(box=None, pad_edge=False)
-    shown.add_column("Data set", no_wrap=True)
+def _print_table(cards: Sequence[dict[str, Any]], data_dir: str | None, out: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Data set", no_wrap=True)
     for heading in ("On disk", "Fetch", "Licence", "Source"):
-        shown.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold")
     for card in cards:
         source = (urlsplit(card["source"]).hostname or "").removeprefix("www.")
         cells = [card["name"], card["on_disk"], card["fetch"], card["licence"], source]
-        shown.add_row(*map(escape, cells))
-    console.print(shown, highlight=False)
-    console.print(
-        f"\nThe data folder is {root_of(data_dir)} (--data-dir, $BENCH_DATA_DIR, the cache). "
-        "`bench data list NAME` tells more, `bench data fetch NAME` downloads.",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+        table.add_row(*map(escape, cells))
+    out.print(table, highlight=False)
+    say(
+        out,
+        f"\nThe data folder is {root_of(data_dir)} (--data-dir, else $BENCH_DATA_DIR, else the "
+        "user's cache). `bench data list NAME` says more, `bench data fetch NAME` downloads.",
     )
 
 
-def _print_card(card: dict[str, Any], console: Console) -> None:
+def _print_card(card: dict[str, Any], out: Console) -> None:
     lines = [f"{card['name']}: {card['on_disk']}"]
     for key in ("title", "images", "factors", "licence", "citation", "source", "fetch"):
         value = card.get(key)
@@ -134,9 +142,8 @@ def _print_card(card: dict[str, Any], console: Console) -> None:
         size = f", {file['size']:,} bytes" if file["size"] else ""
         digest = f", {file['digest']}" if file["digest"] else ", no checksum known"
         lines.append(f"  file      {file['name']}{size}{digest}")
-        for other in file["instead"]:
-            lines.append(f"            or {other['name']}")
+        lines += [f"            or {other['name']}" for other in file["instead"]]
         lines.append(f"            {file['path'] or 'not there'}")
         lines += [f"            {url}" for url in file["urls"]]
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(out, line)

@@ -1,4 +1,4 @@
-"""`bench data preview`: what a data set looks like, a row a factor."""
+"""`bench data preview`: what a data set looks like, one row of images per factor."""
 
 import re
 import textwrap
@@ -11,28 +11,35 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bench.build import build_data
+from bench.build import open_data
 from bench.datasets import Factor, FactorData
 from bench.errors import RequestError, UnknownNameError
 from bench.registry import resolve
 from bench.settings import converted, parameters, parse
 from bench.store.files import replacing
 
-COLUMNS = 10
+COLUMNS = 10  # images in a row
 STRIPS = 20  # classes that get a row of their own
 
-_DATES = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+# Metadata of each kind of picture: without a date, equal pictures are equal files.
+_METADATA = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
 _DPI = 200
-_TILE = 128  # dots at least of an image, so that labels below it can be read
+_TILE = 128  # dots that an image has at least, so that labels below it can be read
 _GAP = 8  # dots between images
 _LEFT, _BELOW, _TOP = 190, 34, 70  # dots for names, classes and the title
-_LETTER = 13  # dots of one, in the title
+_LETTER = 13  # dots per letter of the title
 _BACKGROUND = 140  # grey, against which black and white images both stand out
 
 
 @dataclass(frozen=True)
 class Strip:
-    """A row of the picture: its name, the rows of the data, and a word below each image."""
+    """A row of images.
+
+    Attributes:
+        name: shown on the left.
+        rows: of the data, (n,).
+        words: shown below each image.
+    """
 
     name: str
     rows: NDArray[np.int64]
@@ -42,11 +49,14 @@ class Strip:
 def preview(
     name: str, sets: Sequence[str], data_dir: str | Path | None, output: Path | None
 ) -> Path:
-    """Draw a data set into a file, and say which. Raises RequestError."""
+    """Draw a data set into a file, and return its path.
+
+    Raises RequestError for an unknown data set or setting, and a file that cannot be written.
+    """
     if output is None:
         output = Path(f"preview-{re.sub(r'[^A-Za-z0-9_]+', '-', re.split(r'[:/]', name)[-1])}.png")
-    if output.suffix.lower() not in _DATES:
-        raise RequestError(f"--output {output}: name a file that ends in {', '.join(_DATES)}")
+    if output.suffix.lower() not in _METADATA:
+        raise RequestError(f"--output {output}: name a file that ends in {', '.join(_METADATA)}")
     data = _data(name, sets, data_dir)
     try:
         draw(data, name, output)
@@ -58,20 +68,19 @@ def preview(
 
 
 def _data(name: str, sets: Sequence[str], data_dir: str | Path | None) -> FactorData:
-    known = {k: p for k, p in parameters(resolve("dataset", name)).items() if k != "data_dir"}
+    """The data set with the settings of `--set`."""
+    target = resolve("dataset", name)
+    known = {k: p for k, p in parameters(target).items() if k != "data_dir"}
     settings = {}
     for assignment in parse("--set", sets):
         if assignment.owner != name:
             raise UnknownNameError("owner in --set", assignment.owner, [name])
         settings[assignment.key] = converted(assignment, known)
-    try:
-        return build_data(name, settings, data_dir)
-    except (ValueError, TypeError, OSError) as error:
-        raise RequestError(f"{name}: {error}") from error
+    return open_data(name, settings, data_dir, target)
 
 
 def strips(data: FactorData) -> list[Strip]:
-    """A row a factor around an image in the middle, or, without such a grid, images by class."""
+    """A row per factor around an image in the middle; without such a grid, images by class."""
     if len(data.factors) == 1 and len(data) > data.sizes[0]:
         return _class_by_class(data)
     middle = _middle(data.factors)
@@ -83,9 +92,9 @@ def strips(data: FactorData) -> list[Strip]:
 
 
 def _middle(factors: Sequence[Factor]) -> NDArray[np.int64]:
-    """The middle class of each factor that has one, and else a class, not always the same."""
+    """The middle class of each factor that has one; otherwise some class, not always the same."""
     without = [k for k, factor in enumerate(factors) if factor.kind != "ordinal"]
-    shares = {k: (1.0, 0.5, 0.25, 0.75)[place % 4] for place, k in enumerate(without)}
+    shares = {k: (1.0, 0.5, 0.25, 0.75)[index % 4] for index, k in enumerate(without)}
     classes = [round((f.size - 1) * shares.get(k, 0.5)) for k, f in enumerate(factors)]
     return np.array(classes, dtype=np.int64)
 
@@ -99,10 +108,10 @@ def _strip(data: FactorData, column: int, middle: NDArray[np.int64]) -> Strip:
     try:
         return Strip(factor.name, data.rows(values), words)
     except ValueError:
-        # Some of these do not occur: any images with the class, as many of each.
-        rng, each = np.random.default_rng(0), max(1, COLUMNS // len(classes))
+        # Some combinations do not occur: any images of each class, the same number of each.
+        rng, most = np.random.default_rng(0), max(1, COLUMNS // len(classes))
         labels = data.values(np.arange(len(data)))[:, column]
-        drawn = [_drawn(rng, np.flatnonzero(labels == k), each) for k in classes]
+        drawn = [_drawn(rng, np.flatnonzero(labels == k), most) for k in classes]
         shown = [word for word, rows in zip(words, drawn, strict=True) for _ in rows]
         return Strip(factor.name, np.concatenate(drawn), tuple(shown))
 
@@ -111,15 +120,15 @@ def _class_by_class(data: FactorData) -> list[Strip]:
     (factor,) = data.factors
     rng = np.random.default_rng(0)
     labels = data.values(np.arange(len(data)))[:, 0]
-    found = []
+    strips = []
     for k in _spread(factor.size, STRIPS):
         rows = _drawn(rng, np.flatnonzero(labels == k), COLUMNS)
-        found.append(Strip(f"{factor.name} {_word(factor, k)}", rows, ("",) * len(rows)))
-    return found
+        strips.append(Strip(f"{factor.name} {_word(factor, k)}", rows, ("",) * len(rows)))
+    return strips
 
 
 def _spread(size: int, most: int = COLUMNS) -> list[int]:
-    """Up to so many classes, evenly spaced, the first and the last among them."""
+    """Up to `most` classes, evenly spaced, the first and the last among them."""
     return sorted({round(k) for k in np.linspace(0, size - 1, min(size, most)).tolist()})
 
 
@@ -132,7 +141,7 @@ def _word(factor: Factor, k: int) -> str:
 
 
 def draw(data: FactorData, name: str, path: Path) -> None:
-    """Draw the strips of a data set; every pixel of an image is a whole number of dots wide."""
+    """Draw the strips of a data set; each pixel of an image is a whole number of dots wide."""
     shown = strips(data)
     _, height, width = data.image_shape
     scale = -(-_TILE // max(height, width))
@@ -170,7 +179,7 @@ def draw(data: FactorData, name: str, path: Path) -> None:
             panel.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=4)
         with replacing(path) as file:
             suffix = path.suffix.lower()
-            figure.savefig(file, format=suffix[1:], metadata=_DATES[suffix])
+            figure.savefig(file, format=suffix[1:], metadata=_METADATA[suffix])
 
 
 def _tiled(images: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
@@ -178,10 +187,10 @@ def _tiled(images: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     large = images.repeat(scale, axis=2).repeat(scale, axis=3)
     n, channels, height, width = large.shape
     strip = np.full((height + _GAP, n * (width + _GAP), 3), _BACKGROUND, dtype=np.uint8)
-    for place, image in enumerate(large):
-        left = place * (width + _GAP) + _GAP // 2
-        turned = image.transpose(1, 2, 0)
+    for index, image in enumerate(large):
+        left = index * (width + _GAP) + _GAP // 2
+        pixels = image.transpose(1, 2, 0)
         strip[_GAP // 2 :][:height, left : left + width] = (
-            turned if channels == 3 else turned.repeat(3, axis=2)
+            pixels if channels == 3 else pixels.repeat(3, axis=2)
         )
     return strip

@@ -1,8 +1,11 @@
-"""Scores of a representation, by what was asked for; of the codes in a file, or of weights."""
+"""The codes in a file -> their scores, with everything that was scored in one record.
+
+What is scored and how is the same for stored runs and for rows of a study, see `runs` and `rows`.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,160 +13,227 @@ from bench.errors import RequestError, UnknownNameError
 from bench.evaluate.codes import read_codes
 from bench.metrics import STUDY_METRICS, Representation
 from bench.metrics.arrays import FACTOR_KINDS
-from bench.score import definition, evaluated_names, score
+from bench.score import definition as definition_of
+from bench.score import evaluated_names, of_one_run, score
 from bench.settings import parse
 from bench.store.environment import environment
 from bench.store.files import write_json
+from bench.store.record import SETTINGS, Definition, ScoreRecord
 
-# What files of released weights are called; all others hold codes.
+Watch = Callable[[str], None]
+
 WEIGHTS = (".pt", ".pth", ".safetensors")
-
-Scores = dict[str, dict[str, Any]]
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Request:
-    """What was asked for on the command line, in its words."""
+class Scoring:
+    """What to score by, in the words of the command line.
 
-    target: Path
-    factors: Path | None = None
+    Attributes:
+        metrics: names of metrics, comma-separated, or `all`; None for the usual ones.
+        sets: options of metrics, `METRIC.KEY=VALUE`.
+        merges: classes of a factor that count as one, `FACTOR:CLASS=CLASS`.
+        seed: of the metrics' random draws; None for 0, or for a run's own seed.
+        resamples: number of random halves of the rows, for standard errors; 0 for none.
+    """
+
     metrics: str | None = None
     sets: Sequence[str] = ()
-    kinds: Sequence[str] = ()
     merges: Sequence[str] = ()
     seed: int | None = None
     resamples: int = 0
-    dataset: str | None = None
-    data_dir: str | None = None
-    into: Path | None = None
-    name: str | None = None
+
+    @property
+    def named(self) -> bool:
+        """Whether the metrics were named one by one."""
+        return self.metrics is not None and self.metrics != "all"
 
 
 @dataclass(frozen=True)
-class Content:
-    """What a file gives to be scored.
+class Codes:
+    """The codes in a file.
 
-    evaluation: of the model behind it, as `encode` gives it, None of plain codes; source: which
-    file it was, with its sha256, and what else is known of it.
+    Attributes:
+        representation: what the file holds.
+        digests: sha256 of each file that was read.
     """
 
     representation: Representation
-    evaluation: Mapping[str, Any] | None
-    source: str
+    digests: Mapping[Path, str]
+
+    @property
+    def source(self) -> str:
+        """Which files these are, in one line; codes with the same source are the same codes."""
+        return " with ".join(f"{path.name}, sha256 {d}" for path, d in self.digests.items())
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Scores by metric of one representation, and the metrics that are undefined for it.
+class Scored:
+    """A representation's scores.
 
-    title: what was scored; asked: whether the metrics were named one by one.
+    Attributes:
+        title: what was scored, in one line.
+        scores: by metric.
+        undefined: by metric, why the representation has no score.
     """
 
     title: str
-    scores: Scores
-    refused: Mapping[str, str]
-    asked: bool
+    scores: Mapping[str, ScoreRecord]
+    undefined: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The scores as plain values, as they are written."""
+        return {name: score.as_dict() for name, score in self.scores.items()}
 
 
-def read_content(request: Request, tell: Tell) -> Content:
-    """The codes in a file, or those of released weights. Raises RequestError."""
-    path = request.target
-    if path.suffix.lower() in WEIGHTS:
-        if request.factors is not None or request.kinds:
+def evaluate_file(
+    path: Path,
+    scoring: Scoring,
+    *,
+    factors: Path | None = None,
+    kinds: Sequence[str] = (),
+    watch: Watch = lambda what: None,
+) -> tuple[Codes, Scored]:
+    """Read the codes in a file and score them.
+
+    Args:
+        path: of the file.
+        scoring: what to score by.
+        factors: another file, that holds the factors.
+        kinds: of some factors, `FACTOR=KIND`.
+        watch: called with what is being done.
+
+    Raises:
+        RequestError: a file cannot be read, a name or an option is wrong, or no metric is defined
+            for the codes.
+    """
+    definitions = definitions_of(evaluated_names(scoring.metrics), scoring)
+    for definition in definitions:
+        if definition.name in STUDY_METRICS and scoring.named:
             raise RequestError(
-                f"{path} holds weights, their data set has the factors: name it "
-                "with --dataset, and leave out --factors and --kind"
+                f"{definition.name} compares the runs of a study: name the study's folder"
             )
-        from bench.reproduce.released import evaluate_released
+    codes = open_codes(path, factors, kinds)
+    representation = merged(codes.representation, scoring.merges, str(path))
+    seed = 0 if scoring.seed is None else scoring.seed
+    scores, undefined = score_all(representation, definitions, seed, scoring.resamples, watch)
+    if not scores:
+        name, reason = next(iter(undefined.items()))
+        raise RequestError(f"{path}: {name}: {reason}")
+    return codes, Scored(f"{path}, {summary(representation)}", scores, undefined)
 
-        return Content(*evaluate_released(path, request.dataset, request.data_dir, tell))
-    check_codes(request)
-    representation = read_codes(path, request.factors, _kinds(request.kinds))
-    files = [path for path in (path, request.factors) if path is not None]
+
+def open_codes(path: Path, factors: Path | None = None, kinds: Sequence[str] = ()) -> Codes:
+    """The codes in a file; arguments and errors as of `evaluate_file`."""
+    if path.suffix.lower() in WEIGHTS:
+        if (path.parent / SETTINGS).exists():
+            raise RequestError(
+                f"{path} holds the weights of a run: name the run's folder, {path.parent}"
+            )
+        raise RequestError(
+            f"{path} holds weights, not codes: encode the images and write the codes with "
+            "numpy.savez, or let bench run --models file.py:Name encode them with your network"
+        )
+    representation = read_codes(path, factors, _kinds(kinds))
+    files = [path] if factors is None else [path, factors]
     try:
-        source = " with ".join(f"{file.name}, sha256 {_sha256(file)}" for file in files)
+        digests = {file: _sha256(file) for file in files}
     except OSError as error:
         raise RequestError(f"{path} cannot be read ({error.strerror})") from error
-    return Content(representation, None, source)
+    return Codes(representation, digests)
 
 
-def check_codes(request: Request) -> None:
-    """Raise RequestError where options are given that only weights need."""
-    for option, value in (("--dataset", request.dataset), ("--data-dir", request.data_dir)):
-        if value is not None:
-            known = ", ".join(WEIGHTS)
-            raise RequestError(f"{option} is for weights ({known}), not for {request.target}")
+def write_record(path: Path, codes: Codes, scored: Scored, seed: int) -> None:
+    """Write the scores of a file as JSON, with what exactly was scored, by which seed and where.
 
-
-def evaluate_file(request: Request, tell: Tell) -> tuple[Content, Evaluation]:
-    """What is in a file, and its scores. Raises RequestError."""
-    path = request.target
-    definitions = definitions_of(evaluated_names(request.metrics), request)
-    for name in (asked["name"] for asked in definitions):
-        if name in STUDY_METRICS and named(request):
-            raise RequestError(f"{name} compares the runs of a study: name the study's folder")
-    content = read_content(request, tell)
-    representation = merged(content.representation, request.merges, str(path))
-    seed = 0 if request.seed is None else request.seed
-    scores, refused = scored(representation, definitions, seed, request.resamples, tell)
-    if not scores:
-        name, reason = next(iter(refused.items()))
-        raise RequestError(f"{path}: {name}: {reason}")
-    title = f"{path}, {shape(representation)}"
-    return content, Evaluation(title, scores, refused, named(request))
-
-
-def write_record(path: Path, request: Request, content: Content, evaluation: Evaluation) -> None:
-    """The scores of a file as JSON, with what exactly was scored and where. Raises RequestError."""
-    files = [path for path in (request.target, request.factors) if path is not None]
+    Raises:
+        RequestError: the file cannot be written.
+    """
+    record = {
+        "files": {str(file): digest for file, digest in codes.digests.items()},
+        "source": codes.source,
+        "seed": seed,
+        "scores": scored.as_dict(),
+        "left_out": dict(scored.undefined),
+        "evaluation": None,  # of a model, which a file of codes does not have
+        "environment": environment("cpu", 1),
+    }
     try:
-        record = {
-            "files": {str(file): _sha256(file) for file in files},
-            "source": content.source,
-            "seed": 0 if request.seed is None else request.seed,
-            "scores": evaluation.scores,
-            "left_out": dict(evaluation.refused),
-            "evaluation": content.evaluation,
-            "environment": environment("cpu", 1),
-        }
         write_json(path, record)
     except OSError as error:
         raise RequestError(f"{path} cannot be written ({error.strerror})") from error
 
 
-def scored(
+def score_all(
     representation: Representation,
-    definitions: Sequence[Mapping[str, Any]],
+    definitions: Sequence[Definition],
     seed: int,
     resamples: int,
-    tell: Tell,
-) -> tuple[Scores, dict[str, str]]:
-    """Scores by metric, and why the other metrics are undefined."""
-    scores, refused = {}, {}
-    definitions = [asked for asked in definitions if asked["name"] not in STUDY_METRICS]
-    for place, asked in enumerate(definitions, 1):
-        tell(f"{asked['name']} ({place} of {len(definitions)})")
+    watch: Watch,
+) -> tuple[dict[str, ScoreRecord], dict[str, str]]:
+    """Scores by metric, and why the other metrics are undefined.
+
+    Metrics that compare runs are passed over.
+    """
+    scores, undefined = {}, {}
+    definitions = of_one_run(definitions)
+    for number, definition in enumerate(definitions, 1):
+        watch(f"{definition.name} ({number} of {len(definitions)})")
         try:
-            scores[asked["name"]] = score(representation, asked, seed, resamples)
+            scores[definition.name] = score(representation, definition, seed, resamples)
         except ValueError as error:
-            refused[asked["name"]] = str(error)
-    return scores, refused
+            undefined[definition.name] = str(error)
+    return scores, undefined
 
 
-def definitions_of(names: Sequence[str], request: Request) -> list[dict[str, Any]]:
-    """Definitions of some metrics with the options and merges asked for; raises RequestError."""
-    given = parse("--set", request.sets)
-    for assignment in given:
+def definitions_of(names: Sequence[str], scoring: Scoring) -> list[Definition]:
+    """The present definitions of some metrics, with the options and merges that were named."""
+    assignments = parse("--set", scoring.sets)
+    for assignment in assignments:
         if assignment.owner not in names:
             raise UnknownNameError("metric in --set", assignment.owner, names)
-    if request.resamples < 0 or request.resamples == 1:
-        raise RequestError(f"--resamples {request.resamples}: give 0 (none) or at least 2")
-    merge = {"merge": sorted(request.merges)} if request.merges else {}
-    return [{**definition(name, given), **merge} for name in names]
+    if scoring.resamples < 0 or scoring.resamples == 1:
+        raise RequestError(f"--resamples {scoring.resamples}: give 0 (none) or at least 2")
+    merge = tuple(sorted(scoring.merges))
+    return [replace(definition_of(name, assignments), merge=merge) for name in names]
+
+
+def with_options(definition: Definition, options: Mapping[str, Any]) -> Definition:
+    """A definition with other options, as far as its metric still has them."""
+    kept = {key: value for key, value in options.items() if key in definition.options}
+    return replace(definition, options={**definition.options, **kept})
+
+
+def merged(representation: Representation, merges: Sequence[str], what: str) -> Representation:
+    """The representation with some classes of its factors merged; an error names `what`."""
+    for text in merges:
+        factor, _, classes = text.partition(":")
+        index, equals, other = classes.partition("=")
+        if not (equals and index.strip().isdigit() and other.strip().isdigit()):
+            raise RequestError(
+                f"--merge {text!r}: write FACTOR:CLASS=CLASS, for example orientation:39=0"
+            )
+        try:
+            representation = representation.merged(factor, int(index), int(other))
+        except ValueError as error:
+            raise RequestError(f"--merge {text!r}: {what}: {error}") from error
+    return representation
+
+
+def summary(representation: Representation) -> str:
+    """Rows, latents and factors in words."""
+    r = representation
+    held_out = f" and {len(r.test):,} held out" if r.test is not None else ""
+    counts = {kind: r.factor_kinds.count(kind) for kind in dict.fromkeys(r.factor_kinds)}
+    factors = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    return (
+        f"{len(r):,} rows{held_out}, {r.codes.shape[1]} continuous and {r.categories.shape[1]} "
+        f"categorical latents, factors: {factors}"
+    )
 
 
 def _kinds(texts: Sequence[str]) -> dict[str, str]:
+    """Kinds of factors by name, from `FACTOR=KIND`."""
     kinds = {}
     for text in texts:
         name, equals, kind = text.partition("=")
@@ -173,38 +243,6 @@ def _kinds(texts: Sequence[str]) -> dict[str, str]:
             raise UnknownNameError("kind of a factor", kind, FACTOR_KINDS)
         kinds[name] = kind
     return kinds
-
-
-def merged(representation: Representation, merges: Sequence[str], what: str) -> Representation:
-    """With the classes merged that were asked for; an error names `what`. Raises RequestError."""
-    for text in merges:
-        factor, _, classes = text.partition(":")
-        one, equals, other = classes.partition("=")
-        if not (equals and one.strip().isdigit() and other.strip().isdigit()):
-            raise RequestError(f"--merge {text!r}: write FACTOR:CLASS=CLASS, as orientation:39=0")
-        try:
-            representation = representation.merged(factor, int(one), int(other))
-        except ValueError as error:
-            raise RequestError(f"--merge {text!r}: {what}: {error}") from error
-    return representation
-
-
-def named(request: Request) -> bool:
-    """Whether the metrics were named one by one."""
-    return request.metrics is not None and request.metrics != "all"
-
-
-def shape(representation: Representation) -> str:
-    """Rows, latents and factors in words."""
-    r = representation
-    test = f" and {len(r.test):,} held out" if r.test is not None else ""
-    kinds = dict.fromkeys(r.factor_kinds)
-    count = {kind: r.factor_kinds.count(kind) for kind in kinds}
-    factors = ", ".join(f"{n} {kind}" for kind, n in count.items())
-    return (
-        f"{len(r):,} rows{test}, {r.codes.shape[1]} continuous and {r.categories.shape[1]} "
-        f"categorical latents, factors: {factors}"
-    )
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Codes that come from a file as a row of a study's table, beside the runs that bench trained."""
+"""The codes in a file -> a row of a study's table, beside the runs that the suite has trained."""
 
 import json
 import shutil
@@ -10,77 +10,80 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import entropy
 
 from bench.errors import RequestError
-from bench.evaluate.files import Evaluation, Scores, Tell, merged, scored, shape
+from bench.evaluate.files import Codes, Scored, Watch, merged, score_all, summary, with_options
 from bench.metrics import STUDY_METRICS, Representation
 from bench.registry import names
-from bench.report.columns import UNDEFINED
-from bench.score import DEFAULT, definition
-from bench.store import record as records
+from bench.score import DEFAULT, evaluate
+from bench.score import definition as definition_of
 from bench.store.environment import environment
-from bench.store.files import read_json, write_json
-from bench.store.record import ACTIVE, Record, Status, read_record, read_records, write_status
+from bench.store.files import write_json
+from bench.store.record import (
+    ENVIRONMENT,
+    REPRESENTATION,
+    SETTINGS,
+    Definition,
+    Record,
+    ScoreRecord,
+    Status,
+    Undefined,
+    read_record,
+    read_records,
+    write_evaluation,
+    write_scores,
+    write_status,
+)
 from bench.store.representation import read_representation, write_representation
-from bench.store.run import ENTERED, Run
-from bench.store.study import STUDY, locked, unwritable
+from bench.store.run import FROM_FILE, Run
+from bench.store.study import locked, read_study, unwritable
 
-COPY = "enter it into a copy of the folder"
-_OWN = "choose another --name"
+COPY = "add it to a copy of the folder"
+_RENAME = "choose another --name"
 
 
-def enter(
+def add_row(
     folder: Path,
     name: str,
-    representation: Representation,
-    evaluation: Mapping[str, Any] | None,
-    source: str,
+    codes: Codes,
     *,
     seed: int = 0,
     resamples: int = 0,
-    tell: Tell = lambda what: None,
-) -> Evaluation:
-    """Score codes by the metrics of a study, and enter them as a row of it.
+    watch: Watch = lambda what: None,
+) -> Scored:
+    """Score codes by the metrics of a study's runs, and add them to the study as a row.
 
-    The same codes under the same name take the place of the older ones. Tables are not written.
+    The same codes under the same name replace the older row. Tables are not written.
 
     Args:
         folder: of the study.
         name: of the row.
-        representation: of data with the study's factors.
-        evaluation: of the model behind it, as `encode` gives it; None where nothing is known.
-        source: which file it comes from, with its sha256, and what else is known of it. Codes are
-            the same if their source is.
-        seed: of the metrics' draws.
-        resamples: random halves of the rows, for standard errors.
-        tell: gets what is being done.
+        codes: of data with the study's factors.
+        seed: of the metrics' random draws.
+        resamples: number of random halves of the rows, for standard errors; 0 for none.
+        watch: called with what is being done.
 
     Raises:
         RequestError: the name is taken, the factors are others, no metric is defined, or the
             folder holds no study with a finished run, is in use, or cannot be written.
     """
-    study_of(folder, name)
+    _check_name(name)
+    read_study(folder)
     with locked(folder, COPY):
-        found = read_records(folder)
-        finished = [r for r in found if (r.folder / records.REPRESENTATION).exists()]
+        records = read_records(folder)
+        finished = [record for record in records if (record.folder / REPRESENTATION).exists()]
         if not finished:
             raise RequestError(f"{folder} holds no finished run yet: let bench run finish one")
-        older = [record for record in found if record.run.label == name]
+        older = [record for record in records if record.run.label == name]
         for record in older:
-            if record.run.settings.get("source") != source:
-                what = record.run.settings["source"] if record.run.entered else "a model's runs"
-                raise RequestError(
-                    f"{folder} has a row {name} already, {what}: {_OWN}, or remove "
-                    f"{record.folder} first"
-                )
-        representation = _of_study(representation, finished[0], name)
+            _check_replaced(record, codes)
+        representation = _with_kinds(codes.representation, finished[0], name)
         run = replace(
             finished[0].run,
             model=name,
-            settings={"source": source},
+            settings={"source": codes.source},
             changed={},
-            preset=ENTERED,
+            preset=FROM_FILE,
             steps=0,
             batch_size=0,
             rows=len(representation),
@@ -89,43 +92,45 @@ def enter(
             precision="float32",
         )
         started = time.monotonic()
-        scores, undefined = _scored(representation, _definitions(found), seed, resamples, tell)
-        spent = {"scoring": round(time.monotonic() - started, 2)}
-        measured = evaluation or _evaluation(representation)
-        place = folder / "runs" / run.folder
+        scores, undefined = _score(
+            representation, _usual_definitions(records), seed, resamples, watch
+        )
+        seconds = {"scoring": round(time.monotonic() - started, 2)}
         try:
-            _write(place, run, representation, {**measured, UNDEFINED: undefined}, scores, spent)
+            _write(folder / "runs" / run.folder, run, representation, scores, undefined, seconds)
             for record in older:
-                if record.folder.name != run.folder:  # scored by another seed
+                if record.folder.name != run.folder:  # scored with another seed
                     shutil.rmtree(record.folder)
         except OSError as error:
             raise unwritable(folder, error, COPY) from error
-    refused = {metric: entry["reason"] for metric, entry in undefined.items()}
-    return Evaluation(f"{name}, {shape(representation)}", scores, refused, asked=False)
+    reasons = {metric: entry.reason for metric, entry in undefined.items()}
+    return Scored(f"{name}, {summary(representation)}", scores, reasons)
 
 
-def study_of(folder: Path, name: str) -> Mapping[str, Any]:
-    """What study.json says of the study that a row is to be entered into.
-
-    Raises RequestError where there is none, or the name cannot be that of a row.
-    """
+def _check_name(name: str) -> None:
+    """Raise RequestError where a name cannot be that of a row."""
     if not name.strip() or name != name.strip() or not name.isprintable() or "|" in name:
-        raise RequestError(f"--name {name!r}: give a word or a few, as they shall stand in tables")
+        raise RequestError(
+            f"--name {name!r}: give one or a few words without |, as they should stand in tables"
+        )
     if name in names("model"):
-        raise RequestError(f"--name {name}: the suite has a model of that name, {_OWN}")
-    if not (folder / STUDY).is_file():
-        raise RequestError(f"{folder} holds no study: name a folder that bench run has written")
-    try:
-        study: Mapping[str, Any] = read_json(folder / STUDY)
-        _ = study["dataset"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RequestError(f"{folder / STUDY} cannot be read ({error})") from error
-    return study
+        raise RequestError(f"--name {name}: the suite has a model of that name: {_RENAME}")
 
 
-def _of_study(representation: Representation, record: Record, name: str) -> Representation:
-    """With the study's kinds of factors, if their names and sizes are the study's."""
-    path = record.folder / records.REPRESENTATION
+def _check_replaced(record: Record, codes: Codes) -> None:
+    """Raise RequestError where a row of the same name comes from something else."""
+    run = record.run
+    if run.settings.get("source") != codes.source:
+        what = run.settings["source"] if run.from_file else "a model's runs"
+        raise RequestError(
+            f"{record.folder.parent.parent} has a row {run.label} already, {what}: {_RENAME}, or "
+            f"remove {record.folder} first"
+        )
+
+
+def _with_kinds(representation: Representation, record: Record, name: str) -> Representation:
+    """The representation with the study's kinds of factors, if their names and sizes agree."""
+    path = record.folder / REPRESENTATION
     try:
         study = read_representation(path)
     except (OSError, ValueError, KeyError) as error:
@@ -150,91 +155,73 @@ def _of_study(representation: Representation, record: Record, name: str) -> Repr
     return replace(representation, factor_kinds=study.factor_kinds, test=test)
 
 
-def _definitions(found: Sequence[Record]) -> list[dict[str, Any]]:
-    """The metrics of most of a study's runs, in the present version; the default ones of none."""
+def _usual_definitions(records: Sequence[Record]) -> list[Definition]:
+    """The metrics of a study's runs with the options that most of them have, in today's version.
+
+    Without scores, the default metrics.
+    """
     counts: dict[str, Counter[str]] = {}
-    for record in found:
+    for record in records:
         for metric, score in record.scores.items():
-            asked = {k: score["definition"].get(k) for k in ("options", "merge")}
-            counts.setdefault(metric, Counter())[json.dumps(asked, sort_keys=True)] += 1
+            stored = score.definition
+            key = json.dumps([stored.options, stored.merge], sort_keys=True)
+            counts.setdefault(metric, Counter())[key] += 1
     if not counts:
-        return [definition(metric) for metric in DEFAULT]
+        return [definition_of(metric) for metric in DEFAULT]
     definitions = []
     for metric, count in counts.items():
-        if metric in STUDY_METRICS:
-            continue
-        usual = json.loads(count.most_common(1)[0][0])
-        asked = definition(metric)
-        asked["options"] |= {k: v for k, v in usual["options"].items() if k in asked["options"]}
-        definitions.append(asked | ({"merge": usual["merge"]} if usual["merge"] else {}))
+        if metric not in STUDY_METRICS:
+            options, merge = json.loads(count.most_common(1)[0][0])
+            present = with_options(definition_of(metric), options)
+            definitions.append(replace(present, merge=tuple(merge)))
     return definitions
 
 
-def _scored(
+def _score(
     representation: Representation,
-    definitions: Sequence[Mapping[str, Any]],
+    definitions: Sequence[Definition],
     seed: int,
     resamples: int,
-    tell: Tell,
-) -> tuple[Scores, dict[str, Any]]:
-    """Scores by metric; of the undefined ones definition and reason. Raises RequestError."""
-    scores: Scores = {}
-    undefined: dict[str, Any] = {}
-    for asked in definitions:
-        rows = merged(representation, asked.get("merge", ()), asked["name"])
-        made, refused = scored(rows, [asked], seed, resamples, tell)
-        scores |= made
-        undefined |= {k: {"definition": asked, "reason": reason} for k, reason in refused.items()}
+    watch: Watch,
+) -> tuple[dict[str, ScoreRecord], dict[str, Undefined]]:
+    """Scores by metric, and why the others are undefined.
+
+    Raises:
+        RequestError: all of them are.
+    """
+    scores: dict[str, ScoreRecord] = {}
+    undefined: dict[str, Undefined] = {}
+    for definition in definitions:
+        rows = merged(representation, definition.merge, definition.name)
+        new, reasons = score_all(rows, [definition], seed, resamples, watch)
+        scores |= new
+        undefined |= {name: Undefined(definition, reason) for name, reason in reasons.items()}
     if not scores:
-        raise RequestError("; ".join(f"{k}: {entry['reason']}" for k, entry in undefined.items()))
+        raise RequestError("; ".join(f"{k}: {entry.reason}" for k, entry in undefined.items()))
     return scores, undefined
-
-
-def _evaluation(representation: Representation) -> dict[str, Any]:
-    """What codes tell of the model behind them, as `encode` has it; None where they do not."""
-    from bench.encode import SPREAD  # torch
-
-    r = representation
-    entropies = [
-        entropy(np.bincount(column, minlength=size))
-        for column, size in zip(r.categories.T, r.category_sizes, strict=True)
-    ]
-    spread = np.concatenate([r.codes.std(0, dtype=np.float64), np.array(entropies)])
-    active = spread > SPREAD * spread.max(initial=0.0) if r.kl is None else r.kl >= ACTIVE
-    return {
-        "reconstruction": None,
-        "mean_image_reconstruction": None,
-        "kl": None if r.kl is None else r.kl.tolist(),
-        "kl_total": None if r.kl is None else float(r.kl.sum()),
-        "continuous": r.codes.shape[1],
-        "spread": spread.tolist(),
-        "active": active.tolist(),
-        "active_latents": int(active.sum()),
-        "rows": len(r),
-        "collapsed": not active.any(),
-    }
 
 
 def _write(
     folder: Path,
     run: Run,
     representation: Representation,
-    evaluation: Mapping[str, Any],
-    scores: Scores,
+    scores: Mapping[str, ScoreRecord],
+    undefined: Mapping[str, Undefined],
     seconds: Mapping[str, float],
 ) -> None:
     """Write the folder of a run. Raises OSError."""
     from bench.report.pictures import draw_run
 
-    unknown_rows = np.full(len(representation), -1)  # of the data set, as no file says
-    write_representation(folder / records.REPRESENTATION, representation, unknown_rows)
-    write_json(folder / records.EVALUATION, evaluation)
-    write_json(folder / records.SCORES, scores)
-    write_json(folder / records.ENVIRONMENT, environment("cpu", 1))
-    state = "collapsed" if evaluation["collapsed"] else "done"
-    write_status(folder, Status(state, 0, "", seconds))
+    unknown = np.full(len(representation), -1)  # rows of the data set, which no file tells
+    write_representation(folder / REPRESENTATION, representation, unknown)
+    evaluation = replace(evaluate(representation), undefined=undefined)
+    write_evaluation(folder, evaluation)
+    write_scores(folder, scores)
+    write_json(folder / ENVIRONMENT, environment("cpu", 1))
+    state = "collapsed" if evaluation.collapsed else "done"
+    write_status(folder, Status(state, seconds=seconds))
     # last of all: with it the folder is that of a run
-    write_json(folder / records.SETTINGS, run.as_dict())
+    write_json(folder / SETTINGS, run.as_dict())
     draw_run(read_record(folder))
 
 

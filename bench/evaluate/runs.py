@@ -1,41 +1,57 @@
-"""Scores of the representations that runs have stored, without training."""
+"""The representations that runs have stored -> new scores, without training."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from bench.agreement import score_agreement
 from bench.errors import RequestError
 from bench.evaluate.files import (
-    Evaluation,
-    Request,
-    Scores,
-    Tell,
+    Scored,
+    Scoring,
+    Watch,
     definitions_of,
     merged,
-    named,
-    scored,
-    shape,
+    score_all,
+    summary,
+    with_options,
 )
 from bench.metrics import STUDY_METRICS
-from bench.score import evaluated_names
+from bench.score import evaluated_names, score_agreement
 from bench.settings import parse
-from bench.store import record as records
-from bench.store.files import write_json
-from bench.store.record import Record, read_record, read_records
+from bench.store.record import (
+    REPRESENTATION,
+    SETTINGS,
+    Definition,
+    Record,
+    ScoreRecord,
+    read_record,
+    read_records,
+    write_scores,
+)
 from bench.store.representation import read_representation
-from bench.store.study import STUDY, locked, unwritable
+from bench.store.study import is_study, locked, unwritable
 
 # Scores of runs stay with the runs.
 COPY = "score a copy of the folder elsewhere"
 
 
-def evaluate_runs(request: Request, tell: Tell) -> dict[str, Evaluation]:
-    """Score the stored representations of a run's or a study's folder anew, and store the scores.
+def holds_runs(folder: Path) -> bool:
+    """Whether a folder is that of a run or of a study."""
+    return (folder / SETTINGS).exists() or is_study(folder)
 
-    Without metrics named those that the runs have, with their options. In a study a run without
-    a stored representation is passed over.
+
+def evaluate_runs(
+    folder: Path, scoring: Scoring, watch: Watch = lambda what: None
+) -> dict[str, Scored]:
+    """Score the stored representations of a run's or a study's folder, and store the scores.
+
+    In a study, runs without a stored representation are passed over.
+
+    Args:
+        folder: of the run or the study.
+        scoring: what to score by. Without metrics a run is scored by those that it has, with their
+            options.
+        watch: called with what is being done.
 
     Returns:
         By the name of the run's folder.
@@ -43,103 +59,97 @@ def evaluate_runs(request: Request, tell: Tell) -> dict[str, Evaluation]:
     Raises:
         RequestError: something cannot be read or written, or there is nothing to score.
     """
-    folder = request.target
-    if request.factors is not None or request.kinds:
-        raise RequestError(f"{folder} is a run's folder, which has its factors: leave them out")
     study = _study_of(folder)
     with locked(study or folder, COPY):
-        found = read_records(folder) if study == folder else [read_record(folder)]
-        stored = [r for r in found if (r.folder / records.REPRESENTATION).exists()]
-        if not stored:
+        records = read_records(folder) if study == folder else [read_record(folder)]
+        records = [record for record in records if (record.folder / REPRESENTATION).exists()]
+        if not records:
             raise RequestError(
-                f"{folder} holds no {records.REPRESENTATION}: train again, bench run stores it"
+                f"{folder} holds no {REPRESENTATION}: train again, bench run stores it"
             )
-        plans = {record.folder.name: _planned(record, request) for record in stored}
-        made = {
-            record.folder.name: _rescored(record, plans[record.folder.name], request, tell)
-            for record in stored
+        planned = {record.folder.name: _planned(record, scoring) for record in records}
+        results = {
+            record.folder.name: _score_run(record, planned[record.folder.name], scoring, watch)
+            for record in records
         }
-        across = {
-            asked["name"]: asked
-            for plan in plans.values()
-            for asked in plan
-            if asked["name"] in STUDY_METRICS
+        comparing = {
+            definition.name: definition
+            for definitions in planned.values()
+            for definition in definitions
+            if definition.name in STUDY_METRICS
         }
-        for name, asked in across.items():
-            tell(name)
+        for name, definition in comparing.items():
+            watch(name)
             if study != folder:
-                refused = {name: "compares the runs of a study: name the study's folder"}
-                made = {run: _joined(each, {}, refused) for run, each in made.items()}
+                reason = {name: "compares the runs of a study: name the study's folder"}
+                results = {run: _joined(result, {}, reason) for run, result in results.items()}
                 continue
             try:
-                scores, reasons = score_agreement(stored, asked, anew=True)
+                scores, reasons = score_agreement(records, definition, again=True)
             except OSError as error:
                 raise unwritable(folder, error, COPY) from error
-            for record in stored:
+            for record in records:
                 run, label = record.folder.name, record.run.label
                 new = {name: scores[run]} if run in scores else {}
-                refused = {name: f"{label}: {reasons[label]}"} if label in reasons else {}
-                made[run] = _joined(made[run], new, refused)
-    return made
+                reason = {name: f"{label}: {reasons[label]}"} if label in reasons else {}
+                results[run] = _joined(results[run], new, reason)
+    return results
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run or of a study."""
-    return (folder / records.SETTINGS).exists() or (folder / STUDY).exists()
+def _planned(record: Record, scoring: Scoring) -> list[Definition]:
+    """The definitions by which a run is scored: those that are named, or those that it has.
 
-
-def _planned(record: Record, request: Request) -> list[dict[str, Any]]:
-    """The definitions by which a run is scored: those asked for, or those it has.
-
-    The latter in the present version, with the options that the run's scores have.
+    The latter in their present version, with the options of the run's scores that are not set.
     """
-    if request.metrics is not None or not record.scores:
-        return definitions_of(evaluated_names(request.metrics), request)
-    planned = definitions_of(list(record.scores), request)
-    given = {(a.owner, a.key) for a in parse("--set", request.sets)}
-    for asked in planned:
-        stored = record.scores[asked["name"]]["definition"]["options"]
-        kept = {k: v for k, v in stored.items() if (asked["name"], k) not in given}
-        asked["options"] |= {k: v for k, v in kept.items() if k in asked["options"]}
+    if scoring.metrics is not None or not record.scores:
+        return definitions_of(evaluated_names(scoring.metrics), scoring)
+    set_ = {(a.owner, a.key) for a in parse("--set", scoring.sets)}
+    planned = []
+    for definition in definitions_of(list(record.scores), scoring):
+        stored = record.scores[definition.name].definition.options
+        options = {key: v for key, v in stored.items() if (definition.name, key) not in set_}
+        planned.append(with_options(definition, options))
     return planned
 
 
-def _joined(evaluation: Evaluation, scores: Scores, refused: Mapping[str, str]) -> Evaluation:
-    return replace(
-        evaluation,
-        scores={**evaluation.scores, **scores},
-        refused={**evaluation.refused, **refused},
-    )
-
-
-def _rescored(
-    record: Record, definitions: Sequence[Mapping[str, Any]], request: Request, tell: Tell
-) -> Evaluation:
+def _score_run(
+    record: Record, definitions: Sequence[Definition], scoring: Scoring, watch: Watch
+) -> Scored:
+    """Score one run by the metrics that compare no runs, and store its scores."""
     run = record.run
-    path = record.folder / records.REPRESENTATION
+    path = record.folder / REPRESENTATION
     try:
         representation = read_representation(path)
     except (OSError, ValueError, KeyError) as error:
         raise RequestError(f"{path} cannot be read ({error}): train again") from error
-    representation = merged(representation, request.merges, str(path))
-    seed = run.seed if request.seed is None else request.seed
-    scores, refused = scored(
+    representation = merged(representation, scoring.merges, str(path))
+    scores, undefined = score_all(
         representation,
         definitions,
-        seed,
-        request.resamples,
-        lambda what: tell(f"{run.title}: {what}"),
+        run.seed if scoring.seed is None else scoring.seed,
+        scoring.resamples,
+        lambda what: watch(f"{run.title}: {what}"),
     )
     try:
-        write_json(record.folder / records.SCORES, {**record.scores, **scores})
+        write_scores(record.folder, {**record.scores, **scores})
     except OSError as error:
         raise unwritable(record.folder, error, COPY) from error
-    return Evaluation(f"{run.title}, {shape(representation)}", scores, refused, named(request))
+    return Scored(f"{run.title}, {summary(representation)}", scores, undefined)
+
+
+def _joined(
+    scored: Scored, scores: Mapping[str, ScoreRecord], undefined: Mapping[str, str]
+) -> Scored:
+    return replace(
+        scored,
+        scores={**scored.scores, **scores},
+        undefined={**scored.undefined, **undefined},
+    )
 
 
 def _study_of(folder: Path) -> Path | None:
     """The study's folder that a folder is, or lies in the runs of."""
-    if (folder / STUDY).exists():
+    if is_study(folder):
         return folder
     above = folder.absolute().parent.parent
-    return above if (above / STUDY).exists() else None
+    return above if is_study(above) else None

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.store.record import Record
+from bench.store.record import Definition, Record
 
 _TITLES = {
     "mig": "MIG",
@@ -47,13 +47,17 @@ _EVALUATION = {
     "active_latents": ("Active latents", 1),
 }
 
-# Of a run's evaluation: by metric the definition and the reason why it is undefined there.
-UNDEFINED = "undefined"
-
 
 @dataclass(frozen=True)
 class Column:
-    """A number of each run: `key` of `values_of`, its title, and the digits shown."""
+    """A number of each run.
+
+    Attributes:
+        key: of `values_of`.
+        title: the heading.
+        digits: decimal places shown.
+        is_score: whether it is a score, or else a fact about the training.
+    """
 
     key: str
     title: str
@@ -65,29 +69,33 @@ class Column:
 class Metrics:
     """The metrics of some records, by definition: two definitions never share a key.
 
-    definitions: by identity; apart: what sets each apart from others of its name, or nothing.
+    Attributes:
+        definitions: by identity.
+        distinctions: by identity, what sets each definition apart from others of the same name;
+            empty if there are none.
     """
 
-    definitions: Mapping[str, Mapping[str, Any]]
-    apart: Mapping[str, str]
+    definitions: Mapping[str, Definition]
+    distinctions: Mapping[str, str]
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> "Metrics":
-        found = {
-            _identity(score["definition"]): score["definition"]
+        definitions = {
+            _identity(score.definition): score.definition
             for record in records
             for score in record.scores.values()
         }
-        apart = {}
-        for identity, definition in found.items():
-            rivals = [d for d in found.values() if d["name"] == definition["name"]]
-            apart[identity] = f" ({_distinction(definition, rivals)})" if len(rivals) > 1 else ""
-        return cls(found, apart)
+        distinctions = {}
+        for identity, definition in definitions.items():
+            rivals = [d for d in definitions.values() if d.name == definition.name]
+            words = f" ({_distinction(definition, rivals)})" if len(rivals) > 1 else ""
+            distinctions[identity] = words
+        return cls(definitions, distinctions)
 
-    def key(self, definition: Mapping[str, Any], part: str | None = None) -> str:
+    def key(self, definition: Definition, part: str | None = None) -> str:
         """`mig`, `discrete_accuracy.one_to_one`, or with two definitions `mig (bins=20)`."""
-        name = definition["name"] if part is None else f"{definition['name']}.{part}"
-        return name + self.apart[_identity(definition)]
+        name = definition.name if part is None else f"{definition.name}.{part}"
+        return name + self.distinctions[_identity(definition)]
 
 
 def columns_of(records: Sequence[Record], metrics: Metrics) -> list[Column]:
@@ -95,8 +103,8 @@ def columns_of(records: Sequence[Record], metrics: Metrics) -> list[Column]:
     parts: dict[str, list[str]] = {metrics.key(d): [] for d in metrics.definitions.values()}
     for record in records:
         for score in record.scores.values():
-            definition = score["definition"]
-            parts[metrics.key(definition)] += [metrics.key(definition, p) for p in score["parts"]]
+            definition = score.definition
+            parts[metrics.key(definition)] += [metrics.key(definition, p) for p in score.parts]
     keys = [key for whole, own in parts.items() for key in (whole, *dict.fromkeys(own))]
     scores = [Column(key, title_of(key), 3) for key in keys]
     return [*scores, *(Column(k, *shown, is_score=False) for k, shown in _EVALUATION.items())]
@@ -111,41 +119,41 @@ def values_of(record: Record, metrics: Metrics) -> dict[str, float]:
     """The numbers of one scored run by column key."""
     values: dict[str, float] = {}
     for score in record.scores.values():
-        definition = score["definition"]
-        values[metrics.key(definition)] = score["value"]
-        values |= {metrics.key(definition, p): value for p, value in score["parts"].items()}
-    measured = {key: record.evaluation[key] for key in _EVALUATION}
+        definition = score.definition
+        values[metrics.key(definition)] = score.value
+        values |= {metrics.key(definition, p): value for p, value in score.parts.items()}
+    measured = {key: getattr(record.evaluation, key) for key in _EVALUATION}
     return values | {key: value for key, value in measured.items() if value is not None}
 
 
 def title_of(key: str) -> str:
-    """`factorvae_score` is `FactorVAE score`; what sets two definitions apart stays behind it."""
-    name, space, apart = key.partition(" (")
-    return _TITLES.get(name, name.rpartition(".")[2].replace("_", " ")) + space + apart
+    """The heading of a column; what sets two definitions apart is kept behind it."""
+    name, space, distinction = key.partition(" (")
+    return _TITLES.get(name, name.rpartition(".")[2].replace("_", " ")) + space + distinction
 
 
-def definition_words(definition: Mapping[str, Any]) -> str:
+def definition_words(definition: Definition) -> str:
     """`version 1 (bins 20, points 10000)`, and which classes were merged."""
-    options = ", ".join(f"{k} {v}" for k, v in definition["options"].items())
-    merged = f", merged {', '.join(definition['merge'])}" if "merge" in definition else ""
-    return f"version {definition['version']}{f' ({options})' if options else ''}{merged}"
+    options = ", ".join(f"{k} {v}" for k, v in definition.options.items())
+    merged = f", merged {', '.join(definition.merge)}" if definition.merge else ""
+    return f"version {definition.version}{f' ({options})' if options else ''}{merged}"
 
 
-def _identity(definition: Mapping[str, Any]) -> str:
-    parts = [definition.get(k) for k in ("name", "version", "options", "merge")]
+def _identity(definition: Definition) -> str:
+    parts: list[Any] = [definition.name, definition.version, definition.options, definition.merge]
     return json.dumps(parts, sort_keys=True)
 
 
-def _distinction(definition: Mapping[str, Any], rivals: Sequence[Mapping[str, Any]]) -> str:
+def _distinction(definition: Definition, rivals: Sequence[Definition]) -> str:
     """What sets a definition apart from the others of its metric."""
-    options = definition["options"]
-    apart = [
+    options = definition.options
+    differences = [
         f"{key}={options[key]}" if key in options else f"no {key}"
-        for key in dict.fromkeys(key for rival in rivals for key in rival["options"])
-        if any(rival["options"].get(key) != options.get(key) for rival in rivals)
+        for key in dict.fromkeys(key for rival in rivals for key in rival.options)
+        if any(rival.options.get(key) != options.get(key) for rival in rivals)
     ]
-    if any(rival.get("merge") != definition.get("merge") for rival in rivals):
-        apart.append(f"merged {', '.join(definition.get('merge', ['nothing']))}")
-    if any(rival["version"] != definition["version"] for rival in rivals):
-        apart.append(f"version {definition['version']}")
-    return ", ".join(apart)
+    if any(rival.merge != definition.merge for rival in rivals):
+        differences.append(f"merged {', '.join(definition.merge or ['nothing'])}")
+    if any(rival.version != definition.version for rival in rivals):
+        differences.append(f"version {definition.version}")
+    return ", ".join(differences)

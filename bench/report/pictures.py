@@ -6,16 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from bench.report.figures import WIDTH, figure, titled
+from bench.report.style import WIDTH, figure, titled
 from bench.store.files import read_arrays
-from bench.store.record import ACTIVE, REACH, SAMPLES, Record
+from bench.store.record import REACH, SAMPLES, Evaluation, Record
 
 
 @dataclass(frozen=True)
 class Use:
     """How much each latent is used: its KL in nats, or without one its spread over the images.
 
-    continuous: number of continuous latents; the others are categorical.
+    Attributes:
+        by_kl: whether the amounts are KLs.
+        amounts: of each latent, continuous latents first.
+        active: whether each latent is in use.
+        continuous: number of continuous latents; the others are categorical.
     """
 
     by_kl: bool
@@ -24,40 +28,50 @@ class Use:
     continuous: int
 
     @classmethod
-    def of(cls, record: Record) -> "Use":
-        kl = record.evaluation["kl"]
-        amounts = record.evaluation["spread"] if kl is None else kl
-        active = record.evaluation.get("active") or [each >= ACTIVE for each in amounts]
-        continuous = record.evaluation.get("continuous", len(amounts))
-        return cls(kl is not None, amounts, active, continuous)
+    def of(cls, evaluation: Evaluation) -> "Use":
+        kl = evaluation.kl
+        amounts = evaluation.spread if kl is None else kl
+        return cls(kl is not None, amounts, evaluation.active, evaluation.continuous)
 
     @property
     def order(self) -> list[int]:
-        """Places of the latents, the most used one first."""
-        return sorted(range(len(self.amounts)), key=lambda place: -self.amounts[place])
+        """Indices of the latents, the most used one first."""
+        return sorted(range(len(self.amounts)), key=lambda index: -self.amounts[index])
 
     @property
     def title(self) -> str:
         return "KL in nats" if self.by_kl else "spread"
 
-    def words(self, place: int) -> str:
+    def words(self, index: int) -> str:
         if self.by_kl:
-            return f"{self.amounts[place]:.2f} nats"
-        what = "std" if place < self.continuous else "entropy"
-        return f"{what} {self.amounts[place]:.2f}"
+            return f"{self.amounts[index]:.2f} nats"
+        what = "std" if index < self.continuous else "entropy"
+        return f"{what} {self.amounts[index]:.2f}"
 
 
 def draw_run(record: Record) -> None:
-    """Draw what the record allows, into the run's folder."""
+    """Draw the pictures that a scored run allows, into its folder."""
+    evaluation = record.evaluation
+    if evaluation is None:
+        return
     if (record.folder / SAMPLES).exists():
         samples = read_arrays(record.folder / SAMPLES)
-        draw_reconstructions(record, samples)
-        draw_traversals(record, samples)
+        draw_reconstructions(record, evaluation, samples)
+        draw_traversals(record, evaluation, samples)
     if "mig" in record.scores:
-        draw_information(record)
+        draw_information(record, evaluation)
 
 
-def draw_reconstructions(record: Record, samples: dict[str, np.ndarray]) -> None:
+def is_drawn(record: Record) -> bool:
+    """Whether the run's folder has all pictures that the record allows."""
+    names = ["reconstructions", "traversals"] if (record.folder / SAMPLES).exists() else []
+    names += ["information"] if "mig" in record.scores else []
+    return all((record.folder / f"{name}.png").exists() for name in names)
+
+
+def draw_reconstructions(
+    record: Record, evaluation: Evaluation, samples: dict[str, np.ndarray]
+) -> None:
     """Images of the data above what the model makes of them."""
     rows = [samples["originals"], samples["reconstructions"]]
     count = len(rows[0])
@@ -68,24 +82,24 @@ def draw_reconstructions(record: Record, samples: dict[str, np.ndarray]) -> None
         for panel, images, label in zip(axes, rows, ["data", "model"], strict=True):
             _strip(panel, images, count)
             panel.set_ylabel(label, rotation=0, ha="right", va="center")
-        error = record.evaluation["reconstruction"]
-        drawn.suptitle(titled(f"{record.run.title}: {error:.1f} nats an image"), fontsize=8)
+        error = evaluation.reconstruction
+        drawn.suptitle(titled(f"{record.run.title}: {error:.1f} nats per image"), fontsize=8)
 
 
-def draw_traversals(record: Record, samples: dict[str, np.ndarray]) -> None:
-    """A row a latent, the one with the largest KL first; categories one by one."""
+def draw_traversals(record: Record, evaluation: Evaluation, samples: dict[str, np.ndarray]) -> None:
+    """A row per latent, the one with the largest KL first; categories one by one."""
     latents = [name for name in samples if name not in ("originals", "reconstructions")]
-    use = Use.of(record)
-    order = [latents[place] for place in use.order]
+    use = Use.of(evaluation)
+    order = [latents[index] for index in use.order]
     count = max(len(samples[name]) for name in order)
     height = 0.55 + len(order) * WIDTH / (count + 2.4)
     with figure(record.folder / "traversals", WIDTH, height) as drawn:
         axes = drawn.subplots(len(order), 1, squeeze=False).ravel()
         for panel, name in zip(axes, order, strict=True):
             _strip(panel, samples[name], count)
-            place = latents.index(name)
-            active = "" if use.active[place] else "\n(inactive)"
-            label = f"{_named(name)}\n{use.words(place)}{active}"
+            index = latents.index(name)
+            active = "" if use.active[index] else "\n(inactive)"
+            label = f"{_symbol(name)}\n{use.words(index)}{active}"
             panel.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7)
         whose = "prior standard deviations" if use.by_kl else "standard deviations around the mean"
         how = f"continuous latents from {-REACH:g} to {REACH:g} {whose}"
@@ -94,15 +108,15 @@ def draw_traversals(record: Record, samples: dict[str, np.ndarray]) -> None:
         drawn.suptitle(titled(f"{record.run.title}: {how}"), fontsize=8)
 
 
-def draw_information(record: Record) -> None:
+def draw_information(record: Record, evaluation: Evaluation) -> None:
     """Mutual information of latents and factors, as a share of each factor's entropy."""
     import seaborn
 
-    details = record.scores["mig"]["details"]
+    details = record.scores["mig"].details
     information = np.array(details["mutual_information"])
     entropies = np.array([details["entropies"][name] for name in details["factors"]])
     shares = np.divide(information, entropies, out=np.zeros_like(information), where=entropies > 0)
-    use = Use.of(record)
+    use = Use.of(evaluation)
     height = 0.9 + 0.26 * len(use.amounts)
     with figure(record.folder / "information", WIDTH / 2 + 0.4, height) as drawn:
         panel = drawn.subplots()
@@ -118,7 +132,7 @@ def draw_information(record: Record) -> None:
             linewidths=0.5,
             xticklabels=details["factors"],
             yticklabels=[
-                f"{_named(details['latents'][i])} ({use.amounts[i]:.2f})" for i in use.order
+                f"{_symbol(details['latents'][i])} ({use.amounts[i]:.2f})" for i in use.order
             ],
             cbar_kws={"label": "I(z; v) / H(v)"},
         )
@@ -127,7 +141,7 @@ def draw_information(record: Record) -> None:
         panel.set_title(titled(f"{record.run.title}: mutual information", 60), fontsize=8)
 
 
-def _named(latent: str) -> str:
+def _symbol(latent: str) -> str:
     return f"${latent[0]}_{{{latent[1:]}}}$"
 
 
@@ -135,8 +149,8 @@ def _strip(panel: Axes, images: np.ndarray, count: int) -> None:
     """Images (n, C, H, W) side by side, with a line between them, on a strip for `count`."""
     n, channels, height, width = images.shape
     strip = np.full((height + 2, count * (width + 2), 3), 255, dtype=np.uint8)
-    for place, image in enumerate(images):
-        left = place * (width + 2)
+    for index, image in enumerate(images):
+        left = index * (width + 2)
         strip[:, left : left + width + 2] = 120
         tile = image.transpose(1, 2, 0)
         strip[1 : height + 1, left + 1 : left + width + 1] = (

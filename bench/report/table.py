@@ -7,7 +7,6 @@ from typing import Any
 
 from bench.presets import PRESETS
 from bench.report.columns import (
-    UNDEFINED,
     Column,
     Metrics,
     columns_of,
@@ -17,13 +16,18 @@ from bench.report.columns import (
 )
 from bench.report.statistics import Summary, summarise
 from bench.store.record import Record
+from bench.store.study import StudyRecord
 
 
 @dataclass(frozen=True)
 class Row:
-    """A model (or a variant of it): its runs by status, and the summary of each column.
+    """A model (or a variant of it) over its seeds.
 
-    trained: whether by the suite; else it is scored as it came.
+    Attributes:
+        label: the model and what was changed of it.
+        states: number of runs by status.
+        cells: the summary of each column, by key.
+        trained: whether the suite trained it, or else only scored it.
     """
 
     label: str
@@ -37,9 +41,9 @@ class Row:
 
     @property
     def runs(self) -> str:
-        """How many runs stand behind the numbers, what became of the others, what they are."""
-        asked = sum(self.states.values())
-        count = f"{self.scored}" if self.scored == asked else f"{self.scored} of {asked}"
+        """How many runs the numbers come from, and what became of the others."""
+        total = sum(self.states.values())
+        count = f"{self.scored}" if self.scored == total else f"{self.scored} of {total}"
         others = [f"{n} {state}" for state, n in self.states.items() if state != "done"]
         others += [] if self.trained else ["not trained here"]
         return f"{count} ({', '.join(others)})" if others else count
@@ -53,8 +57,8 @@ class Table:
     notes: Sequence[str]
 
 
-def comparison(records: Sequence[Record], study: Mapping[str, Any]) -> Table:
-    """The table of a study: a row a model, mean over seeds, every run accounted for.
+def comparison(records: Sequence[Record], study: StudyRecord) -> Table:
+    """The table of a study: a row per model, mean over seeds, every run accounted for.
 
     A model with collapsed runs has a second row without them. A metric that was scored by two
     definitions has a column for each.
@@ -68,13 +72,13 @@ def comparison(records: Sequence[Record], study: Mapping[str, Any]) -> Table:
         sound = [record for record in group if record.status.state != "collapsed"]
         if any(r.scored for r in sound) and len(sound) < len(group):
             rows.append(_row(f"{label} without collapsed", sound, columns, metrics))
-    title = f"{study['dataset']}, preset {study['preset']}"
+    title = f"{study.dataset}, preset {study.preset}"
     notes = [*_notes(records, study, metrics), *_fewer_runs(rows, columns)]
     return Table(title, columns, rows, notes)
 
 
 def run_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """One flat row a run, for runs.csv; a run without a number has an empty cell."""
+    """One flat row per run, for runs.csv; a run without a number has an empty cell."""
     metrics = Metrics.of(records)
     rows = []
     for record in records:
@@ -106,19 +110,19 @@ def _row(label: str, group: Sequence[Record], columns: Sequence[Column], metrics
     return Row(label, Counter(record.status.state for record in group), cells, trained)
 
 
-def _notes(records: Sequence[Record], study: Mapping[str, Any], metrics: Metrics) -> list[str]:
-    preset = PRESETS.get(study["preset"])
+def _notes(records: Sequence[Record], study: StudyRecord, metrics: Metrics) -> list[str]:
+    preset = PRESETS.get(study.preset)
     about = f": {preset.note}" if preset else ""
-    asked = {"steps": study["steps"], **study["train"]}
-    changed = ", ".join(f"{key} {value}" for key, value in asked.items() if value is not None)
-    notes = [f"Preset {study['preset']}{about}{f'; but {changed}' if changed else ''}."]
+    budget = {"steps": study.steps, **study.train}
+    changed = ", ".join(f"{key} {value}" for key, value in budget.items() if value is not None)
+    notes = [f"Preset {study.preset}{about}{f'; but {changed}' if changed else ''}."]
     notes += _budget_notes(records)
-    notes.append(f"Data: {study['source']}.")
-    spread = any("kl" in r.evaluation and r.evaluation["kl"] is None for r in records)
+    notes.append(f"Data: {study.source}.")
+    spread = any(r.evaluation is not None and r.evaluation.kl is None for r in records)
     without = ", of codes without a KL from 1 % of the largest spread" if spread else ""
     notes.append(
         "Mean over seeds ± standard deviation, and in brackets the 95 % t interval of the mean. "
-        f"Reconstruction and KL in nats an image; a latent is active from 0.1 nats{without}."
+        f"Reconstruction and KL in nats per image; a latent is active from 0.1 nats{without}."
     )
     for definition in metrics.definitions.values():
         title = title_of(metrics.key(definition))
@@ -127,32 +131,35 @@ def _notes(records: Sequence[Record], study: Mapping[str, Any], metrics: Metrics
 
 
 def _budget_notes(records: Sequence[Record]) -> list[str]:
-    """How long the rows were trained, and where those come from that were not."""
-    each = dict.fromkeys(
+    """How long the rows were trained, and where the others come from."""
+    rows = dict.fromkeys(
         (r.run.label, r.run.steps, r.run.batch_size) for r in records if r.run.trained
     )
-    budgets = {(steps, batch) for _, steps, batch in each}
+    budgets = {(steps, batch) for _, steps, batch in rows}
     notes = []
     if len(budgets) == 1:
         ((steps, batch),) = budgets
-        notes.append(f"Budget: {steps} steps of {batch} images a run.")
+        notes.append(f"Budget: {steps} steps of {batch} images per run.")
     elif budgets:
-        shown = "; ".join(f"{label} {steps} steps of {batch}" for label, steps, batch in each)
+        shown = "; ".join(f"{label} {steps} steps of {batch}" for label, steps, batch in rows)
         notes.append(f"Budgets differ: {shown}.")
     runs = [record.run for record in records]
-    if made := dict.fromkeys(run.label for run in runs if not run.trained and not run.entered):
-        notes.append(f"Not trained here, scored as they come: {', '.join(made)}.")
+    untrained = [run.label for run in runs if not run.trained and not run.from_file]
+    if untrained:
+        notes.append(f"Not trained here, only scored: {', '.join(dict.fromkeys(untrained))}.")
     for record in records:
-        if record.run.entered:
+        if record.run.from_file:
             source = record.run.settings["source"]
-            theirs = record.evaluation.get("reconstruction") is not None
-            of = "; reconstruction and KL are of the images named there" if theirs else ""
+            measured = (
+                record.evaluation is not None and record.evaluation.reconstruction is not None
+            )
+            of = "; reconstruction and KL are of the images named there" if measured else ""
             notes.append(f"Not trained here: {record.run.label}, from {source}{of}.")
     return notes
 
 
 def _fewer_runs(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
-    """Numbers behind which stand fewer runs than their row says; an empty cell says so itself."""
+    """Numbers that come from fewer runs than their row says; an empty cell speaks for itself."""
     fewer = [
         f"{column.title} of {row.label} {cell.n}"
         for row in rows
@@ -163,8 +170,8 @@ def _fewer_runs(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
 
 
 def _two_definitions(metrics: Metrics) -> list[str]:
-    """Metrics that some runs have by one definition and others by another, and the remedy."""
-    names = Counter(definition["name"] for definition in metrics.definitions.values())
+    """Metrics that runs have by different definitions, and the remedy."""
+    names = Counter(definition.name for definition in metrics.definitions.values())
     several = [name for name, count in names.items() if count > 1]
     if not several:
         return []
@@ -183,15 +190,16 @@ def _metric_notes(records: Sequence[Record]) -> list[str]:
     warned: dict[tuple[str, str], list[str]] = {}
     for record in records:
         for name, score in record.scores.items():
-            if score["details"].get("chance") is not None:
-                chance.setdefault(name, []).append(score["details"]["chance"])
-            if score["details"].get("binned"):
+            if score.details.get("chance") is not None:
+                chance.setdefault(name, []).append(score.details["chance"])
+            if score.details.get("binned"):
                 binned.append(record.run.label)
-            for warning in score.get("warnings", ()):
+            for warning in score.warnings:
                 warned.setdefault((name, warning), []).append(record.run.label)
-        for name, refused in record.evaluation.get(UNDEFINED, {}).items():
+        undefined = record.evaluation.undefined if record.evaluation else {}
+        for name, entry in undefined.items():
             if name not in record.scores:
-                reason = f"undefined, {refused['reason']}"
+                reason = f"undefined, {entry.reason}"
                 warned.setdefault((name, reason), []).append(record.run.label)
     if chance:
         levels = "; ".join(f"{title_of(n)} {sum(v) / len(v):.3f}" for n, v in chance.items())

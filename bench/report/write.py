@@ -3,12 +3,22 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from bench.errors import RequestError
 from bench.report.table import Table, comparison, run_rows
-from bench.store.files import read_json, write_rows, write_text
+from bench.store.files import write_rows, write_text
 from bench.store.record import read_records
-from bench.store.study import STUDY
+from bench.store.study import read_study
+
+FILES = (
+    "table.md",
+    "table.csv",
+    "table.tex",
+    "runs.csv",
+    "plots/scores.png",
+    "plots/curves.png",
+)
 
 
 @dataclass(frozen=True)
@@ -22,49 +32,44 @@ class Report:
 def write_report(
     folder: Path,
     *,
-    pictures_of_runs: bool,
-    tell: Callable[[str], None] = lambda what: None,
+    pictures_of_runs: Literal["all", "missing"] = "missing",
+    watch: Callable[[str], None] = lambda what: None,
 ) -> Report:
-    """Write table.md, .csv, .tex, runs.csv and the plots of a study.
+    """Write table.md, .csv, .tex, runs.csv, the plots of a study and the pictures of its runs.
 
-    With `pictures_of_runs` the pictures in the runs' folders are drawn again too. Raises
-    RequestError where the folder holds no study, no run, or cannot be written.
+    Args:
+        folder: of the study.
+        pictures_of_runs: whether to draw all pictures in the runs' folders again.
+        watch: called with what is being written.
+
+    Raises:
+        RequestError: the folder holds no study or no run, a record is broken, or it cannot be
+            written.
     """
-    if not (folder / STUDY).is_file():
-        raise RequestError(f"{folder} holds no study: name a folder that bench run has written")
+    study = read_study(folder)
     try:
-        study = read_json(folder / STUDY)
         records = read_records(folder)
         if not records:
             raise RequestError(f"{folder} holds no run yet: bench run fills it")
-        from bench.report.pictures import draw_run
+        from bench.report.pictures import draw_run, is_drawn
         from bench.report.plots import draw_curves, draw_scores
         from bench.report.render import latex, markdown, summary_rows
 
-        tell("tables")
+        watch("tables")
         table = comparison(records, study)
         write_text(folder / "table.md", markdown(table))
         write_text(folder / "table.tex", latex(table))
         write_rows(folder / "table.csv", summary_rows(table))
         write_rows(folder / "runs.csv", run_rows(records))
-        tell("plots of the study")
+        watch("plots of the study")
         draw_scores(records, folder / "plots" / "scores", table.title)
         draw_curves(records, folder / "plots" / "curves", table.title)
-        if pictures_of_runs:
-            for record in records:
-                if record.scored:
-                    tell(f"pictures of {record.run.title}")
-                    draw_run(record)
+        for record in records:
+            if record.scored and (pictures_of_runs == "all" or not is_drawn(record)):
+                watch(f"pictures of {record.run.title}")
+                draw_run(record)
     except OSError as error:
         raise RequestError(f"{folder} cannot be read or written: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{folder} holds a broken record ({error})") from error
-    names = [
-        "table.md",
-        "table.csv",
-        "table.tex",
-        "runs.csv",
-        "plots/scores.png",
-        "plots/curves.png",
-    ]
-    return Report(table, tuple(folder / name for name in names if (folder / name).exists()))
+    return Report(table, tuple(folder / name for name in FILES if (folder / name).exists()))

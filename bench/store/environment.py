@@ -31,7 +31,7 @@ def environment(device: str, threads: int) -> dict[str, Any]:
 @cache
 def commit() -> str | None:
     """The git commit of a source checkout, with `-dirty` where files differ; None elsewhere."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:

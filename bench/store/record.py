@@ -1,15 +1,17 @@
-"""What came out of a run, as it stands in the run's folder.
+"""What came out of a run, as it is kept in the run's folder.
 
-A folder holds settings.json, status.json, evaluation.json (with the metrics that are `undefined`
-for its representation), scores.json, history.csv, environment.json, weights.safetensors,
-representation.npz, samples.npz, and plots; while it trains checkpoint.pt, after a failure
-error.txt, and `export/` where bench export was asked.
+A folder holds settings.json, status.json, evaluation.json, scores.json, history.csv,
+environment.json, weights.safetensors, representation.npz, samples.npz and pictures; while it
+trains also checkpoint.pt, after a failure error.txt, and `export/` after `bench export`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
 
 from bench.errors import RequestError
 from bench.store.files import read_json, write_json
@@ -28,17 +30,26 @@ CHECKPOINT = "checkpoint.pt"
 ERROR = "error.txt"
 
 ACTIVE = 0.1  # nats of mean KL from which a latent counts as active
-REACH = 2.0  # standard deviations of the prior that a traversal covers to each side
+REACH = 2.0  # standard deviations that a traversal covers to each side
 
-# done: trained and scored; collapsed: likewise, but the decoder uses no code;
+# done: trained and scored; collapsed: also, but the decoder uses no code;
 # diverged: a loss stopped being finite; failed: an error, kept in error.txt;
 # interrupted: stopped on request; running: under way, or killed if nothing runs
 FINISHED = ("done", "collapsed", "diverged")
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Status:
-    """How far a run is. `seconds`: spent so far, by phase."""
+    """How far a run is.
+
+    Attributes:
+        state: `pending`, `running`, `done`, `collapsed`, `diverged`, `failed` or `interrupted`.
+        step: the last training step.
+        message: why the run ended as it did, where there is something to say.
+        seconds: time spent so far, by phase.
+    """
 
     state: str
     step: int = 0
@@ -47,86 +58,264 @@ class Status:
 
 
 @dataclass(frozen=True)
+class Definition:
+    """What a score is. Scores with different definitions are different numbers.
+
+    Attributes:
+        name: of the metric.
+        version: of the metric's definition.
+        options: all options of the metric, by name.
+        merge: classes of factors that were merged before scoring, `FACTOR:CLASS=CLASS`.
+        libraries: versions of the libraries that computed the score; two definitions that differ
+            here alone are equal.
+    """
+
+    name: str
+    version: int
+    options: Mapping[str, Any]
+    merge: tuple[str, ...] = ()
+    libraries: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as they are written."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "options": dict(self.options),
+            **({"merge": list(self.merge)} if self.merge else {}),
+            **({"libraries": dict(self.libraries)} if self.libraries else {}),
+        }
+
+
+@dataclass(frozen=True)
+class ScoreRecord:
+    """One metric's score of one run, with all that it was made of.
+
+    Attributes:
+        value: the score.
+        parts: further scores of the same metric, by name.
+        definition: what the score is.
+        details: what the score was computed from, as the metric gives it.
+        seconds: time it took; None for a metric that compares runs.
+        warnings: reasons not to trust the score.
+        standard_errors: of the value (`value`) and of the parts, over the choice of rows.
+        resamples: number of random halves of the rows behind the standard errors.
+    """
+
+    value: float
+    parts: Mapping[str, float]
+    definition: Definition
+    details: Mapping[str, Any]
+    seconds: float | None = None
+    warnings: tuple[str, ...] = ()
+    standard_errors: Mapping[str, float] = field(default_factory=dict)
+    resamples: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as they are written."""
+        return {
+            "value": self.value,
+            "parts": dict(self.parts),
+            "definition": self.definition.as_dict(),
+            **({} if self.seconds is None else {"seconds": self.seconds}),
+            "details": dict(self.details),
+            **({"warnings": list(self.warnings)} if self.warnings else {}),
+            **(
+                {"standard_errors": dict(self.standard_errors), "resamples": self.resamples}
+                if self.resamples
+                else {}
+            ),
+        }
+
+
+@dataclass(frozen=True)
+class Undefined:
+    """Why a representation has no score by a definition."""
+
+    definition: Definition
+    reason: str
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The evaluation on rows that were held out of training; units as in `Evaluation`."""
+
+    reconstruction: float | None
+    kl_total: float | None
+    rows: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a representation and its decoder are like. Losses are nats per image.
+
+    Attributes:
+        reconstruction: error of the mode's code over the first 10,000 rows; None without a decoder.
+        mean_image_reconstruction: error of the best constant image over the same rows.
+        kl: mean KL of each latent to its prior, continuous latents first; None where the codes
+            have no distribution.
+        kl_total: sum of `kl`.
+        continuous: number of continuous latents; the others are categorical.
+        spread: standard deviation of each continuous latent over the rows, entropy of each
+            categorical one in nats.
+        active: whether each latent is in use, by its KL or else by its spread.
+        active_latents: number of latents in use.
+        rows: number of rows.
+        collapsed: whether no latent is in use, or the decoder does no better than the mean image.
+        collapsed_from: the first step from which a collapsed training never used its codes again;
+            None where the history does not tell.
+        held_out: the evaluation on held-out rows; None where there are none.
+        undefined: metrics that the representation has no score by, by name.
+    """
+
+    reconstruction: float | None
+    mean_image_reconstruction: float | None
+    kl: tuple[float, ...] | None
+    kl_total: float | None
+    continuous: int
+    spread: tuple[float, ...]
+    active: tuple[bool, ...]
+    active_latents: int
+    rows: int
+    collapsed: bool
+    collapsed_from: int | None = None
+    held_out: HeldOut | None = None
+    undefined: Mapping[str, Undefined] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as they are written."""
+        optional: dict[str, Any] = {}
+        if self.held_out is not None:
+            optional["held_out"] = vars(self.held_out)
+        if self.collapsed:
+            optional["collapsed_from"] = self.collapsed_from
+        if self.undefined:
+            optional["undefined"] = {
+                name: {"definition": entry.definition.as_dict(), "reason": entry.reason}
+                for name, entry in self.undefined.items()
+            }
+        always = {k: v for k, v in vars(self).items() if k not in _OPTIONAL}
+        return {**always, **optional}
+
+
+_OPTIONAL = ("collapsed_from", "held_out", "undefined")
+
+
+@dataclass(frozen=True)
 class Record:
-    """A run and what came out of it; `scores` are by metric, empty until they are there."""
+    """A run and what came out of it.
+
+    Attributes:
+        folder: of the run.
+        run: what was asked for.
+        status: how far it is.
+        scores: by metric, empty until they are there.
+        evaluation: None until it is there.
+    """
 
     folder: Path
     run: Run
     status: Status
-    scores: Mapping[str, Mapping[str, Any]]
-    evaluation: Mapping[str, Any]
+    scores: Mapping[str, ScoreRecord]
+    evaluation: Evaluation | None
 
     @property
     def scored(self) -> bool:
         return self.status.state in ("done", "collapsed")
 
 
+def read_record(folder: Path) -> Record:
+    """The record of one run's folder. Raises RequestError where it cannot be read."""
+    try:
+        run = Run.from_dict(read_json(folder / SETTINGS))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _unreadable(folder, error) from error
+    return Record(folder, run, read_status(folder), read_scores(folder), read_evaluation(folder))
+
+
+def read_records(study: Path) -> list[Record]:
+    """All runs of a study's folder, by label, then seed."""
+    folders = [path.parent for path in (study / "runs").glob(f"*/{SETTINGS}")]
+    records = [read_record(folder) for folder in sorted(folders)]
+    return sorted(records, key=lambda r: (r.run.label, r.run.seed))
+
+
 def read_status(folder: Path) -> Status:
-    """The status of a run's folder; `pending` where there is none. Raises RequestError."""
-    path = folder / STATUS
-    if not path.exists():
-        return Status("pending")
-    try:
-        return Status(**read_json(path))
-    except (OSError, ValueError, TypeError) as error:
-        raise _unreadable(folder, error) from error
+    """The status of a run's folder; `pending` where there is none."""
+    return _read(folder, STATUS, Status) or Status("pending")
 
 
-def read_scores(folder: Path) -> dict[str, Any]:
-    """The scores of a run by metric, empty until they are there. Raises RequestError."""
-    try:
-        scores: dict[str, Any] = _optional(folder / SCORES)
-        for score in scores.values():
-            _ = score["value"], score["parts"], score["details"]
-            _ = [score["definition"][key] for key in ("name", "version", "options")]
-        return scores
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _unreadable(folder, error) from error
+def read_scores(folder: Path) -> dict[str, ScoreRecord]:
+    """The scores of a run by metric, empty until they are there."""
+    return _read(folder, SCORES, dict[str, ScoreRecord]) or {}
+
+
+def read_evaluation(folder: Path) -> Evaluation | None:
+    """The evaluation of a run; None until it is there."""
+    return _read(folder, EVALUATION, Evaluation, _completed)
 
 
 def write_status(folder: Path, status: Status) -> None:
     write_json(folder / STATUS, vars(status))
 
 
-def read_record(folder: Path) -> Record:
-    """The record of one run's folder. Raises RequestError where it cannot be read."""
-    try:
-        return Record(
-            folder=folder,
-            run=Run.from_dict(read_json(folder / SETTINGS)),
-            status=read_status(folder),
-            scores=read_scores(folder),
-            evaluation=_optional(folder / EVALUATION),
-        )
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise _unreadable(folder, error) from error
+def write_scores(folder: Path, scores: Mapping[str, ScoreRecord]) -> None:
+    write_json(folder / SCORES, {name: score.as_dict() for name, score in scores.items()})
 
 
-def read_records(study: Path) -> list[Record]:
-    """All runs of a study's folder, by label, then seed. Raises RequestError."""
-    folders = [path.parent for path in (study / "runs").glob(f"*/{SETTINGS}")]
-    records = [read_record(folder) for folder in sorted(folders)]
-    return sorted(records, key=lambda r: (r.run.label, r.run.seed))
+def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
+    write_json(folder / EVALUATION, evaluation.as_dict())
 
 
-def definitions_differ(scores: Mapping[str, Any], definitions: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether any of these metrics is missing among the scores, or scored by another definition."""
-    return any(
-        definition["name"] not in scores
-        or any(
-            scores[definition["name"]]["definition"].get(key) != definition.get(key)
-            for key in ("version", "options", "merge")
-        )
+def unscored(
+    definitions: Iterable[Definition],
+    scores: Mapping[str, ScoreRecord],
+    evaluation: Evaluation | None = None,
+) -> tuple[Definition, ...]:
+    """The definitions by which there is neither a score nor a reason why there can be none."""
+    refused = {} if evaluation is None else evaluation.undefined
+    return tuple(
+        definition
         for definition in definitions
+        if not any(
+            definition.name in entries and entries[definition.name].definition == definition
+            for entries in (scores, refused)
+        )
     )
 
 
-def _unreadable(folder: Path, error: Exception) -> RequestError:
+def _completed(values: Any) -> Any:
+    """The values of an evaluation; the earliest records have only the KL of the latents."""
+    kl = values["kl"] if "spread" not in values else None
+    if kl is None:
+        return values
+    return {**values, "continuous": len(kl), "spread": kl, "active": [k >= ACTIVE for k in kl]}
+
+
+def _read(
+    folder: Path, name: str, kind: type[T], completed: Callable[[Any], Any] = lambda values: values
+) -> T | None:
+    """One JSON file of a run, validated; None where there is none."""
+    path = folder / name
+    if not path.exists():
+        return None
+    try:
+        value: T = _adapter(kind).validate_python(completed(read_json(path)))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _unreadable(folder, error, name) from error
+    return value
+
+
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+
+
+def _unreadable(folder: Path, error: Exception, name: str = SETTINGS) -> RequestError:
+    errors = getattr(error, "errors", None)  # pydantic's, which would fill several lines
+    if errors is not None:
+        first = errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")
+    else:
+        reason = f"{type(error).__name__}: {error}"
     return RequestError(
-        f"{folder}: not a readable run ({type(error).__name__}: {error}); "
-        "remove the folder and run again"
+        f"{folder}: not a readable run ({name}: {reason}); remove the folder and run again"
     )
-
-
-def _optional(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.exists() else {}

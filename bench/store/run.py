@@ -3,27 +3,40 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
-OTHER_CODE = "other code"
+from pydantic import TypeAdapter
+
 Precision = Literal["float32", "bfloat16"]
 
-ENTERED = "entered"  # instead of a preset: codes that come from a file
+FROM_FILE = "entered"  # in the place of a preset: codes that come from a file
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training and what is scored of it; without steps it is scored as it comes.
+    """One training and what is scored of it.
 
-    settings: all arguments of the model's constructor but image_shape; changed: those of them
-    that were asked for and differ from the preset (they name the row of the table);
-    data_settings: arguments of the data set's constructor; fingerprint: the exact pixels;
-    rows: number of images that are encoded and scored; seed: of all its random streams; code:
-    digest of the file of a model that is not the suite's own, and of weights that are not.
-    precision: of the layers in training. Of codes that were entered from a file the setting
-    `source` says which file it is.
+    Attributes:
+        model: name of the model; of codes that come from a file, the name of their row.
+        settings: all arguments of the model's constructor except `image_shape`; of codes that
+            come from a file, `source` says which file it is.
+        changed: the settings that were asked for and differ from the preset's; they name the row
+            of the table.
+        dataset: name of the data set.
+        data_settings: arguments of the data set's constructor, and what was left out of it.
+        fingerprint: the exact pixels.
+        image_shape: (C, H, W).
+        preset: name of the preset.
+        steps: training steps; 0 for a model that the suite does not train.
+        batch_size: images per step.
+        rows: number of images that are encoded and scored.
+        seed: of all random streams of the run.
+        code: digest of the file of a model that is not the suite's own, and of weights that are
+            not.
+        precision: of the layers during training.
     """
 
     model: str
@@ -43,7 +56,7 @@ class Run:
 
     @property
     def identity(self) -> str:
-        """sha256 of all that changes a number, independent of the order it was given in."""
+        """sha256 of everything that changes a number, whatever the order it was given in."""
         parts = {k: v for k, v in self.as_dict().items() if k not in _NAMES_ONLY}
         if self.precision == "float32":  # runs are named as they were before there was another
             del parts["precision"]
@@ -55,13 +68,13 @@ class Run:
         return self.steps > 0
 
     @property
-    def entered(self) -> bool:
-        """Whether it is not a model's but the codes of a file."""
-        return self.preset == ENTERED
+    def from_file(self) -> bool:
+        """Whether these are codes from a file instead of a model's."""
+        return self.preset == FROM_FILE
 
     @property
     def label(self) -> str:
-        """The row of the table that this run belongs to: model and what was changed of it."""
+        """The row of the table that this run belongs to: the model and what was changed."""
         changes = ", ".join(f"{key}={_shown(value)}" for key, value in self.changed.items())
         return f"{self.model} ({changes})" if changes else self.model
 
@@ -76,19 +89,19 @@ class Run:
         readable = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{self.model}{changes}").strip("-.")[:80]
         return f"{readable}-seed{self.seed}-{self.identity[:8]}"
 
-    def differs_from(self, other: "Run") -> str | None:
-        """What keeps two runs from being seeds of one row, in words; None where nothing does."""
+    def differs_from(self, other: "Run") -> "Difference | None":
+        """What keeps two runs from being seeds of one row of a table; None if nothing does."""
         mine, theirs = self.as_dict(), other.as_dict()
         for key in mine:
             if key in ("seed", "changed") or mine[key] == theirs[key]:
                 continue
+            new, old = mine[key], theirs[key]
             if key == "settings":
-                pairs = {k: (mine[key].get(k), theirs[key].get(k)) for k in mine[key] | theirs[key]}
+                pairs = {k: (new.get(k), old.get(k)) for k in new | old}
                 key, (new, old) = next((k, pair) for k, pair in pairs.items() if pair[0] != pair[1])
-                return f"{key} {old}, not {new}"
-            if key == "code":
-                return OTHER_CODE if self.trained else f"{OTHER_CODE} or weights"
-            return f"{key} {theirs[key]}, not {mine[key]}"
+            elif key == "code":
+                return Difference(key, "other code" if self.trained else "other code or weights")
+            return Difference(key, f"{key} {old}, not {new}")
         return None
 
     def as_dict(self) -> dict[str, Any]:
@@ -98,33 +111,33 @@ class Run:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Run":
-        """The inverse of `as_dict`."""
-        return cls(
-            **{
-                **values,
-                "image_shape": tuple(values["image_shape"]),
-                "settings": _tuples(values["settings"]),
-                "changed": _tuples(values["changed"]),
-            }
-        )
+        """The inverse of `as_dict`. Raises ValueError where the values are not those of a run."""
+        run = _adapter().validate_python(values)
+        settings, changed = _tuples(run.settings), _tuples(run.changed)
+        return replace(run, settings=settings, changed=changed)
 
 
-def seeds_together(runs: Iterable[Run], size: int) -> list[list[Run]]:
-    """Runs in groups of at most `size` that are trained and differ in the seed alone."""
-    groups: list[list[Run]] = []
-    for run in runs:
-        for group in groups:
-            if len(group) < size and run.trained and run.differs_from(group[0]) is None:
-                group.append(run)
-                break
-        else:
-            groups.append([run])
-    return groups
+@dataclass(frozen=True)
+class Difference:
+    """The first thing in which two runs differ.
+
+    Attributes:
+        key: the field or the setting.
+        words: what the other run has, and what this one has instead.
+    """
+
+    key: str
+    words: str
 
 
 # A preset is a name for settings that are all here; `data_settings` act through the fingerprint.
 # Runs of a changed model file take the place of the old ones, when that is asked for.
 _NAMES_ONLY = {"changed", "preset", "data_settings", "code"}
+
+
+@cache
+def _adapter() -> TypeAdapter[Run]:
+    return TypeAdapter(Run)
 
 
 def _tuples(settings: Mapping[str, Any]) -> dict[str, Any]:

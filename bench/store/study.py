@@ -1,16 +1,16 @@
-"""The folder of a study: its name, and whether it may be written."""
+"""The folder of a study: what all its runs share, and whether it may be written."""
 
 import json
 import os
-import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
 
 from bench.errors import RequestError
-from bench.presets import Preset
 from bench.store.files import read_json, write_json
 
 STUDY = "study.json"
@@ -18,53 +18,79 @@ STUDY = "study.json"
 ELSEWHERE = "choose another folder with --output"
 
 
-def default_name(study: Mapping[str, Any], preset: Preset) -> str:
-    """Data and preset, and whatever else makes the study one of its own."""
-    parts = [study["dataset"], study["preset"]]
-    if study["steps"] is not None:
-        parts.append(f"steps{study['steps']}")
-    own = {
-        k: v
-        for k, v in study["data_settings"].items()
-        if (k, v) != ("image_size", preset.size_of(study["dataset"]))
-    }
-    parts += [f"{key}{value}" for key, value in {**own, **study["train"]}.items()]
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(map(str, parts)))
+@dataclass(frozen=True)
+class StudyRecord:
+    """What all runs of a study share, as study.json holds it.
+
+    Attributes:
+        dataset: name of the data set.
+        data_settings: arguments of the data set's constructor, and what was left out of it.
+        fingerprint: the exact pixels.
+        source: where the pixels come from, in words; the one part that may change within a study.
+        preset: name of the preset.
+        steps: training steps that were asked for instead of the preset's.
+        train: settings of the training that were asked for instead of the preset's.
+    """
+
+    dataset: str
+    data_settings: Mapping[str, Any]
+    fingerprint: str
+    source: str
+    preset: str
+    steps: int | None
+    train: Mapping[str, Any]
 
 
-def check_folder(folder: Path, study: Mapping[str, Any]) -> None:
-    """Whether a study may go on in its folder. Raises RequestError; changes nothing."""
-    other = ELSEWHERE
+def is_study(folder: Path) -> bool:
+    """Whether a folder holds a study."""
+    return (folder / STUDY).is_file()
+
+
+def read_study(folder: Path) -> StudyRecord:
+    """The study of a folder. Raises RequestError where there is none, or it cannot be read."""
+    if not is_study(folder):
+        raise RequestError(f"{folder} holds no study: name a folder that bench run has written")
+    try:
+        return TypeAdapter(StudyRecord).validate_python(read_json(folder / STUDY))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        reason = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+    except (OSError, ValueError) as error:
+        reason = str(error)
+    raise RequestError(f"{folder / STUDY} cannot be read ({reason}): {ELSEWHERE}")
+
+
+def check_folder(folder: Path, study: StudyRecord) -> None:
+    """Whether a study may go on in its folder. Changes nothing.
+
+    Raises:
+        RequestError: the folder is a file, cannot be written, holds something else, or another
+            study.
+    """
     # os.path, as Path.exists raises where a folder above may not be searched
     if os.path.exists(folder) and not os.path.isdir(folder):
-        raise RequestError(f"{folder} is a file: {other}")
+        raise RequestError(f"{folder} is a file: {ELSEWHERE}")
     nearest = next(p for p in [folder, *folder.absolute().parents] if os.path.exists(p))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise RequestError(f"{folder} cannot be written ({nearest}): {other}")
-    manifest = folder / STUDY
-    if not os.path.exists(manifest):
+        raise RequestError(f"{folder} cannot be written ({nearest}): {ELSEWHERE}")
+    if not os.path.exists(folder / STUDY):
         # a kill may leave the lock, and a temporary file of the store
         ours = (".lock", f".{STUDY}.")
         if nearest == folder and not all(p.name.startswith(ours) for p in folder.iterdir()):
-            raise RequestError(f"{folder} is not empty and holds no study: {other}")
+            raise RequestError(f"{folder} is not empty and holds no study: {ELSEWHERE}")
         return
-    try:
-        written = read_json(manifest)
-        differing = [key for key in study if written[key] != _plain(study[key])]
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise RequestError(f"{manifest} cannot be read ({error}): {other}") from error
-    differing = [key for key in differing if key != "source"]
-    if differing:
-        key = differing[0]
-        raise RequestError(
-            f"{folder} was written with {key} {written[key]}, not {study[key]}: {other}"
-        )
+    written, wanted = vars(read_study(folder)), _plain(vars(study))
+    for key in wanted:
+        if key != "source" and written[key] != wanted[key]:
+            raise RequestError(
+                f"{folder} was written with {key} {written[key]}, not {wanted[key]}: {ELSEWHERE}"
+            )
 
 
-def write_study(folder: Path, study: Mapping[str, Any]) -> None:
+def write_study(folder: Path, study: StudyRecord) -> None:
     """Make the study's folder. Raises RequestError where that fails."""
     try:
-        write_json(folder / STUDY, study)
+        write_json(folder / STUDY, vars(study))
     except OSError as error:
         raise unwritable(folder, error) from error
 
@@ -75,7 +101,7 @@ def unwritable(folder: Path, error: OSError, remedy: str = ELSEWHERE) -> Request
 
 
 class locked:
-    """The study's folder for this process alone; freed by the system even after a kill."""
+    """The study's folder for this process alone; the system frees it even after a kill."""
 
     def __init__(self, folder: Path, remedy: str = ELSEWHERE) -> None:
         self._folder = folder

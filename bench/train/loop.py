@@ -1,4 +1,7 @@
-"""The one training loop. It knows nothing of any model but `objective`, `players`, `optimizers`."""
+"""The one training loop, its batches and its checkpoints.
+
+It knows nothing of a model but its `objective`, `players`, `optimizers` and what it takes as input.
+"""
 
 import math
 import time
@@ -7,22 +10,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.datasets import FactorData
-from bench.models import VAE
+from bench.datasets.pairs import draw_pairs
+from bench.models import VAE, Encoder
 from bench.store.files import write_checkpoint
 from bench.store.run import Precision
 from bench.streams import rows_stream, torch_stream
-from bench.train.feed import Resident, images, rows_of
-from bench.train.step import Captured, take_step, without_denormals
+from bench.train.step import take_step, without_denormals
+
+_BLOCK = 4096  # images that are drawn at once when a data set moves to a device
+_SHARE = 0.5  # of a device's free memory that a data set may fill
 
 
 class Diverged(Exception):
     """A loss is no longer a finite number.
 
-    `step` ends the interval in which that was seen; `history` has the rows before it.
+    Attributes:
+        step: the end of the interval in which that was seen.
+        history: the rows before it.
     """
 
     def __init__(self, step: int, terms: list[str], history: list[dict[str, float]]) -> None:
@@ -36,11 +46,17 @@ class Interrupted(Exception):
 
 
 @dataclass
-class Progress:
-    """Where a training stands: all that a checkpoint holds beside weights and optimisers.
+class TrainingState:
+    """Where a training stands: all that a checkpoint holds besides weights and optimisers.
 
-    history: one row an interval, with the step and the mean of every term over it (nats an image)
-    sums, count: terms of the interval under way
+    Attributes:
+        step: the last step taken.
+        history: one row per interval, with the step and the mean of every term over the interval,
+            in nats per image.
+        sums: sums of the terms over the current interval.
+        count: number of steps in the current interval.
+        seconds: time spent training.
+        data_seconds: the part of it that went into drawing batches.
     """
 
     step: int = 0
@@ -61,60 +77,66 @@ def train(
     seed: int,
     device: torch.device,
     precision: Precision = "float32",
-    capture: bool = False,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 30.0,
     watch: Callable[[int, dict[str, float]], None] = lambda step, terms: None,
     stop: Callable[[], bool] = lambda: False,
-) -> Progress:
-    """Train for `steps` steps, from the checkpoint where there is one.
+) -> TrainingState:
+    """Train for `steps` steps, from the checkpoint on if there is one.
 
     A training that was stopped or killed and goes on from its checkpoint ends with the same
-    weights as an undisturbed one on the same machine. `watch` gets every step and the newest row
-    of the history; `stop` is asked after every step.
+    weights as an undisturbed one on the same machine.
 
-    With `capture` the steps are replayed as one CUDA graph.
+    Args:
+        model: the model, on the device.
+        data: what it is trained on.
+        steps: number of steps from the very start.
+        batch_size: images per step.
+        seed: of the rows and of the objective's noise.
+        device: where to compute.
+        precision: of the layers.
+        checkpoint: file of the checkpoint; None for none.
+        checkpoint_seconds: time between two checkpoints.
+        watch: called after every step with the step and the newest row of the history.
+        stop: asked after every step whether to stop.
 
-    Raises Diverged, and Interrupted after `stop` said so (the checkpoint is written then);
-    CannotCapture where a graph cannot hold the model's step.
+    Raises:
+        Diverged: a term of the objective is no longer finite.
+        Interrupted: `stop` said so; the checkpoint is written.
     """
     players, optimizers = model.players(), model.optimizers()
     noise = torch_stream(seed, "noise", device)
-    progress = Progress()
+    state = TrainingState()
     if checkpoint is not None and checkpoint.exists():
-        progress = load(checkpoint, model, optimizers, noise, device)
+        state = load(checkpoint, model, optimizers, noise, device)
     resident = None
-    if Resident.worthwhile(data, device, steps - progress.step, batch_size):
+    if Resident.worthwhile(data, device, steps - state.step, batch_size):
         resident = Resident(data, device)
-    captured = Captured(model, noise, players, optimizers, precision) if capture else None
     interval = interval_of(steps)
     model.train()
     started = saved = time.monotonic()
-    spent_before = progress.seconds
+    spent_before = state.seconds
 
     def save() -> None:
-        progress.seconds = spent_before + time.monotonic() - started
+        state.seconds = spent_before + time.monotonic() - started
         if checkpoint is not None:
-            write_checkpoint(checkpoint, state_of(progress, model, optimizers, noise))
+            write_checkpoint(checkpoint, checkpoint_of(state, model, optimizers, noise))
 
-    for step in range(progress.step + 1, steps + 1):
+    for step in range(state.step + 1, steps + 1):
         before = time.monotonic()
         rows = rows_of(model, data, rows_stream(seed, step), batch_size)
         x = images(data, rows, device) if resident is None else resident.images(rows)
-        progress.data_seconds += time.monotonic() - before
+        state.data_seconds += time.monotonic() - before
 
-        if captured is not None:
-            objective = captured(x, step)
-        else:
-            objective = take_step(model, x, step, noise, players, optimizers, precision)
-        progress.step = step
-        progress.count += 1
+        objective = take_step(model, x, step, noise, players, optimizers, precision)
+        state.step = step
+        state.count += 1
         for name, term in objective.terms.items():
             term = term.detach()
-            progress.sums[name] = progress.sums[name] + term if name in progress.sums else term
-        if progress.count == interval or step == steps:
-            close_interval(progress)
-        watch(step, progress.history[-1] if progress.history else {})
+            state.sums[name] = state.sums[name] + term if name in state.sums else term
+        if state.count == interval or step == steps:
+            close_interval(state)
+        watch(step, state.history[-1] if state.history else {})
         if step < steps and stop():
             save()
             raise Interrupted(f"stopped at step {step} of {steps}")
@@ -122,7 +144,7 @@ def train(
             save()
             saved = time.monotonic()
     save()
-    return progress
+    return state
 
 
 def interval_of(steps: int) -> int:
@@ -130,26 +152,26 @@ def interval_of(steps: int) -> int:
     return max(1, min(100, steps // 200))
 
 
-def close_interval(progress: Progress) -> None:
+def close_interval(state: TrainingState) -> None:
     """Append the interval's means to the history; the one place that waits for the device."""
-    names = list(progress.sums)
-    values = (torch.stack(list(progress.sums.values())) / progress.count).tolist()
+    names = list(state.sums)
+    values = (torch.stack(list(state.sums.values())) / state.count).tolist()
     broken = [name for name, value in zip(names, values, strict=True) if not math.isfinite(value)]
     if broken:
-        raise Diverged(progress.step, broken, progress.history)
-    progress.history.append({"step": progress.step, **dict(zip(names, values, strict=True))})
-    progress.sums, progress.count = {}, 0
+        raise Diverged(state.step, broken, state.history)
+    state.history.append({"step": state.step, **dict(zip(names, values, strict=True))})
+    state.sums, state.count = {}, 0
 
 
-def state_of(
-    progress: Progress,
+def checkpoint_of(
+    state: TrainingState,
     model: VAE,
     optimizers: dict[str, torch.optim.Optimizer],
     noise: torch.Generator,
 ) -> dict[str, Any]:
     """What a checkpoint holds."""
     return {
-        "progress": vars(progress),
+        "progress": vars(state),
         "model": model.state_dict(),
         "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers.items()},
         "noise": noise.get_state(),
@@ -162,11 +184,55 @@ def load(
     optimizers: dict[str, torch.optim.Optimizer],
     noise: torch.Generator,
     device: torch.device,
-) -> Progress:
-    """Put all where the checkpoint has it; the progress there."""
-    state = torch.load(checkpoint, map_location=device, weights_only=True)
-    model.load_state_dict(state["model"])
+) -> TrainingState:
+    """Put the model, the optimisers and the noise where the checkpoint has them."""
+    held = torch.load(checkpoint, map_location=device, weights_only=True)
+    model.load_state_dict(held["model"])
     for name, optimizer in optimizers.items():
-        optimizer.load_state_dict(state["optimizers"][name])
-    noise.set_state(state["noise"].cpu())
-    return Progress(**state["progress"])
+        optimizer.load_state_dict(held["optimizers"][name])
+    noise.set_state(held["noise"].cpu())
+    return TrainingState(**held["progress"])
+
+
+def rows_of(
+    model: Encoder, data: FactorData, rng: np.random.Generator, count: int
+) -> NDArray[np.int64]:
+    """The rows of a batch, (count,): independent ones, or pairs for a model that takes pairs."""
+    if model.input == "pairs":
+        return draw_pairs(data, rng, count, model.changed)
+    return data.draw(rng, count)
+
+
+def images(data: FactorData, rows: NDArray[np.int64], device: torch.device) -> Tensor:
+    """Images of some rows as models take them: float32 (B, C, H, W) in [0, 1] on the device."""
+    return _scaled(torch.from_numpy(data.images(rows)).to(device))
+
+
+class Resident:
+    """A data set's images on the device, one byte per pixel and channel, gathered there.
+
+    It gives the same numbers as `images`, without a transfer of pixels at each step.
+    """
+
+    def __init__(self, data: FactorData, device: torch.device) -> None:
+        self._pixels = torch.empty(len(data), *data.image_shape, dtype=torch.uint8, device=device)
+        for start in range(0, len(data), _BLOCK):
+            block = np.arange(start, min(start + _BLOCK, len(data)))
+            self._pixels[start : start + len(block)] = torch.from_numpy(data.images(block))
+
+    def images(self, rows: NDArray[np.int64]) -> Tensor:
+        """Images (B, C, H, W) of some rows, as `images` gives them."""
+        return _scaled(self._pixels[torch.from_numpy(rows).to(self._pixels.device)])
+
+    @staticmethod
+    def worthwhile(data: FactorData, device: torch.device, steps: int, batch_size: int) -> bool:
+        """Whether the images go to the device: a GPU with room for them, and a training that draws
+        more images than there are."""
+        if device.type != "cuda" or steps * batch_size < len(data):
+            return False
+        free, _ = torch.cuda.mem_get_info(device)
+        return len(data) * int(np.prod(data.image_shape)) < _SHARE * free
+
+
+def _scaled(pixels: Tensor) -> Tensor:
+    return pixels.to(torch.float32).div_(255)

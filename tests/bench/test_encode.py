@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from torch import Tensor, nn
 from bench import encode as module
 from bench.datasets import Toy
 from bench.encode import encode, samples
-from bench.metrics import active_units, kl_decomposition, mig_posterior
+from bench.metrics import Representation, active_units, kl_decomposition, mig_posterior
 from bench.models import QLAE, VAE, Autoencoder
+from bench.score import collapsed_from, evaluate
+from bench.store.record import Evaluation
 from bench.store.representation import read_representation, write_representation
-from bench.train.feed import images
+from bench.train.loop import images
 
 CPU = torch.device("cpu")
 SIZES = (3, 4)
@@ -72,13 +75,25 @@ def model() -> VAE:
     return model
 
 
+def measured(
+    model: VAE, data: Toy, rows: np.ndarray, **more: Any
+) -> tuple[Representation, Evaluation]:
+    encoded = encode(model, data, rows, CPU, **more)
+    evaluation = evaluate(
+        encoded.representation,
+        reconstruction=encoded.reconstruction,
+        mean_image_reconstruction=encoded.mean_image_reconstruction,
+    )
+    return encoded.representation, evaluation
+
+
 def pixels(data: Toy, rows: np.ndarray) -> np.ndarray:
     return data.images(rows).astype(np.float64) / 255
 
 
 def test_the_representation_holds_every_row_once(model: VAE, data: Toy, rows: np.ndarray) -> None:
     seen: list[int] = []
-    representation, evaluation = encode(model, data, rows, CPU, watch=seen.append)
+    representation, evaluation = measured(model, data, rows, watch=seen.append)
     parameters = Head()(torch.from_numpy(pixels(data, rows)).float()).numpy()
 
     np.testing.assert_allclose(representation.codes, parameters[:, :3], rtol=1e-4, atol=1e-4)
@@ -91,13 +106,13 @@ def test_the_representation_holds_every_row_once(model: VAE, data: Toy, rows: np
     assert representation.factor_sizes == data.sizes
     assert representation.factor_kinds == ("categorical", "ordinal", "ordinal", "ordinal")
     assert seen == [*range(module.BATCH, 550, module.BATCH), 550]
-    assert evaluation["rows"] == 550
+    assert evaluation.rows == 550
 
 
 def test_the_probabilities_of_categories_are_kept(
     model: VAE, data: Toy, rows: np.ndarray, tmp_path: Path
 ) -> None:
-    representation, _ = encode(model, data, rows, CPU)
+    representation, _ = measured(model, data, rows)
     logits = Head()(torch.from_numpy(pixels(data, rows)).float()).double().numpy()[:, 6:]
     expected = np.exp(logits)
     expected[:, :3] /= expected[:, :3].sum(axis=1, keepdims=True)
@@ -126,17 +141,17 @@ def test_representations_without_probabilities_are_read(
     model: VAE, data: Toy, rows: np.ndarray, tmp_path: Path
 ) -> None:
     """As written by older versions, and of models without categories."""
-    representation, _ = encode(model, data, rows, CPU)
+    representation, _ = measured(model, data, rows)
     write_representation(tmp_path / "old.npz", replace(representation, probabilities=None), rows)
     read = read_representation(tmp_path / "old.npz")
     assert read.probabilities is None
     assert np.array_equal(read.categories, representation.categories)
     continuous = VAE(image_shape=(1, 32, 32), continuous=2)
-    assert encode(continuous, data, rows[:9], CPU)[0].probabilities is None
+    assert measured(continuous, data, rows[:9])[0].probabilities is None
 
 
 def test_kl_is_the_mean_over_all_rows(model: VAE, data: Toy, rows: np.ndarray) -> None:
-    representation, evaluation = encode(model, data, rows, CPU)
+    representation, evaluation = measured(model, data, rows)
     parameters = Head()(torch.from_numpy(pixels(data, rows)).float()).double().numpy()
     mean, logvar = parameters[:, :3], parameters[:, 3:6]
     expected = list(((mean**2 + np.exp(logvar) - 1 - logvar) / 2).mean(0))
@@ -144,10 +159,10 @@ def test_kl_is_the_mean_over_all_rows(model: VAE, data: Toy, rows: np.ndarray) -
         q = np.exp(logits - logits.max(1, keepdims=True))
         q /= q.sum(1, keepdims=True)
         expected.append((q * np.log(np.maximum(q, 1e-300) * q.shape[1])).sum(1).mean())
-    np.testing.assert_allclose(evaluation["kl"], expected, rtol=1e-4)
+    np.testing.assert_allclose(evaluation.kl, expected, rtol=1e-4)
     np.testing.assert_allclose(representation.kl, expected, rtol=1e-4)
-    assert evaluation["kl_total"] == pytest.approx(sum(expected), rel=1e-4)
-    assert evaluation["active_latents"] == 5
+    assert evaluation.kl_total == pytest.approx(sum(expected), rel=1e-4)
+    assert evaluation.active_latents == 5
 
 
 def test_latents_below_a_tenth_of_a_nat_are_not_active(
@@ -155,7 +170,7 @@ def test_latents_below_a_tenth_of_a_nat_are_not_active(
 ) -> None:
     fixed = torch.tensor([0.44, 0.46, 3.0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0])  # 0.097, 0.106, 4.5 nats
     model.encoder = nn.Sequential(Constant(fixed))
-    assert encode(model, data, rows, CPU)[1]["active_latents"] == 3
+    assert measured(model, data, rows)[1].active_latents == 3
 
 
 class Constant(nn.Module):
@@ -174,22 +189,22 @@ def test_errors_are_means_over_the_first_rows(
     limit: int, model: VAE, data: Toy, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RECONSTRUCTED", limit)
-    evaluation = encode(model, data, rows, CPU)[1]
+    evaluation = measured(model, data, rows)[1]
     x = pixels(data, rows[:limit])
     mode = model.encode(torch.from_numpy(x).float()).mode()
     logits = model.decode(mode).double().numpy()
     expected = (np.logaddexp(0, logits) - x * logits).sum((1, 2, 3)).mean()
-    assert evaluation["reconstruction"] == pytest.approx(expected, rel=1e-5)
+    assert evaluation.reconstruction == pytest.approx(expected, rel=1e-5)
 
     mean = x.mean(0)
     mean = mean[(mean > 0) & (mean < 1)]  # other pixels cost nothing
     entropy = -(mean * np.log(mean) + (1 - mean) * np.log(1 - mean)).sum()
-    assert evaluation["mean_image_reconstruction"] == pytest.approx(entropy, abs=1e-6)
+    assert evaluation.mean_image_reconstruction == pytest.approx(entropy, abs=1e-6)
 
 
 def test_images_that_are_all_the_same_cost_nothing(model: VAE, data: Toy) -> None:
-    evaluation = encode(model, data, np.full(5, 300), CPU)[1]
-    assert evaluation["mean_image_reconstruction"] == pytest.approx(0, abs=1e-6)
+    evaluation = measured(model, data, np.full(5, 300))[1]
+    assert evaluation.mean_image_reconstruction == pytest.approx(0, abs=1e-6)
 
 
 # collapse
@@ -200,11 +215,11 @@ def test_a_decoder_that_ignores_the_code_has_collapsed(
 ) -> None:
     p = torch.from_numpy(pixels(data, rows).mean(0)).clamp(1e-7, 1 - 1e-7)
     model.decoder = nn.Sequential(Blind(p.logit().float()))
-    evaluation = encode(model, data, rows, CPU)[1]
-    constant = evaluation["mean_image_reconstruction"]
-    assert evaluation["reconstruction"] == pytest.approx(constant, rel=1e-3)
-    assert evaluation["active_latents"] == 5
-    assert evaluation["collapsed"] is True
+    evaluation = measured(model, data, rows)[1]
+    constant = evaluation.mean_image_reconstruction
+    assert evaluation.reconstruction == pytest.approx(constant, rel=1e-3)
+    assert evaluation.active_latents == 5
+    assert evaluation.collapsed is True
 
 
 def share_of_mean_image(model: VAE, share: float, constant: float) -> None:
@@ -216,20 +231,18 @@ def share_of_mean_image(model: VAE, share: float, constant: float) -> None:
 def test_a_decoder_that_beats_the_mean_image_has_not(
     share: float, collapsed: bool, model: VAE, data: Toy, rows: np.ndarray
 ) -> None:
-    share_of_mean_image(
-        model, share, encode(model, data, rows, CPU)[1]["mean_image_reconstruction"]
-    )
-    assert encode(model, data, rows, CPU)[1]["collapsed"] is collapsed
+    share_of_mean_image(model, share, measured(model, data, rows)[1].mean_image_reconstruction)
+    assert measured(model, data, rows)[1].collapsed is collapsed
 
 
 def test_a_model_without_an_active_latent_has_collapsed(
     model: VAE, data: Toy, rows: np.ndarray
 ) -> None:
     model.encoder = nn.Sequential(Constant(torch.zeros(13)))
-    share_of_mean_image(model, 0.5, encode(model, data, rows, CPU)[1]["mean_image_reconstruction"])
-    evaluation = encode(model, data, rows, CPU)[1]
-    assert evaluation["active_latents"] == 0
-    assert evaluation["collapsed"] is True
+    share_of_mean_image(model, 0.5, measured(model, data, rows)[1].mean_image_reconstruction)
+    evaluation = measured(model, data, rows)[1]
+    assert evaluation.active_latents == 0
+    assert evaluation.collapsed is True
 
 
 # pictures
@@ -313,22 +326,21 @@ def test_deterministic_codes_are_active_by_their_spread(data: Toy, rows: np.ndar
     model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(1024, 3, bias=False))
     with torch.no_grad():
         model.encoder[1].weight.copy_(weights)
-    representation, evaluation = encode(model, data, rows, CPU)
+    representation, evaluation = measured(model, data, rows)
     codes = pixels(data, rows).reshape(len(rows), -1) @ weights.double().numpy().T
     np.testing.assert_allclose(representation.codes, codes, rtol=1e-3, atol=1e-3)
     assert representation.logvar is None
     assert representation.kl is None
-    assert evaluation["kl"] is evaluation["kl_total"] is None
-    np.testing.assert_allclose(evaluation["spread"], codes.std(0), rtol=1e-3)
-    assert evaluation["active"] == [True, True, False]  # from a hundredth of the largest on
-    assert evaluation["active_latents"] == 2
-    assert json.loads(json.dumps(evaluation)) == evaluation
+    assert evaluation.kl is evaluation.kl_total is None
+    np.testing.assert_allclose(evaluation.spread, codes.std(0), rtol=1e-3)
+    assert evaluation.active == (True, True, False)  # from a hundredth of the largest on
+    assert evaluation.active_latents == 2
 
 
 def test_the_spread_of_a_category_is_its_entropy(data: Toy, rows: np.ndarray) -> None:
     model = QLAE(image_shape=(1, 32, 32), categorical=(4, 3))
-    representation, evaluation = encode(model, data, rows, CPU)
-    for column, spread in zip(representation.categories.T, evaluation["spread"], strict=True):
+    representation, evaluation = measured(model, data, rows)
+    for column, spread in zip(representation.categories.T, evaluation.spread, strict=True):
         shares = np.unique(column, return_counts=True)[1] / len(column)
         assert spread == pytest.approx(-(shares * np.log(shares)).sum(), abs=1e-12)
 
@@ -360,9 +372,8 @@ HISTORY = [
     ids=["after the last use", "never used", "still in use at the end", "no history"],
 )
 def test_the_step_of_a_collapse_is_that_after_the_last_use(rows, step) -> None:
-    evaluation = {"mean_image_reconstruction": 100.0}
-    assert module.collapsed_from(rows, evaluation) == step
+    assert collapsed_from(rows, 100.0) == step
 
 
 def test_a_model_without_a_decoder_has_no_step_of_collapse() -> None:
-    assert module.collapsed_from(HISTORY, {"mean_image_reconstruction": None}) is None
+    assert collapsed_from(HISTORY, None) is None

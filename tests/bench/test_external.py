@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bench.build import build_data, build_model
 from bench.errors import RequestError
-from bench.external import Foreign, adopt, weights_digest
+from bench.external import ExternalEncoder, weights_digest, wrap
 from bench.models import BetaVAE, Posterior
 from bench.plan import Plan, Request, plan
 from bench.report.table import comparison
@@ -21,7 +21,7 @@ from bench.store.files import read_json
 from bench.store.record import read_record
 from bench.store.representation import read_representation, read_rows
 from bench.store.study import write_study
-from bench.worker import Job, work
+from bench.worker import Job, run_job
 
 SHAPE = (1, 32, 32)
 CPU = torch.device("cpu")
@@ -118,7 +118,7 @@ def carried_out(asked: Plan) -> Path:
     write_study(asked.folder, asked.study)
     (run,) = asked.runs
     folder = asked.folder / "runs" / run.folder
-    status = work(Job(run, folder, asked.definitions), lambda news: None, lambda: False)
+    status = run_job(Job(run, folder, asked.definitions))
     assert status.state == "done", status.message
     return folder
 
@@ -141,7 +141,7 @@ def carried_out(asked: Plan) -> Path:
 )
 def test_codes_and_what_goes_with_them(make, logvar: bool, sizes: tuple, x: Tensor) -> None:
     net = Gives(make)
-    model = Foreign(net, SHAPE)
+    model = ExternalEncoder(net, SHAPE)
     assert (model.latents.continuous, model.latents.categorical) == (2, sizes)
     posterior = model.encode(x)
     h = net.linear(x.flatten(1))
@@ -156,39 +156,39 @@ def test_codes_and_what_goes_with_them(make, logvar: bool, sizes: tuple, x: Tens
 
 
 def test_categories_alone(x: Tensor) -> None:
-    model = Foreign(Gives(lambda h: {"logits": [h[:, :3], h[:, 3:]]}), SHAPE)
+    model = ExternalEncoder(Gives(lambda h: {"logits": [h[:, :3], h[:, 3:]]}), SHAPE)
     assert (model.latents.continuous, model.latents.categorical) == (0, (3, 4))
     assert tuple(model.encode(x).mean.shape) == (5, 0)
 
 
 def test_encode_is_asked_before_the_encoder_and_that_before_the_network(x: Tensor) -> None:
     net = Gives(lambda h: h[:, :1])
-    assert Foreign(net, SHAPE).latents.continuous == 1
+    assert ExternalEncoder(net, SHAPE).latents.continuous == 1
     net.encoder = nn.Sequential(nn.Flatten(), nn.Linear(1024, 2))
-    assert Foreign(net, SHAPE).latents.continuous == 2
+    assert ExternalEncoder(net, SHAPE).latents.continuous == 2
     net.encode = lambda x: net.linear(x.flatten(1))[:, :3]
-    assert Foreign(net, SHAPE).latents.continuous == 3
+    assert ExternalEncoder(net, SHAPE).latents.continuous == 3
     net.encode = True  # an attribute of that name that is no function
-    assert Foreign(net, SHAPE).latents.continuous == 2
+    assert ExternalEncoder(net, SHAPE).latents.continuous == 2
 
 
 def test_one_of_the_suites_models_with_weights_of_somebodys_own(x: Tensor) -> None:
     trained = BetaVAE(image_shape=SHAPE, continuous=2, categorical=(3,))
-    posterior = adopt(lambda: trained, {}, SHAPE).encode(x)
+    posterior = wrap(lambda: trained, {}, SHAPE).encode(x)
     assert torch.equal(posterior.mean, trained.encode(x).mean)
     assert torch.equal(posterior.logits[0], trained.encode(x).logits[0])
 
 
 def test_images_come_in_the_type_of_the_network(x: Tensor) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(1024, 3)).double()
-    codes = Foreign(net, SHAPE).encode(x).mean
+    codes = ExternalEncoder(net, SHAPE).encode(x).mean
     assert codes.dtype == torch.float32
     assert torch.equal(codes, net(x.double()).float())
 
 
 def test_codes_do_not_depend_on_the_other_images_of_a_batch(x: Tensor) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(1024, 3), nn.BatchNorm1d(3), nn.Dropout(0.5))
-    model = Foreign(net.train(), SHAPE)
+    model = ExternalEncoder(net.train(), SHAPE)
     # Nor have the zeros that tell the latents moved its running mean.
     assert torch.equal(net[2].running_mean, torch.zeros(3))
     torch.testing.assert_close(model.encode(x).mean[:2], model.encode(x[:2]).mean)
@@ -202,8 +202,8 @@ def test_codes_do_not_depend_on_the_other_images_of_a_batch(x: Tensor) -> None:
         (lambda h: h[:2], "a 2-dimensional tensor (2, 7) for 3 images"),
         (lambda h: h.argmax(-1, keepdim=True), "are torch.int64: give codes as floats, categories"),
         (lambda h: (h, h[:, :2]), "its mean and logvar are (3, 7) and (3, 2): let both be (B, D)"),
-        (lambda h: (h, h, h), "it gives 3 things (Tensor, Tensor, Tensor): let it return codes"),
-        (lambda h: {"z": h}, "it gives a mapping with z: let it return codes"),
+        (lambda h: (h, h, h), "it returns 3 things (Tensor, Tensor, Tensor): let it return codes"),
+        (lambda h: {"z": h}, "it returns a mapping with z: let it return codes"),
         (lambda h: {}, "its codes are a NoneType, no tensor: let it return codes"),
         (lambda h: h.tolist(), "its codes are a list, no tensor: let it return codes"),
         (lambda h: (h, None, [h[:, :1]]), "each size must be at least 2"),
@@ -212,7 +212,7 @@ def test_codes_do_not_depend_on_the_other_images_of_a_batch(x: Tensor) -> None:
 )
 def test_what_cannot_be_scored_is_refused(make, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)) as refused:
-        Foreign(Gives(make), SHAPE)
+        ExternalEncoder(Gives(make), SHAPE)
     assert "\n" not in str(refused.value)
 
 
@@ -223,7 +223,7 @@ def test_what_cannot_be_scored_is_refused(make, said: str) -> None:
     ("name", "said"),
     [
         ("nothing", "is no subclass of bench.models.VAE but of type dict: name a torch.nn.Module"),
-        ("number", "is no subclass of bench.models.VAE and gives an object of type int: let it"),
+        ("number", "is no subclass of bench.models.VAE and returns an object of type int: let"),
         ("needy", "lacks arguments (missing a required argument: 'width'): let all have defaults"),
         ("picky", "calling it with image_shape=(1, 32, 32) raises ValueError: images of 64"),
         ("larger", "give a network that takes 1x32x32 in [0, 1], or choose another size"),
@@ -278,7 +278,7 @@ def test_a_digest_of_code_and_weights(here: Path) -> None:
     assert planned("Net").runs[0].code == first.code
     (here / "mine.py").write_text(MINE + "# changed\n")
     assert planned("Net").runs[0].code != first.code
-    net = Foreign(Gives(lambda h: h), SHAPE)
+    net = ExternalEncoder(Gives(lambda h: h), SHAPE)
     before = weights_digest(net, "code")
     assert weights_digest(net, "code") == before != weights_digest(net, "other")
     with torch.no_grad():
@@ -317,10 +317,21 @@ def test_other_weights_share_no_row_with_the_older_ones(cli_here, here: Path) ->
     command = ("run", "--models", "./mine.py:loaded", "--dataset", "toy", "--preset", "smoke")
     options = ("--seeds", "1", "--metrics", "mig", "--set", "train.rows=100")
     same = cli_here(*command, *options, "--output", "study", "--dry-run")
-    assert "1 runs: 1 done, 0 to do, 0 steps" in same.err
-    assert "./mine.py:loaded: seeds 0; not trained here" in same.err
+    assert "1 runs: 1 done, 0 to do, 0 steps" in same.out
+    assert "./mine.py:loaded: seeds 0; not trained here" in same.out
     state["weight"][0, 0] += 1
     torch.save({f"1.{name}": tensor for name, tensor in state.items()}, "net.pt")
     other = cli_here(*command, *options, "--output", "study", "--dry-run")
     assert other.code == 2
-    assert "were made with other code or weights; encode them anew with --force" in other.err
+    assert "were made with other code or weights; encode them again with --force" in other.err
+
+
+def test_each_run_of_it_has_a_process_of_its_own(bench, here: Path) -> None:
+    """Its module draws weights when it is imported, which happens once in a process."""
+    command = ("run", "--models", "mine:net", "--dataset", "toy", "--preset", "smoke")
+    options = ("--seeds", "2", "--metrics", "mig", "--jobs", "1", "--set", "train.rows=100")
+    ran = bench(*command, *options, "--output", "own", cwd=here)
+    assert ran.returncode == 0, ran.stderr
+    stored = [load_file(path) for path in sorted(here.glob("own/runs/*/weights.safetensors"))]
+    assert len(stored) == 2
+    assert any(not np.array_equal(stored[0][name], stored[1][name]) for name in stored[0])

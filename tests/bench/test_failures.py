@@ -125,13 +125,21 @@ def test_what_goes_wrong_in_a_run_is_its_own_affair(run, here: Path) -> None:
     ]
 
 
+def test_a_killed_worker_is_replaced_for_the_next_run(run, here: Path) -> None:
+    (here / "broken").touch()
+    ran = run("Killed", "Fine", "Raises", steps=3, more=("--jobs", "1"))
+    assert ran.returncode == 1
+    assert states(here)["Killed"] == states(here)["Raises"] == "failed"
+    assert states(here)["Fine"] in ("done", "collapsed")
+
+
 def test_an_edited_plug_in_shares_no_row_with_its_older_runs(run, here: Path) -> None:
     assert run("Fine", steps=3).returncode == 0
     before = (folder(here, "Fine") / "status.json").stat().st_mtime_ns
     (here / "plug.py").write_text(PLUG_INS + "# other code\n")
     refused = run("Fine", steps=3)
     assert refused.returncode == 2
-    assert "were made with other code; train them anew with --force" in refused.stderr
+    assert "were made with other code; train them again with --force" in refused.stderr
     assert (folder(here, "Fine") / "status.json").stat().st_mtime_ns == before
     assert run("Fine", steps=3, more=("--force",)).returncode == 0
     assert run("Fine", steps=3).returncode == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bench.report import figures, pictures, plots
+from bench.report import pictures, plots, style
 from bench.store.files import write_arrays, write_rows
 from bench.store.record import HISTORY, SAMPLES
 
@@ -25,7 +25,10 @@ def record(make_record, make_score, tmp_path: Path):
     scores = {"mig": make_score("mig", 0.5, details=details)}
     settings = {"continuous": 2, "categorical": (3,)}
     return make_record(
-        scores, folder=tmp_path / "run", evaluation={"kl": KL, "kl_total": 4.02}, settings=settings
+        scores,
+        folder=tmp_path / "run",
+        evaluation={"kl": KL, "kl_total": 4.02, "active": [False, True, True]},
+        settings=settings,
     )
 
 
@@ -39,7 +42,7 @@ def drawn(monkeypatch) -> list[Figure]:
             super().__init__(*arguments, **more)
             seen.append(self)
 
-    monkeypatch.setattr(figures, "Figure", Seen)
+    monkeypatch.setattr(style, "Figure", Seen)
     return seen
 
 
@@ -71,8 +74,17 @@ def test_a_record_without_samples_or_mig_has_no_such_pictures(make_record, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+def test_a_missing_picture_is_noticed(record, hand_made_samples) -> None:
+    write_arrays(record.folder / SAMPLES, hand_made_samples(1))
+    assert not pictures.is_drawn(record)
+    pictures.draw_run(record)
+    assert pictures.is_drawn(record)
+    (record.folder / "information.png").unlink()
+    assert not pictures.is_drawn(record)
+
+
 def test_traversals_go_by_kl_and_mark_the_inactive(record, hand_made_samples, drawn) -> None:
-    pictures.draw_traversals(record, hand_made_samples(1))
+    pictures.draw_traversals(record, record.evaluation, hand_made_samples(1))
     labels = [axes.get_ylabel() for axes in drawn[0].axes]
     assert labels == [
         "$z_{2}$\n3.00 nats",
@@ -83,7 +95,7 @@ def test_traversals_go_by_kl_and_mark_the_inactive(record, hand_made_samples, dr
 
 def test_a_category_is_traversed_one_by_one(record, hand_made_samples, drawn) -> None:
     samples = hand_made_samples(3)
-    pictures.draw_traversals(record, samples)
+    pictures.draw_traversals(record, record.evaluation, samples)
     z, c, _ = (np.asarray(axes.images[0].get_array()) for axes in drawn[0].axes)
     assert z.shape == c.shape == (34, 340, 3)
     np.testing.assert_array_equal(c[1:33, 35:67], samples["c1"][1].transpose(1, 2, 0))
@@ -95,12 +107,12 @@ def test_the_latents_are_those_that_were_drawn(record, hand_made_samples, make_r
     from dataclasses import replace
 
     bare = replace(record, run=make_run(settings={}))
-    pictures.draw_traversals(bare, hand_made_samples(1))
+    pictures.draw_traversals(bare, bare.evaluation, hand_made_samples(1))
     assert drawn[0].axes[1].get_ylabel().startswith("$c_{1}$")
 
 
 def test_the_heatmap_shows_shares_by_kl(record, drawn) -> None:
-    pictures.draw_information(record)
+    pictures.draw_information(record, record.evaluation)
     panel = drawn[0].axes[0]
     rows = [label.get_text() for label in panel.get_yticklabels()]
     assert rows == ["$z_{2}$ (3.00)", "$c_{1}$ (1.00)", "$z_{1}$ (0.02)"]
@@ -118,7 +130,7 @@ def test_the_heatmap_shows_shares_by_kl(record, drawn) -> None:
 # pictures of a study
 
 
-def test_scores_have_a_dot_a_seed_and_an_interval(make_record, drawn, tmp_path: Path) -> None:
+def test_scores_have_a_dot_per_seed_and_an_interval(make_record, drawn, tmp_path: Path) -> None:
     records = [make_record(v, seed=s) for s, v in enumerate([0.1, 0.2, 0.3])]
     records += [make_record(0.5, model="vae"), make_record(None, "failed", model="jointvae")]
     plots.draw_scores(records, tmp_path / "scores", "toy")
@@ -136,7 +148,7 @@ def test_scores_have_a_dot_a_seed_and_an_interval(make_record, drawn, tmp_path: 
     assert high - low == pytest.approx(2 * 4.30265273 * 0.1 / 3**0.5)
 
 
-def test_curves_have_a_line_a_run(make_record, drawn, tmp_path: Path) -> None:
+def test_curves_have_a_line_per_run(make_record, drawn, tmp_path: Path) -> None:
     records = [make_record(seed=s, folder=tmp_path / f"run{s}") for s in (0, 1)]
     for s, record in enumerate(records):
         rows = [{"step": k, "reconstruction": 100.0 / k, "kl_categorical": 0.0} for k in (1, 2 + s)]

@@ -88,7 +88,7 @@ def test_train_and_data_settings_are_those_of_the_study() -> None:
 
 def test_metric_options_are_in_the_definition() -> None:
     asked = planned(metrics="mig,factorvae_score", sets=["factorvae_score.votes=500"])
-    by_name = {d["name"]: d["options"] for d in asked.definitions}
+    by_name = {d.name: d.options for d in asked.definitions}
     assert list(by_name) == ["mig", "factorvae_score"]
     assert by_name["factorvae_score"]["votes"] == 500
     assert by_name["mig"] == {"bins": 20, "binning": "width", "points": 10_000}
@@ -187,7 +187,7 @@ def test_the_precision_is_part_of_a_run_and_of_its_table() -> None:
     whole, half = planned().runs[0], planned(sets=["train.precision=bfloat16"])
     assert (whole.precision, half.runs[0].precision) == ("float32", "bfloat16")
     assert whole.identity != half.runs[0].identity
-    assert half.study["train"] == {"precision": "bfloat16"}
+    assert half.study.train == {"precision": "bfloat16"}
     assert Run.from_dict(half.runs[0].as_dict()) == half.runs[0]
     old = {key: value for key, value in whole.as_dict().items() if key != "precision"}
     assert Run.from_dict(old).identity == whole.identity

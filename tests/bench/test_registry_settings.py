@@ -12,8 +12,7 @@ from bench.errors import RequestError
 from bench.metrics import mig
 from bench.models import MODELS, VAE
 from bench.registry import resolve
-from bench.seeds import parse_seeds
-from bench.settings import Assignment, converted, parameters, parse
+from bench.settings import Assignment, converted, parameters, parse, parse_seeds
 
 
 def settings(*, n: int = 1, x: float = 0.5, on: bool = False, sizes: tuple[int, ...] = ()) -> None:
@@ -50,6 +49,25 @@ def test_names_of_the_registry() -> None:
     assert [resolve("model", name) for name in MODELS] == list(MODELS.values())
     assert resolve("dataset", "toy") is Toy
     assert resolve("metric", "mig") is mig
+
+
+def test_a_name_of_unknown_kind(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def mine(): ...\n")
+    assert resolving.resolve_any("mig") == [("metric", mig)]
+    assert resolving.resolve_any("jointvae") == [("model", MODELS["jointvae"])]
+    ((kind, target),) = resolving.resolve_any(f"{file}:mine")
+    assert (kind, target.__name__) == (None, "mine")
+    ((kind, _),) = resolving.resolve_any("some.npz")
+    assert kind == "dataset"
+    with pytest.raises(RequestError, match="unknown name 'migs': did you mean mig"):
+        resolving.resolve_any("migs")
+
+
+@pytest.mark.parametrize("call", [resolving.resolve_any, lambda name: resolve("model", name)])
+def test_a_file_without_a_name_in_it_is_refused(call) -> None:
+    with pytest.raises(RequestError, match="say which class or function in it, as mine.py:Mine"):
+        call("mine.py")
 
 
 def test_a_plug_in_by_file_and_by_module(tmp_path: Path, monkeypatch) -> None:

@@ -179,6 +179,22 @@ def test_killed_and_run_again_gives_the_same(start, undisturbed, tmp_path: Path)
     assert leftovers == []
 
 
+def test_a_worker_takes_one_run_after_another_and_gives_the_same(
+    undisturbed, tmp_path: Path
+) -> None:
+    (tmp_path / "models.py").write_text(MODELS)
+    ran = subprocess.run(
+        [*command("Joint", "Factor"), "--jobs", "1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert len(workers(tmp_path)) == 1
+    assert results(tmp_path) == undisturbed
+
+
 def test_ctrl_c_stops_cleanly_and_goes_on(start, undisturbed, tmp_path: Path) -> None:
     started = start("Joint")
     running = workers(tmp_path)
@@ -189,7 +205,7 @@ def test_ctrl_c_stops_cleanly_and_goes_on(start, undisturbed, tmp_path: Path) ->
     assert started.process.wait(LIMIT) == 130
     assert not any(map(alive, running))
     text = started.log.read_text()
-    assert "The same command goes on from the last checkpoints." in text
+    assert "The same command continues from the last checkpoints." in text
     assert "Traceback" not in text
     assert states(tmp_path) == ["interrupted"]
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,21 @@ from safetensors.torch import load_file
 from bench.errors import RequestError
 from bench.store import files as store
 from bench.store.record import (
+    EVALUATION,
     SCORES,
     SETTINGS,
     STATUS,
+    HeldOut,
     Status,
-    definitions_differ,
+    Undefined,
+    read_evaluation,
     read_record,
     read_records,
+    read_scores,
     read_status,
+    unscored,
+    write_evaluation,
+    write_scores,
     write_status,
 )
 
@@ -137,11 +145,13 @@ def test_a_status_comes_back(tmp_path: Path) -> None:
         (SETTINGS, "{"),
         (SETTINGS, "[]"),
         (SETTINGS, '{"model": "vae"}'),
-        (STATUS, '{"state": "done", "mood": "good"}'),
+        (STATUS, '{"state": 3}'),
         (STATUS, "7"),
         (SCORES, '{"mig": {"value": 0.5}}'),
         (SCORES, '{"mig": 0.5}'),
         (SCORES, "[1]"),
+        (EVALUATION, '{"kl": 3}'),
+        (EVALUATION, "[]"),
     ],
 )
 def test_a_broken_record_is_named_with_a_remedy(tmp_path, make_run, name, text) -> None:
@@ -163,11 +173,64 @@ def test_records_are_sorted_by_label_and_seed(tmp_path: Path, make_run) -> None:
 
 def test_a_score_by_another_definition_is_missing(make_score) -> None:
     scores = {"mig": make_score("mig", 0.1, bins=20)}
-    asked = scores["mig"]["definition"]
-    assert not definitions_differ(scores, [asked])
+    definition = scores["mig"].definition
+    assert unscored([definition], scores) == ()
+    assert unscored([replace(definition, libraries={"numpy": "0.1"})], scores) == ()
     for other in (
-        {**asked, "options": {"bins": 10}},
-        {**asked, "version": 2},
-        {**asked, "name": "gim"},
+        replace(definition, options={"bins": 10}),
+        replace(definition, version=2),
+        replace(definition, name="gim"),
+        replace(definition, merge=("orientation:39=0",)),
     ):
-        assert definitions_differ(scores, [asked, other])
+        assert unscored([definition, other], scores) == (other,)
+
+
+def test_a_score_that_cannot_be_is_not_missing(make_record, make_score) -> None:
+    definition = make_score("mig", 0.1, bins=20).definition
+    evaluation = make_record(evaluation={"undefined": {"mig": Undefined(definition, "too few")}})
+    assert unscored([definition], {}, evaluation.evaluation) == ()
+    other = replace(definition, options={"bins": 10})
+    assert unscored([other], {}, evaluation.evaluation) == (other,)
+
+
+def test_records_come_back_as_they_were_written(make_record, make_score, tmp_path: Path) -> None:
+    score = make_score("mig", 0.25, parts={"x": 0.5}, details={"gaps": {"shape": 0.1}}, bins=20)
+    full = replace(
+        score,
+        definition=replace(score.definition, merge=("a:1=0",)),
+        warnings=("too few rows",),
+        standard_errors={"value": 0.01, "x": 0.02},
+        resamples=5,
+    )
+    write_scores(tmp_path, {"mig": score, "full": full, "udr": replace(score, seconds=None)})
+    assert read_scores(tmp_path)["full"] == full
+    assert read_scores(tmp_path)["udr"].seconds is None
+    record = make_record(
+        evaluation={
+            "collapsed": True,
+            "collapsed_from": 7,
+            "held_out": HeldOut(1.0, None, 3),
+            "undefined": {"mig": Undefined(score.definition, "too few")},
+        }
+    )
+    write_evaluation(tmp_path, record.evaluation)
+    assert read_evaluation(tmp_path) == record.evaluation
+
+
+def test_the_earliest_evaluations_are_read(tmp_path: Path) -> None:
+    store.write_json(
+        tmp_path / EVALUATION,
+        {
+            "reconstruction": 1.0,
+            "mean_image_reconstruction": 2.0,
+            "kl": [0.05, 3.0],
+            "kl_total": 3.05,
+            "active_latents": 1,
+            "rows": 10,
+            "collapsed": False,
+        },
+    )
+    evaluation = read_evaluation(tmp_path)
+    assert evaluation is not None
+    assert evaluation.active == (False, True)
+    assert evaluation.continuous == 2

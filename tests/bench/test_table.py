@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -11,14 +12,17 @@ from bench.report.columns import Metrics, values_of
 from bench.report.render import console_table, latex, markdown, summary_rows
 from bench.report.statistics import summarise
 from bench.report.table import Table, comparison, run_rows
+from bench.store.study import StudyRecord
 
-STUDY: dict = {
-    "dataset": "toy",
-    "preset": "smoke",
-    "source": "toy_shapes 100%",
-    "steps": None,
-    "train": {},
-}
+STUDY = StudyRecord(
+    dataset="toy",
+    data_settings={},
+    fingerprint="toy-1",
+    source="toy_shapes 100%",
+    preset="smoke",
+    steps=None,
+    train={},
+)
 
 
 def cell(table: Table, label: str, key: str):
@@ -33,7 +37,7 @@ def runs(table: Table) -> dict[str, str]:
 
 
 def test_the_note_on_the_preset_names_what_was_changed(make_record) -> None:
-    study = {**STUDY, "preset": "paper", "steps": 7, "train": {"batch_size": 8}}
+    study = replace(STUDY, preset="paper", steps=7, train={"batch_size": 8})
     (note,) = (n for n in comparison([make_record()], study).notes if n.startswith("Preset"))
     assert note.endswith("; but steps 7, batch_size 8.")
     assert "but" not in comparison([make_record()], STUDY).notes[0]
@@ -60,7 +64,7 @@ def test_one_value_has_no_interval_and_none_no_summary() -> None:
 # the comparison
 
 
-def test_a_row_a_model_and_mean_over_seeds(make_record) -> None:
+def test_a_row_per_model_and_mean_over_seeds(make_record) -> None:
     records = [make_record(0.1 * s, seed=s) for s in (1, 2, 3)] + [make_record(0.7, model="vae")]
     table = comparison(records, STUDY)
     assert runs(table) == {"betavae": "3", "vae": "1"}
@@ -119,7 +123,7 @@ def test_two_definitions_never_share_a_column(make_record, make_score) -> None:
 
 def test_two_versions_never_share_a_column(make_record, make_score) -> None:
     new = make_score("mig", 0.3)
-    new["definition"]["version"] = 2
+    new = replace(new, definition=replace(new.definition, version=2))
     table = comparison([make_record(0.1), make_record({"mig": new}, seed=1)], STUDY)
     titles = [column.title for column in table.columns if column.is_score]
     assert titles == ["MIG (version 1)", "MIG (version 2)"]
@@ -147,7 +151,7 @@ def test_the_notes_say_preset_data_definition_and_budget(make_record, make_score
     scores = {"mig": make_score("mig", 0.1, bins=20)}
     notes = comparison([make_record(scores)], STUDY).notes
     assert notes[0].startswith("Preset smoke: ")
-    assert "Budget: 100 steps of 32 images a run." in notes
+    assert "Budget: 100 steps of 32 images per run." in notes
     assert "Data: toy_shapes 100%." in notes
     assert "MIG: version 1 (bins 20)." in notes
 
@@ -158,7 +162,7 @@ def test_budgets_that_differ_are_said(make_record) -> None:
     assert expected in table.notes
 
 
-def test_a_row_a_run(make_record) -> None:
+def test_a_row_per_run(make_record) -> None:
     failed = make_record(None, state="failed", seed=1, message="out of luck")
     rows = run_rows([make_record(0.25), failed])
     assert [row["mig"] for row in rows] == [0.25, None]

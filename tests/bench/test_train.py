@@ -15,8 +15,7 @@ from bench.datasets import Toy
 from bench.models import MODELS, VAE, AnnealedVAE, JointVAE, Objective
 from bench.streams import lent_global_torch_stream, numpy_stream, rows_stream, torch_stream
 from bench.train import loop
-from bench.train.feed import images
-from bench.train.loop import Diverged, Interrupted, Progress, train
+from bench.train.loop import Diverged, Interrupted, TrainingState, images, train
 
 CPU = torch.device("cpu")
 OWN = {
@@ -61,7 +60,7 @@ def tiny() -> VAE:
     return dense(VAE(image_shape=(1, 32, 32), continuous=2), hidden=4)
 
 
-def run(model: VAE, data: Toy, steps: int, **more: Any) -> Progress:
+def run(model: VAE, data: Toy, steps: int, **more: Any) -> TrainingState:
     return train(model, data, steps=steps, batch_size=8, seed=0, device=CPU, **more)
 
 

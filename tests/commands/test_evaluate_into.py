@@ -3,9 +3,9 @@
 import csv
 import errno
 import hashlib
-import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-import bench.reproduce.released
 from bench.datasets import Toy
 from bench.errors import RequestError
-from bench.evaluate.codes import read_codes
-from bench.evaluate.rows import enter
+from bench.evaluate.files import open_codes
+from bench.evaluate.rows import add_row
 from bench.metrics import METRICS, Representation
 from bench.report.table import comparison
 from bench.store.files import read_json, write_json
-from bench.store.record import Record, read_records
+from bench.store.record import Evaluation, HeldOut, Record, read_records, write_scores
+from bench.store.study import read_study
 from bench.streams import numpy_stream
 
 NAME = "my model"
@@ -53,11 +53,12 @@ def arrays(seed: int = 0) -> dict[str, Any]:
 
 
 def write(name: str, **changed: Any) -> Path:
-    given = {k: v for k, v in {**arrays(), **changed}.items() if v is not None}
-    np.savez(name, **given)
+    content = {k: v for k, v in {**arrays(), **changed}.items() if v is not None}
+    np.savez(name, **content)
     return Path(name)
 
 
+# one row without a label
 UNLABELLED = np.where(np.arange(576)[:, None] == 9, -1, arrays()["factors"])
 
 
@@ -66,13 +67,19 @@ def codes(here: Path) -> Path:
     return write("codes.npz")
 
 
-def entered(study: Path) -> list[Record]:
-    return [record for record in read_records(study) if record.run.entered]
+def rows_from_files(study: Path) -> list[Record]:
+    return [record for record in read_records(study) if record.run.from_file]
+
+
+def evaluation_of(study: Path, label: str) -> Evaluation:
+    (record,) = (record for record in rows_from_files(study) if record.run.label == label)
+    assert record.evaluation is not None
+    return record.evaluation
 
 
 def put(study: Path, path: Path, name: str = NAME, **options: Any) -> None:
-    """Without the tables."""
-    enter(study, name, read_codes(path), None, f"{path.name}, sha256 {sha256(path)}", **options)
+    """Add a row without writing the tables."""
+    add_row(study, name, open_codes(path), **options)
 
 
 def sha256(path: Path) -> str:
@@ -93,7 +100,7 @@ def times(study: Path) -> dict[str, int]:
 def test_it_is_a_row_beside_the_others_and_says_what_it_is(cli_here, study, codes) -> None:
     said = cli_here("evaluate", str(codes), "--into", "study", "--name", NAME)
     assert said.code == 0, said.err
-    (record,) = entered(study)
+    (record,) = rows_from_files(study)
     assert (record.run.steps, record.run.batch_size, record.run.preset) == (0, 0, "entered")
     assert (record.status.state, record.run.seed, record.run.rows) == ("done", 0, 576)
     assert record.run.settings == {"source": f"codes.npz, sha256 {sha256(codes)}"}
@@ -106,17 +113,17 @@ def test_it_is_a_row_beside_the_others_and_says_what_it_is(cli_here, study, code
     whole = Representation.of(**arrays(), factor_kinds=[f.kind for f in Toy().factors])
     for name, score in record.scores.items():
         expected = METRICS[name](whole, numpy_stream(0, name))
-        assert score["value"] == pytest.approx(expected.value, abs=1e-12), name
-        assert score["definition"] == other.scores[name]["definition"]
+        assert score.value == pytest.approx(expected.value, abs=1e-12), name
+        assert score.definition.as_dict() == other.scores[name].definition.as_dict()
 
     note = f"Not trained here: {NAME}, from codes.npz, sha256 {sha256(codes)}."
     table = (study / "table.md").read_text()
     assert f"- {note}\n" in table
     (row,) = (line for line in table.splitlines() if line.startswith(f"| {NAME} |"))
-    mig = record.scores["mig"]["value"]
+    mig = record.scores["mig"].value
     assert row.startswith(f"| {NAME} | 1 (not trained here) | {mig:.3f} | ")
     assert row.endswith("| – | – | 4.0 |")  # no reconstruction and no KL, but four latents
-    assert "Budget: 20 steps of 32 images a run." in table
+    assert "Budget: 20 steps of 32 images per run." in table
     rows = list(csv.DictReader((study / "runs.csv").read_text().splitlines()))
     assert [row["steps"] for row in rows if row["model"] == NAME] == ["0"]
     assert NAME in said.out
@@ -124,74 +131,84 @@ def test_it_is_a_row_beside_the_others_and_says_what_it_is(cli_here, study, code
 
 def test_what_codes_tell_of_their_model(study: Path, codes: Path) -> None:
     put(study, codes)
-    plain = entered(study)[0].evaluation
-    given = arrays()
-    np.testing.assert_allclose(plain["spread"], given["codes"].std(0))
-    assert plain["reconstruction"] is plain["kl"] is plain["kl_total"] is None
-    assert (plain["active_latents"], plain["rows"], plain["collapsed"]) == (4, 576, False)
+    plain = evaluation_of(study, NAME)
+    content = arrays()
+    np.testing.assert_allclose(plain.spread, content["codes"].std(0))
+    assert plain.reconstruction is plain.kl is plain.kl_total is None
+    assert (plain.active_latents, plain.rows, plain.collapsed) == (4, 576, False)
 
     logvar = np.full((576, 4), -2.0)
-    shape = given["factors"][:, :1]
+    shape = content["factors"][:, :1]
     probabilities = np.eye(3)[shape[:, 0]]
     path = write("both.npz", categories=shape, logvar=logvar, probabilities=probabilities)
     put(study, path, "with a posterior")
-    both = next(r for r in entered(study) if r.run.label == "with a posterior").evaluation
-    kl = (given["codes"] ** 2 + np.exp(-2) + 2 - 1).mean(0) / 2
-    assert both["kl"] == pytest.approx([*kl, np.log(3)])
-    assert both["spread"][4] == pytest.approx(np.log(3))  # the three shapes are equally frequent
-    assert both["continuous"] == 4
+    both = evaluation_of(study, "with a posterior")
+    kl = (content["codes"] ** 2 + np.exp(-2) + 2 - 1).mean(0) / 2
+    assert both.kl == pytest.approx([*kl, np.log(3)])
+    assert both.spread[4] == pytest.approx(np.log(3))  # the three shapes are equally frequent
+    assert both.continuous == 4
+
+
+def test_held_out_rows_stay_apart(study: Path) -> None:
+    codes, factors = arrays()["codes"], arrays()["factors"]
+    sides = {"codes_test": codes[500:], "factors_test": factors[500:]}
+    put(study, write("split.npz", codes=codes[:500], factors=factors[:500], **sides))
+    evaluation = evaluation_of(study, NAME)
+    assert evaluation.rows == 500
+    assert evaluation.held_out == HeldOut(None, None, 76)
 
 
 def test_codes_that_tell_nothing_are_a_collapsed_row(study: Path) -> None:
     put(study, write("flat.npz", codes=np.ones((576, 2))))
-    (record,) = entered(study)
+    (record,) = rows_from_files(study)
     assert record.status.state == "collapsed"
-    rows = comparison(read_records(study), read_json(study / "study.json")).rows
+    rows = comparison(read_records(study), read_study(study)).rows
     (row,) = (row for row in rows if row.label == NAME)
     assert row.runs == "1 (1 collapsed, not trained here)"
 
 
 def test_the_same_command_replaces_the_row(study: Path, codes: Path) -> None:
     put(study, codes)
-    (first,) = entered(study)
+    (first,) = rows_from_files(study)
     before = {path.name for path in first.folder.iterdir()}
     put(study, codes)
-    (second,) = entered(study)
+    (second,) = rows_from_files(study)
     assert second.folder == first.folder
     assert {path.name for path in second.folder.iterdir()} == before
-    plain = [{k: {**s, "seconds": 0} for k, s in r.scores.items()} for r in (first, second)]
+    plain = [{k: replace(s, seconds=0) for k, s in r.scores.items()} for r in (first, second)]
     assert plain[0] == plain[1]
     put(study, codes, seed=3)  # one row, one file
-    (third,) = entered(study)
+    (third,) = rows_from_files(study)
     assert third.run.seed == 3
     put(study, write("other.npz", codes=arrays(1)["codes"]), "another model")
-    assert sorted(r.run.label for r in entered(study)) == ["another model", NAME]
+    assert sorted(r.run.label for r in rows_from_files(study)) == ["another model", NAME]
 
 
 def test_the_options_of_most_runs_are_those_of_the_row(study: Path, codes: Path) -> None:
     runs = read_records(study)
     for record in runs[:3]:
-        scores = dict(record.scores)
-        merged = {**scores["mig"]["definition"], "merge": ["posX:7=0"]}
-        merged["options"] = {**merged["options"], "bins": 5, "of an older version": 1}
-        write_json(record.folder / "scores.json", {"mig": {**scores["mig"], "definition": merged}})
+        mig = record.scores["mig"]
+        options = {**mig.definition.options, "bins": 5, "of an older version": 1}
+        merged = replace(mig.definition, options=options, merge=("posX:7=0",))
+        write_scores(record.folder, {"mig": replace(mig, definition=merged)})
     put(study, codes)
-    score = entered(study)[0].scores["mig"]
-    assert score["definition"]["options"] == {"bins": 5, "binning": "width", "points": 10_000}
-    assert score["definition"]["merge"] == ["posX:7=0"]
+    score = rows_from_files(study)[0].scores["mig"]
+    assert score.definition.options == {"bins": 5, "binning": "width", "points": 10_000}
+    assert score.definition.merge == ("posX:7=0",)
     whole = Representation.of(**arrays()).merged("posX", 7, 0)
-    assert score["value"] == METRICS["mig"](whole, numpy_stream(0, "mig"), bins=5).value
+    assert score.value == METRICS["mig"](whole, numpy_stream(0, "mig"), bins=5).value
 
 
-def test_a_metric_that_is_undefined_is_said_under_the_table(study: Path, codes: Path) -> None:
+def test_a_metric_that_is_undefined_stands_under_the_table(study: Path, codes: Path) -> None:
     for record in read_records(study):
-        made = {**record.scores["mig"]["definition"], "name": "kl_decomposition", "options": {}}
-        new = {"kl_decomposition": {**record.scores["mig"], "definition": made}}
-        write_json(record.folder / "scores.json", {**record.scores, **new})
+        mig = record.scores["mig"]
+        other = replace(mig.definition, name="kl_decomposition", options={})
+        new = {"kl_decomposition": replace(mig, definition=other)}
+        write_scores(record.folder, {**record.scores, **new})
     put(study, codes)
-    (record,) = entered(study)
+    (record,) = rows_from_files(study)
     assert "kl_decomposition" not in record.scores
-    notes = comparison(read_records(study), read_json(study / "study.json")).notes
+    notes = comparison(read_records(study), read_study(study)).notes
     assert any(n.startswith(f"KL decomposition of {NAME}: undefined, ") for n in notes)
 
 
@@ -200,14 +217,14 @@ def test_a_metric_that_is_undefined_is_said_under_the_table(study: Path, codes: 
 
 def test_the_study_goes_on_as_before(finished, cli_here, study: Path, codes: Path) -> None:
     put(study, codes)
-    (before,) = entered(study)
+    (before,) = rows_from_files(study)
     trained = times(study)
     again = cli_here(*finished.command)
     assert again.code == 0, again.err
     assert "4 runs: 4 done, 0 to do, 0 steps" in again.err
     assert NAME in again.out
     assert cli_here("evaluate", "study", "--metrics", "mcc").code == 0
-    (after,) = entered(study)
+    (after,) = rows_from_files(study)
     assert after.folder == before.folder
     assert list(after.scores) == [*before.scores, "mcc"]
     (after.folder / "information.png").unlink()
@@ -219,63 +236,15 @@ def test_the_study_goes_on_as_before(finished, cli_here, study: Path, codes: Pat
     assert f"| {NAME} | 1 (not trained here) |" in (study / "table.md").read_text()
 
 
-def test_a_model_of_that_name_is_told_of_it(finished, cli_here, study: Path, codes: Path) -> None:
+def test_no_model_takes_the_name_of_a_row_from_a_file(
+    finished, cli_here, study: Path, codes: Path
+) -> None:
     Path("mine.py").write_text("from bench.models import VAE\nclass Mine(VAE):\n    '''Mine.'''\n")
     put(study, codes, "./mine.py:Mine")
     command = [part.replace("betavae,jointvae", "./mine.py:Mine") for part in finished.command]
     said = cli_here(*command, "--dry-run")
     assert said.code == 2
-    assert "./mine.py:Mine is the name of codes that were entered from a file" in said.err
-
-
-# of a model with weights
-
-
-def test_an_evaluation_goes_with_the_codes(cli_here, study: Path, monkeypatch) -> None:
-    weights = Path("net.pt")
-    weights.write_bytes(b"weights")
-    asked = []
-
-    def evaluate_released(path: Path, dataset: str | None, data_dir: str | None, tell: Any) -> Any:
-        asked.append((path, dataset, data_dir))
-        given = {k: v for k, v in arrays().items() if k != "factor_sizes"}
-        representation = Representation.of(**given, categories=given["factors"][:, :1])
-        evaluation = {
-            "reconstruction": 123.4,
-            "mean_image_reconstruction": 567.8,
-            "kl": [1.0, 2.0, 3.0, 0.0, 0.5],
-            "kl_total": 6.5,
-            "continuous": 4,
-            "spread": [1.0] * 5,
-            "active": [True] * 3 + [False, True],
-            "active_latents": 4,
-            "rows": 576,
-            "collapsed": False,
-        }
-        return representation, evaluation, "net.pt, of somebody, sha256 abc"
-
-    monkeypatch.setattr(bench.reproduce.released, "evaluate_released", evaluate_released)
-    options = ("--metrics", "mig", "--dataset", "toy", "--data-dir", "there", "--output", "r.json")
-    said = cli_here("evaluate", "net.pt", *options)
-    assert said.code == 0
-    assert asked == [(weights, "toy", "there")]
-    assert "Encoded by net.pt, of somebody, sha256 abc." in said.out
-    assert "Reconstruction 123.40 nats an image, of the mean image 567.80." in said.out
-    assert "KL 6.50 nats an image: continuous 6.00, categorical 0.50." in said.out
-    assert "Active latents: 4 of 5." in said.out
-    assert json.loads(Path("r.json").read_text())["evaluation"]["kl_total"] == 6.5
-
-    said = cli_here("evaluate", "net.pt", "--into", "study", "--name", "theirs")
-    assert said.code == 0
-    assert asked[1] == (weights, "toy", None)  # the study says which data set
-    table = (study / "table.md").read_text()
-    (row,) = (line for line in table.splitlines() if line.startswith("| theirs |"))
-    assert row.endswith("| 123.4 | 6.5 | 4.0 |")
-    assert "from net.pt, of somebody, sha256 abc; reconstruction and KL are of the" in table
-    for wrong in (("--factors", "f.npz"), ("--kind", "shape=ordinal")):
-        assert "leave out --factors and --kind" in cli_here("evaluate", "net.pt", *wrong).err
-    wrong = ("--into", "study", "--name", "x", "--dataset", "dsprites")
-    assert "is a study on toy: leave out --dataset" in cli_here("evaluate", "net.pt", *wrong).err
+    assert "./mine.py:Mine is the name of codes that came from a file" in said.err
 
 
 # refusals
@@ -291,20 +260,20 @@ def test_an_evaluation_goes_with_the_codes(cli_here, study: Path, monkeypatch) -
         ({}, {"--name": None}, "--into FOLDER and --name NAME go together"),
         ({}, {"--into": None}, "--into FOLDER and --name NAME go together"),
         ({}, {"--into": "nowhere"}, "nowhere holds no study"),
-        ({}, {"--name": "betavae"}, "the suite has a model of that name, choose another --name"),
-        ({}, {"--name": "a|b"}, "as they shall stand in tables"),
-        ({}, {"--name": " "}, "as they shall stand in tables"),
+        ({}, {"--name": "betavae"}, "the suite has a model of that name: choose another --name"),
+        ({}, {"--name": "a|b"}, "as they should stand in tables"),
+        ({}, {"--name": " "}, "as they should stand in tables"),
         ({}, {"--metrics": "mig"}, "leave out --metrics"),
         ({}, {"--merge": "posX:7=0"}, "leave out --merge"),
-        ({}, {"--dataset": "toy"}, "--dataset is for weights (.pt, .pth, .safetensors)"),
+        ({}, {"--kind": "posX=ordinal"}, "leave out --kind"),
     ],
 )
 def test_wrong_requests_are_one_line_and_change_nothing(
     cli_here, study: Path, changed: dict, options: dict, said: str
 ) -> None:
     path = write("codes.npz", **changed)
-    given = {"--into": "study", "--name": "m", **options}
-    flat = [part for pair in given.items() if pair[1] is not None for part in pair]
+    every = {"--into": "study", "--name": "m", **options}
+    flat = [part for pair in every.items() if pair[1] is not None for part in pair]
     before = contents(study)
     answer = cli_here("evaluate", str(path), *flat)
     assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1), answer.err
@@ -343,7 +312,7 @@ def test_a_study_in_use_or_that_cannot_be_written(study: Path, codes: Path, monk
 
     before = contents(study)
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RequestError, match="No space left on device.: enter it into a copy"):
+    with pytest.raises(RequestError, match="No space left on device.: add it to a copy"):
         put(study, codes)
     assert contents(study) == before
-    assert entered(study) == []
+    assert rows_from_files(study) == []

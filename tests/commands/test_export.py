@@ -1,7 +1,6 @@
 """A run's encoder and decoder as files for other programs, and what is refused."""
 
 import hashlib
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -18,14 +17,12 @@ from typer.testing import CliRunner, Result
 from bench.cli.export import export as command
 from bench.datasets import Toy
 from bench.errors import RequestError
-from bench.export import ONNX_PACKAGES, export
-from bench.export_parts import Mismatch
-from bench.store.run import ENTERED
-from bench.worker import Job, work
+from bench.export import ExportError, export_run
+from bench.store.run import FROM_FILE
+from bench.worker import Job, run_job
 
-ONNX_IS_THERE = all(importlib.util.find_spec(package) for package in ONNX_PACKAGES)
-
-# A model that is scored as it comes, and one that fixes the number of rows unless it is read.
+# An encoder that is not trained; a model with categories only, whose code uses the number of rows;
+# an external network; an encoder that torch cannot export; one that encodes factors.
 OWN = """
 from dataclasses import dataclass
 
@@ -47,7 +44,7 @@ class Halves(Encoder):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Counting(VAE):
+class RowCounting(VAE):
     continuous: int = 0
     categorical: tuple[int, ...] = (4, 3)
 
@@ -65,7 +62,7 @@ class Network(nn.Module):
         return self.layer(x.flatten(1))
 
 
-class Unsaid(Encoder):
+class Branching(Encoder):
     def __init__(self, *, image_shape=(1, 32, 32)):
         super().__init__()
         self.latents = Latents(1)
@@ -75,7 +72,7 @@ class Unsaid(Encoder):
         return Posterior(means if means.sum() > 0 else -means, None)
 
 
-class Told(Halves):
+class OfFactors(Halves):
     input = "factors"
 """
 
@@ -92,7 +89,7 @@ def run_of(finished: Any) -> Callable[[str], Path]:
 
 @pytest.fixture
 def copied(run_of: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
-    """The same as a copy to change."""
+    """The same, copied so that a test may change it."""
     return lambda model: Path(shutil.copytree(run_of(model), tmp_path / model))
 
 
@@ -105,7 +102,7 @@ def own(tmp_path: Path, make_run: Callable[..., Any]) -> Callable[..., Path]:
         model = f"{tmp_path / 'own.py'}:{name}"
         fingerprint = Toy(image_size=32).fingerprint
         run = make_run(model=model, settings=settings, steps=2, rows=40, fingerprint=fingerprint)
-        status = work(Job(run, tmp_path / name, ()), lambda news: None, lambda: False)
+        status = run_job(Job(run, tmp_path / name, ()))
         assert status.state in ("done", "collapsed"), status
         return tmp_path / name
 
@@ -115,13 +112,13 @@ def own(tmp_path: Path, make_run: Callable[..., Any]) -> Callable[..., Path]:
 @pytest.fixture(scope="module")
 def jointvae(run_of: Callable[[str], Path], tmp_path_factory: Any) -> Path:
     """The folder of the files of JointVAE."""
-    place: Path = tmp_path_factory.mktemp("export") / "made" / "here"
-    files = export(run_of("jointvae"), place)
-    assert sorted(files) == sorted(place.iterdir())  # and no temporary file
-    return place
+    folder: Path = tmp_path_factory.mktemp("export") / "made" / "here"
+    files = export_run(run_of("jointvae"), folder)
+    assert sorted(files) == sorted(folder.iterdir())  # and no temporary file
+    return folder
 
 
-def asked(*arguments: Any) -> Result:
+def run_command(*arguments: Any) -> Result:
     app = typer.Typer()
     app.command()(command)
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
@@ -200,10 +197,12 @@ def test_the_description_says_what_goes_in_and_comes_out(
     assert described["environment"]["packages"]["torch"] == torch.__version__
 
 
-def test_without_output_the_files_lie_with_the_run(copied: Callable[[str], Path]) -> None:
+def test_without_output_the_files_are_in_the_folder_of_the_run(
+    copied: Callable[[str], Path],
+) -> None:
     folder = copied("betavae")
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    said = asked(folder)
+    said = run_command(folder)
     assert said.exit_code == 0, said.output
     assert {path.name for path in (folder / "export").iterdir()} == {
         "encoder.pt2",
@@ -217,7 +216,7 @@ def test_without_output_the_files_lie_with_the_run(copied: Callable[[str], Path]
 
 def test_a_model_without_a_decoder_gives_its_encoder_only(own: Callable[..., Path]) -> None:
     folder = own("Halves")
-    files = export(folder)
+    files = export_run(folder)
     assert [path.name for path in files] == ["encoder.pt2", "export.json"]
     x = torch.rand(3, 1, 32, 32)
     (mean,) = program(files[0])(x)
@@ -225,11 +224,11 @@ def test_a_model_without_a_decoder_gives_its_encoder_only(own: Callable[..., Pat
     torch.testing.assert_close(mean, expected)
 
 
-def test_categories_alone_are_exported_of_a_model_that_counts_its_rows(
+def test_a_model_with_categories_only_takes_any_number_of_rows(
     own: Callable[..., Path],
 ) -> None:
     settings = {"continuous": 0, "categorical": (4, 3)}
-    encoder = program(export(own("Counting", **settings))[0])
+    encoder = program(export_run(own("RowCounting", **settings))[0])
     for count in (1, 5):
         first, second = encoder(torch.rand(count, 1, 32, 32))
         assert first.shape == (count, 4)
@@ -237,14 +236,14 @@ def test_categories_alone_are_exported_of_a_model_that_counts_its_rows(
         torch.testing.assert_close(first.sum(1), torch.ones(count))
 
 
-def test_other_weights_than_those_that_made_the_codes_are_told_by_exit_code_1(
+def test_weights_that_did_not_make_the_codes_end_with_exit_code_1(
     copied: Callable[[str], Path],
 ) -> None:
     folder = copied("jointvae")
     weights = load_file(folder / "weights.safetensors")
     weights["encoder.0.weight"] = weights["encoder.0.weight"] + 0.1
     save_file(weights, folder / "weights.safetensors")
-    said = asked(folder)
+    said = run_command(folder)
     assert said.exit_code == 1
     assert said.stderr.strip().count("\n") == 0
     assert "encoder.pt2 gives another mean than the run" in said.stderr
@@ -261,8 +260,8 @@ def test_one_stored_row_that_differs_is_found(
     arrays = stored(folder, "representation.npz")
     arrays[array][3, 0] += 0.01
     np.savez(folder / "representation.npz", **arrays)  # type: ignore[arg-type]
-    with pytest.raises(Mismatch, match=f"{file}.pt2 gives another .* than the run"):
-        export(folder)
+    with pytest.raises(ExportError, match=f"{file}.pt2 gives another .* than the run"):
+        export_run(folder)
 
 
 def test_stored_images_that_differ_are_found(copied: Callable[[str], Path]) -> None:
@@ -270,32 +269,32 @@ def test_stored_images_that_differ_are_found(copied: Callable[[str], Path]) -> N
     arrays = stored(folder, "samples.npz")
     arrays["reconstructions"][0, 0, 4, 4] ^= 4
     np.savez(folder / "samples.npz", **arrays)  # type: ignore[arg-type]
-    with pytest.raises(Mismatch, match=r"decoder.pt2 gives another images than the run"):
-        export(folder)
+    with pytest.raises(ExportError, match=r"decoder.pt2 gives another images than the run"):
+        export_run(folder)
 
 
-def test_what_torch_cannot_export_is_said_in_a_line(own: Callable[..., Path]) -> None:
-    folder = own("Unsaid")
-    said = asked(folder)
+def test_what_torch_cannot_export_is_one_line(own: Callable[..., Path]) -> None:
+    folder = own("Branching")
+    said = run_command(folder)
     assert said.exit_code == 1
     assert said.stderr.startswith(f"bench: {folder}: the encoder cannot be exported (")
     assert said.stderr.strip().count("\n") == 0
 
 
-def test_a_model_that_is_fed_factors_is_refused(
+def test_a_model_that_encodes_factors_is_refused(
     own: Callable[..., Path], make_run: Callable[..., Any]
 ) -> None:
     folder = own("Halves")
     settings = json.loads((folder / "settings.json").read_text())
-    settings["model"] = settings["model"].replace(":Halves", ":Told")
+    settings["model"] = settings["model"].replace(":Halves", ":OfFactors")
     (folder / "settings.json").write_text(json.dumps(settings))
-    with pytest.raises(RequestError, match=r"Told is fed factors.* nothing to export"):
-        export(folder)
+    with pytest.raises(RequestError, match=r"OfFactors encodes factors.* nothing to export"):
+        export_run(folder)
 
 
 def codes_of_a_file(folder: Path) -> None:
     settings = json.loads((folder / "settings.json").read_text())
-    (folder / "settings.json").write_text(json.dumps({**settings, "preset": ENTERED}))
+    (folder / "settings.json").write_text(json.dumps({**settings, "preset": FROM_FILE}))
 
 
 def changed_status(folder: Path) -> None:
@@ -324,9 +323,12 @@ def damaged_representation(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        (changed_status, r"not finished \(interrupted, step 7\): the bench run command"),
+        (
+            changed_status,
+            r"not finished \(interrupted, step 7\): finish it with the bench run command",
+        ),
         (other_data, r"has seen toy-0, and toy is .* --data-dir"),
         (codes_of_a_file, r"holds the codes of a file, and no model"),
         (no_weights, r"weights.safetensors cannot be read into betavae"),
@@ -336,70 +338,37 @@ def damaged_representation(folder: Path) -> None:
     ],
 )
 def test_a_run_that_cannot_be_exported_is_refused(
-    copied: Callable[[str], Path], change: Callable[[Path], None], said: str
+    copied: Callable[[str], Path], change: Callable[[Path], None], message: str
 ) -> None:
     folder = copied("betavae")
     change(folder)
-    with pytest.raises(RequestError, match=said):
-        export(folder)
+    with pytest.raises(RequestError, match=message):
+        export_run(folder)
     assert not (folder / "export").exists()
 
 
-def test_other_folders_are_refused_with_what_to_name(finished: Any, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"is a study: name one of its runs, as .*betavae-seed0"):
-        export(finished.folder)
+def test_a_folder_without_a_run_is_refused_and_what_to_name_is_said(
+    finished: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(RequestError, match=r"is a study: name one of its runs, .*betavae-seed0"):
+        export_run(finished.folder)
     with pytest.raises(RequestError, match="holds no run"):
-        export(tmp_path)
+        export_run(tmp_path)
     with pytest.raises(RequestError, match="holds no run"):
-        export(tmp_path / "nowhere")
+        export_run(tmp_path / "nowhere")
 
 
-def test_a_place_that_cannot_be_written_is_said(
+def test_a_folder_that_cannot_be_written_is_named(
     run_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RequestError, match=r"file/here cannot be written .*--output"):
-        export(run_of("betavae"), tmp_path / "file" / "here")
+        export_run(run_of("betavae"), tmp_path / "file" / "here")
 
 
-@pytest.mark.skipif(ONNX_IS_THERE, reason="the packages for ONNX are installed")
-def test_without_the_packages_for_onnx_it_says_what_to_install(
-    run_of: Callable[[str], Path], tmp_path: Path
-) -> None:
-    with pytest.raises(RequestError, match="pip install onnx onnxscript onnxruntime"):
-        export(run_of("jointvae"), tmp_path / "made", onnx=True)
-    assert not (tmp_path / "made").exists()
-
-
-@pytest.mark.skipif(not ONNX_IS_THERE, reason="onnx, onnxscript or onnxruntime is not installed")
-def test_the_onnx_files_give_the_codes_that_the_run_has_stored(
-    run_of: Callable[[str], Path], tmp_path: Path
-) -> None:
-    import onnxruntime
-
-    folder = run_of("jointvae")
-    files = {path.name for path in export(folder, tmp_path, onnx=True)}
-    assert files == {
-        *(f"{side}.{suffix}" for side in ("encoder", "decoder") for suffix in ("pt2", "onnx")),
-        "export.json",
-    }
-    encoder = onnxruntime.InferenceSession(tmp_path / "encoder.onnx")
-    codes = stored(folder, "representation.npz")
-    names = ["mean", "logvar", "probabilities_c1"]
-    for count in (1, 33):
-        x = pixels(codes["rows"][-count:]).numpy()
-        came = encoder.run(names, {"images": x})
-        for name, array in zip(("codes", "logvar", "probabilities"), came, strict=True):
-            np.testing.assert_allclose(array, codes[name][-count:], atol=1e-5)
-    decoder = onnxruntime.InferenceSession(tmp_path / "decoder.onnx")
-    (images,) = decoder.run(["images"], {"codes": np.zeros((2, 9), dtype=np.float32)})
-    expected = program(tmp_path / "decoder.pt2")(torch.zeros(2, 9))
-    np.testing.assert_allclose(images, expected, atol=1e-5)
-
-
-def test_a_network_that_knows_nothing_of_the_suite_is_exported(own: Callable[..., Path]) -> None:
+def test_an_external_network_is_exported(own: Callable[..., Path]) -> None:
     folder = own("Network")
-    encoder = program(export(folder)[0])
+    encoder = program(export_run(folder)[0])
     weights = load_file(folder / "weights.safetensors")
     matrix, bias = (weights[f"net.layer.{kind}"] for kind in ("weight", "bias"))
     x = torch.rand(5, 1, 32, 32)

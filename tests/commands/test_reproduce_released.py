@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bench.datasets import Digits, DSprites, FashionMNIST, MissingFile
+from bench.datasets import Digits, DSprites, FashionMNIST, MissingFileError
 from bench.errors import RequestError
 from bench.metrics import METRICS
 from bench.models import VAE, JointVAE
@@ -273,7 +273,7 @@ def test_jointvae_of_fashion_mnist_gives_what_was_measured(shared: Path) -> None
     path = released(shared, "joint-vae-fashion.pt")
     try:
         FashionMNIST(image_size=32)
-    except MissingFile:
+    except MissingFileError:
         pytest.skip("the files of Fashion-MNIST are not at hand")
     representation, evaluation, _ = evaluate_released(path, "fashionmnist", None, silent, rows=4000)
     assert evaluation["held_out"]["rows"] == len(representation.test) == 4000

@@ -1,9 +1,6 @@
 """Cars3D: small archives in the layout of the official one, good and bad ones."""
 
-import hashlib
 import io
-import pickle
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +8,15 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from bench.datasets import Cars3D, Factor, MissingFile, cars3d, prepare
+from bench.datasets import Cars3D, Factor, MissingFileError, cars3d
+from tests.datasets.conftest import (
+    assert_travels_light,
+    checksum_of,
+    make_official,
+    prepared,
+    refusal,
+    write_tar,
+)
 
 FACTORS = (
     Factor("elevation", 2, "ordinal", (0.0, 1.0)),
@@ -47,36 +52,18 @@ def contents() -> dict[str, bytes]:
 
 
 def write(path: Path, members: dict[str, bytes], monkeypatch, link: str = "") -> None:
-    """Write an archive, and take it for the official one; one member may be a link elsewhere."""
-    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
-        folder = tarfile.TarInfo("data/cars")
-        folder.type = tarfile.DIRTYPE
-        archive.addfile(folder)
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            if name == link:
-                info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
-                archive.addfile(info)
-            else:
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
-    monkeypatch.setattr(cars3d, "MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    """Write an archive, and make it the official one; one member may be a link elsewhere."""
+    make_official(monkeypatch, Cars3D, write_tar(path, "w:gz", members, link))
 
 
 @pytest.fixture
-def path(tmp_path, monkeypatch) -> Path:
-    """A small official archive, a grid to match, and an empty cache."""
+def path(data_folder, monkeypatch) -> Path:
+    """A small official archive, and a grid to match."""
     monkeypatch.setattr(cars3d, "FACTORS", FACTORS)
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
-    monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "data"))
-    path = tmp_path / "data" / "cars3d" / cars3d.NAME
-    path.parent.mkdir(parents=True)
+    path = data_folder / "cars3d" / Cars3D.entry.files[0].name
+    path.parent.mkdir()
     write(path, contents(), monkeypatch)
     return path
-
-
-def cached(path: Path) -> list[Path]:
-    return sorted((path.parents[2] / "cache").glob("*.npy"))
 
 
 def test_rows_are_the_grid_in_the_order_of_the_list(path) -> None:
@@ -88,7 +75,7 @@ def test_rows_are_the_grid_in_the_order_of_the_list(path) -> None:
     np.testing.assert_array_equal(data.images(rows), expected)
     np.testing.assert_array_equal(data.rows(data.values(rows)), rows)
     assert str(path) in data.source
-    assert data.fingerprint == f"cars3d:md5:{cars3d.MD5}:128x128"
+    assert data.fingerprint == f"cars3d:md5:{checksum_of(Cars3D)}:128x128"
 
 
 def test_other_sizes_are_resized(path) -> None:
@@ -121,19 +108,16 @@ def test_other_sizes_are_refused(size) -> None:
 
 def test_a_missing_archive_is_named(path) -> None:
     path.unlink()
-    with pytest.raises(MissingFile, match=f"{cars3d.NAME} is missing") as caught:
+    with pytest.raises(MissingFileError, match="nips2015-analogy-data.tar.gz is missing") as caught:
         Cars3D()
     assert str(path.parent) in str(caught.value)
 
 
-def refused(path: Path, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint) as caught:
-        Cars3D()
-    message = str(caught.value)
-    assert "\n" not in message
+def refused(path: Path, cache_folder: Path, complaint: str) -> None:
+    message = refusal(Cars3D, complaint)
     assert message.startswith(f"cars3d: {path} ")
     assert "fetch the official file again" in message
-    assert not [p for p in cached(path) if "members" not in p.name]
+    assert not [name for name in prepared(cache_folder) if "members" not in name]
 
 
 @pytest.mark.parametrize(
@@ -144,9 +128,9 @@ def refused(path: Path, complaint: str) -> None:
         (lambda whole: b"", "is truncated or another file"),
     ],
 )
-def test_another_checksum_is_refused(path, damage, complaint) -> None:
+def test_another_checksum_is_refused(path, cache_folder, damage, complaint) -> None:
     path.write_bytes(damage(path.read_bytes()))
-    refused(path, complaint)
+    refused(path, cache_folder, complaint)
 
 
 @pytest.mark.parametrize(
@@ -157,10 +141,10 @@ def test_another_checksum_is_refused(path, damage, complaint) -> None:
         lambda whole: whole[:1000] + bytes([whole[1000] ^ 255]) + whole[1001:],
     ],
 )
-def test_damage_below_the_checksum_is_refused(path, monkeypatch, damage) -> None:
+def test_damage_below_the_checksum_is_refused(path, cache_folder, monkeypatch, damage) -> None:
     path.write_bytes(damage(path.read_bytes()))
-    monkeypatch.setattr(cars3d, "MD5", hashlib.md5(path.read_bytes()).hexdigest())
-    refused(path, "is damaged")
+    make_official(monkeypatch, Cars3D, path)
+    refused(path, cache_folder, "is damaged")
 
 
 def _no_list(members):
@@ -220,23 +204,23 @@ def _objects(members):
         (_objects, "has no array 'im' of uint8"),
     ],
 )
-def test_other_content_is_refused(path, monkeypatch, change, complaint) -> None:
+def test_other_content_is_refused(path, cache_folder, monkeypatch, change, complaint) -> None:
     members = contents()
     change(members)
     write(path, members, monkeypatch)
-    refused(path, complaint)
+    refused(path, cache_folder, complaint)
 
 
 @pytest.mark.parametrize("name", ["data/../../escaped.txt", "/etc/escaped.txt", "C:\\escaped.txt"])
-def test_members_that_leave_the_folder_are_refused(path, monkeypatch, name) -> None:
+def test_members_that_leave_the_folder_are_refused(path, cache_folder, monkeypatch, name) -> None:
     write(path, {**contents(), name: b"escaped"}, monkeypatch)
-    refused(path, "escaped.txt' leaves the folder")
+    refused(path, cache_folder, "escaped.txt' leaves the folder")
 
 
 @pytest.mark.parametrize("name", ["data/cars/list.txt", "data/cars/car_002_mesh.mat"])
-def test_links_are_not_followed(path, monkeypatch, name) -> None:
+def test_links_are_not_followed(path, cache_folder, monkeypatch, name) -> None:
     write(path, contents(), monkeypatch, link=name)
-    refused(path, "as something else than a file")
+    refused(path, cache_folder, "as something else than a file")
 
 
 def test_it_is_prepared_once_and_travels_light(path, monkeypatch, tmp_path) -> None:
@@ -244,8 +228,4 @@ def test_it_is_prepared_once_and_travels_light(path, monkeypatch, tmp_path) -> N
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "elsewhere"))
     monkeypatch.setattr(cars3d, "_blocks", None)
     monkeypatch.setattr(cars3d, "_members", None)
-    sent = pickle.dumps(data)
-    assert len(sent) < 1000
-    received = pickle.loads(sent)
-    assert received.fingerprint == data.fingerprint
-    np.testing.assert_array_equal(received.images([3]), data.images([3]))
+    assert_travels_light(data)

@@ -1,12 +1,12 @@
-"""The grid of factors, the toy data, and what every registered data set keeps to."""
+"""The grid of factors, the toy data, and what holds for every registered data set."""
 
 import math
-import pickle
 
 import numpy as np
 import pytest
 
-from bench.datasets import DATASETS, Factor, FactorData, MissingFile, Toy
+from bench.datasets import DATASETS, Factor, FactorData, MissingFileError, Toy
+from tests.datasets.conftest import assert_travels_light
 
 
 @pytest.fixture(params=sorted(DATASETS))
@@ -14,7 +14,7 @@ def data(request: pytest.FixtureRequest, tmp_path, monkeypatch) -> FactorData:
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
     try:
         return DATASETS[request.param]()
-    except MissingFile:
+    except MissingFileError:
         pytest.skip("needs files; the tests of this set write small ones")
 
 
@@ -81,10 +81,7 @@ def test_values_off_the_grid_are_refused(data: FactorData) -> None:
 
 
 def test_data_travels_light_to_another_process(data: FactorData) -> None:
-    sent = pickle.dumps(data)
-    assert len(sent) < 1000
-    received = pickle.loads(sent)
-    assert received.fingerprint == data.fingerprint
+    received = assert_travels_light(data)
     np.testing.assert_array_equal(received.images([5]), data.images([5]))
 
 
@@ -108,7 +105,7 @@ def test_toy_images_all_differ_and_none_is_cut_off(size: int) -> None:
     assert len(np.unique(images.reshape(len(toy), -1), axis=0)) == len(toy)
     assert not images[..., [0, -1], :].any()
     assert not images[..., [0, -1]].any()
-    # The place of a shape does not change its size.
+    # The position of a shape does not change its size.
     white = (images > 0).sum(axis=(1, 2, 3)).reshape(3, 3, 64)
     assert (white == white[:, :, :1]).all()
 
@@ -122,14 +119,14 @@ def test_toy_refuses_other_sizes(size: int) -> None:
 def test_on_a_new_machine_a_set_is_there_or_says_what_is_missing(tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("BENCH_DATA_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "absent"))
-    said = {}
+    messages = {}
     for name, target in DATASETS.items():
         try:
             target()
-        except MissingFile as error:
-            said[name] = str(error)
-    assert "shapes3d" in said
-    for name, line in said.items():
+        except MissingFileError as error:
+            messages[name] = str(error)
+    assert "shapes3d" in messages
+    for name, line in messages.items():
         assert line.startswith(f"{name}: ")
         assert str(tmp_path / "absent") in line
         assert "\n" not in line

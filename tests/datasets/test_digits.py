@@ -1,12 +1,11 @@
 """The digits of scikit-learn."""
 
-import pickle
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 from bench.datasets import Digits
+from tests.datasets.conftest import assert_travels_light
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +55,7 @@ def test_the_pixels_do_not_change_unnoticed(data) -> None:
 def test_sizes(size) -> None:
     data = Digits(image_size=size)
     assert data.images([3, 1796]).shape == (2, 1, size, size)
-    received = pickle.loads(pickle.dumps(data))
-    np.testing.assert_array_equal(received.images([3]), data.images([3]))
+    assert_travels_light(data)
 
 
 @pytest.mark.parametrize("size", [27, 129])

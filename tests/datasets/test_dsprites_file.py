@@ -1,6 +1,5 @@
 """The official dSprites files: small files of their layout, good and bad ones."""
 
-import hashlib
 import io
 import multiprocessing
 import zipfile
@@ -10,7 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
-from bench.datasets import DSprites, Factor, blocks, dsprites, dsprites_file, prepare, sprites
+from bench.datasets import DSprites, Factor, blocks, cache, dsprites, sprites
+from bench.datasets.dsprites import HDF5, NPZ
+from tests.datasets.conftest import checksum_of, make_official, prepared, refusal
 
 FACTORS = (
     *dsprites.FACTORS[:2],
@@ -37,42 +38,39 @@ def official_arrays() -> dict[str, np.ndarray]:
     }
 
 
-def write(path: Path, arrays: dict[str, np.ndarray], flavour: int = 0) -> str:
-    """Write arrays in the official layout, with a pickled `metadata`; the md5 of the file."""
+def write(path: Path, arrays: dict[str, np.ndarray]) -> Path:
+    """Write arrays in the official layout, with a pickled `metadata`."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, {"descr": "|O", "fortran_order": False, "shape": ()}
     )
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.comment = str(flavour).encode()
         archive.writestr("metadata.npy", header.getvalue() + BOMB)
         for key, array in arrays.items():
             with archive.open(f"{key}.npy", "w") as member:
                 np.lib.format.write_array(member, array, version=(1, 0))
-    return hashlib.md5(path.read_bytes()).hexdigest()
+    return path
 
 
-def write_hdf5(path: Path, arrays: dict[str, np.ndarray]) -> str:
-    """Write arrays in the layout of the official HDF5 file, chunks over many images; the sha256."""
+def write_hdf5(path: Path, arrays: dict[str, np.ndarray]) -> Path:
+    """Write arrays in the layout of the official HDF5 file, chunks over many images."""
     names = {"latents_classes": "latents/classes", "latents_values": "latents/values"}
     with h5py.File(path, "w") as file:
         for key, array in arrays.items():
             chunks = (216, 2, 4) if key == "imgs" else True
             name = names.get(key, key)
             file.create_dataset(name, data=array, chunks=chunks, compression="gzip")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return path
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    """A data folder with a small official file, a grid to match, and an empty cache beside it."""
+def folder(cache_folder, tmp_path, monkeypatch) -> Path:
+    """A folder with a small official file, and a grid to match; it is not the data folder."""
     folder = tmp_path / "data"
     folder.mkdir()
     monkeypatch.setattr(dsprites, "FACTORS", FACTORS)
     monkeypatch.setattr(blocks, "_BLOCK", 100 * 4096)
-    monkeypatch.setattr(dsprites_file, "MD5", write(folder / dsprites_file.NAME, official_arrays()))
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
-    monkeypatch.delenv("BENCH_DATA_DIR", raising=False)
+    make_official(monkeypatch, DSprites, write(folder / NPZ, official_arrays()))
     return folder
 
 
@@ -80,13 +78,9 @@ def official_images() -> np.ndarray:
     return 255 * official_arrays()["imgs"][:, None]
 
 
-def cached(folder: Path) -> list[Path]:
-    return sorted((folder.parent / "cache").glob("*.npy"))
-
-
 def test_the_metadata_of_these_tests_fails_when_unpickled(folder) -> None:
     with (
-        np.load(folder / dsprites_file.NAME, allow_pickle=True) as archive,
+        np.load(folder / NPZ, allow_pickle=True) as archive,
         pytest.raises(Exception, match="unpickled"),
     ):
         archive["metadata"]
@@ -96,8 +90,8 @@ def test_official_file_replaces_the_renderer(folder) -> None:
     data = DSprites(data_dir=folder)
     rows = np.random.default_rng(0).permutation(COUNT)
     np.testing.assert_array_equal(data.images(rows), official_images()[rows])
-    assert str(folder / dsprites_file.NAME) in data.source
-    assert data.fingerprint == f"dsprites-official:md5:{dsprites_file.MD5}:64x64"
+    assert str(folder / NPZ) in data.source
+    assert data.fingerprint == f"dsprites-official:md5:{checksum_of(DSprites)}:64x64"
     small = DSprites(data_dir=folder, image_size=32).images(rows)
     assert small.shape == (COUNT, 1, 32, 32)
     assert small.mean() == pytest.approx(official_images().mean(), abs=0.5)
@@ -106,9 +100,9 @@ def test_official_file_replaces_the_renderer(folder) -> None:
 @pytest.fixture
 def hdf5(folder, monkeypatch) -> Path:
     """The small official file as HDF5, alone in its folder."""
-    (folder / dsprites_file.NAME).unlink()
-    path = folder / dsprites_file.HDF5_NAME
-    monkeypatch.setattr(dsprites_file, "HDF5_SHA256", write_hdf5(path, official_arrays()))
+    (folder / NPZ).unlink()
+    path = folder / HDF5
+    make_official(monkeypatch, DSprites, write_hdf5(path, official_arrays()))
     return path
 
 
@@ -117,56 +111,55 @@ def test_official_hdf5_file_has_the_same_images_and_another_name(hdf5) -> None:
     rows = np.random.default_rng(0).permutation(COUNT)
     np.testing.assert_array_equal(data.images(rows), official_images()[rows])
     assert str(hdf5) in data.source
-    assert data.fingerprint == f"dsprites-official-hdf5:sha256:{dsprites_file.HDF5_SHA256}:64x64"
+    (file,) = DSprites.entry.files[0].instead
+    assert data.fingerprint == f"dsprites-official-hdf5:sha256:{file.checksum}:64x64"
 
 
 def test_npz_file_is_taken_before_the_hdf5_file(hdf5, monkeypatch) -> None:
-    path = hdf5.with_name(dsprites_file.NAME)
-    monkeypatch.setattr(dsprites_file, "MD5", write(path, official_arrays()))
+    path = hdf5.with_name(NPZ)
+    make_official(monkeypatch, DSprites, write(path, official_arrays()))
     assert str(path) in DSprites(data_dir=path.parent).source
 
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(slice(None, -100), "truncated or not an HDF5 file"), (slice(None), "another file: its sha")],
+    [(slice(None, -100), "is truncated: it has"), (slice(None), "another file: its sha256 is")],
 )
-def test_wrong_sha256_of_the_hdf5_file_is_refused(hdf5, content, complaint) -> None:
+def test_wrong_sha256_of_the_hdf5_file_is_refused(hdf5, cache_folder, content, complaint) -> None:
     whole = hdf5.read_bytes()
     hdf5.write_bytes(whole[content] + (b"" if content.stop else b"more"))
-    with pytest.raises(ValueError, match=complaint) as caught:
-        DSprites(data_dir=hdf5.parent)
-    assert str(hdf5) in str(caught.value)
-    assert not cached(hdf5.parent)
+    assert str(hdf5) in refusal(DSprites, complaint, data_dir=hdf5.parent)
+    assert not prepared(cache_folder)
 
 
-def test_file_is_packed_once(folder, monkeypatch) -> None:
+def test_file_is_packed_once(folder, cache_folder, monkeypatch) -> None:
     DSprites(data_dir=folder)
-    assert [path.stat().st_size for path in cached(folder)] == [128 + COUNT * 512]
-    assert not list(cached(folder)[0].parent.glob("*.partial"))
-    monkeypatch.setattr(dsprites_file, "_blocks", None)
+    (name,) = prepared(cache_folder)
+    assert (cache_folder / name).stat().st_size == 128 + COUNT * 512
+    monkeypatch.setattr(dsprites, "_blocks", None)
     data = DSprites(data_dir=folder)
     np.testing.assert_array_equal(data.images(range(COUNT)), official_images())
 
 
-def test_broken_cache_is_written_again(folder) -> None:
+def test_broken_cache_is_written_again(folder, cache_folder) -> None:
     DSprites(data_dir=folder)
-    (path,) = cached(folder)
+    (path,) = cache_folder.glob("*.npy")
     path.write_bytes(path.read_bytes()[:-1])
     np.testing.assert_array_equal(DSprites(data_dir=folder).images(range(COUNT)), official_images())
 
 
-def test_where_the_file_is_looked_for(folder, tmp_path, monkeypatch) -> None:
+def test_where_the_file_is_looked_for(folder, cache_folder, tmp_path, monkeypatch) -> None:
     assert "renderer" in DSprites().source
-    (tmp_path / "cache").mkdir(exist_ok=True)
-    in_cache = tmp_path / "cache" / dsprites_file.NAME
-    in_cache.write_bytes((folder / dsprites_file.NAME).read_bytes())
+    cache_folder.mkdir(exist_ok=True)
+    in_cache = cache_folder / NPZ
+    in_cache.write_bytes((folder / NPZ).read_bytes())
     assert str(in_cache) in DSprites().source
     monkeypatch.setenv("BENCH_DATA_DIR", str(folder))
     assert str(folder) in DSprites().source
     named = tmp_path / "named"
     (named / "dsprites").mkdir(parents=True)
     assert "renderer" in DSprites(data_dir=named).source
-    in_cache.rename(named / "dsprites" / dsprites_file.NAME)
+    in_cache.rename(named / "dsprites" / NPZ)
     assert str(named / "dsprites") in DSprites(data_dir=named).source
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "absent"))
     assert "renderer" in DSprites().source
@@ -177,24 +170,21 @@ def test_where_the_file_is_looked_for(folder, tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
-        (lambda whole: whole[: len(whole) // 2], "truncated or not an npz file"),
-        (lambda whole: b"<html>Too many requests</html>", "truncated or not an npz file"),
+        (lambda whole: whole[: len(whole) // 2], "is truncated or another file: its md5 is"),
+        (lambda whole: b"<html>Too many requests</html>", "is a web page"),
         (
             lambda whole: whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:],
             "another file: its md5 is",
         ),
     ],
 )
-def test_wrong_md5_is_refused(folder, damage, complaint) -> None:
-    path = folder / dsprites_file.NAME
+def test_wrong_md5_is_refused(folder, cache_folder, damage, complaint) -> None:
+    path = folder / NPZ
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match=complaint) as caught:
-        DSprites(data_dir=folder)
-    message = str(caught.value)
-    assert "\n" not in message
+    message = refusal(DSprites, complaint, data_dir=folder)
     assert str(path) in message
     assert "remove it to use the built-in renderer" in message
-    assert not cached(folder)
+    assert not prepared(cache_folder)
 
 
 def _other_order(arrays):
@@ -232,14 +222,13 @@ def _no_images(arrays):
         (_no_images, "no array 'imgs'"),
     ],
 )
-def test_other_content_is_refused(folder, monkeypatch, change, complaint) -> None:
+def test_other_content_is_refused(folder, cache_folder, monkeypatch, change, complaint) -> None:
     arrays = official_arrays()
     change(arrays)
-    monkeypatch.setattr(dsprites_file, "MD5", write(folder / dsprites_file.NAME, arrays))
-    with pytest.raises(ValueError, match=complaint) as caught:
-        DSprites(data_dir=folder)
-    assert str(folder / dsprites_file.NAME) in str(caught.value)
-    assert not cached(folder)
+    path = write(folder / NPZ, arrays)
+    make_official(monkeypatch, DSprites, path)
+    assert str(path) in refusal(DSprites, complaint, data_dir=folder)
+    assert not prepared(cache_folder)
 
 
 @pytest.mark.parametrize(
@@ -250,29 +239,29 @@ def test_other_content_is_refused(folder, monkeypatch, change, complaint) -> Non
         (_no_images, "no array 'imgs'"),
     ],
 )
-def test_other_content_of_the_hdf5_file_is_refused(hdf5, monkeypatch, change, complaint) -> None:
+def test_other_content_of_the_hdf5_file_is_refused(
+    hdf5, cache_folder, monkeypatch, change, complaint
+) -> None:
     arrays = official_arrays()
     change(arrays)
-    monkeypatch.setattr(dsprites_file, "HDF5_SHA256", write_hdf5(hdf5, arrays))
-    with pytest.raises(ValueError, match=complaint):
-        DSprites(data_dir=hdf5.parent)
-    assert not cached(hdf5.parent)
+    make_official(monkeypatch, DSprites, write_hdf5(hdf5, arrays))
+    refusal(DSprites, complaint, data_dir=hdf5.parent)
+    assert not prepared(cache_folder)
 
 
 def test_bits_that_rot_after_the_md5_are_refused(folder, monkeypatch) -> None:
-    path = folder / dsprites_file.NAME
+    path = folder / NPZ
     whole = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
         start = archive.getinfo("imgs.npy").header_offset
     whole[start + 2000] ^= 255
     path.write_bytes(whole)
-    monkeypatch.setattr(dsprites_file, "MD5", hashlib.md5(whole).hexdigest())
-    with pytest.raises(ValueError, match="is damaged"):
-        DSprites(data_dir=folder)
+    make_official(monkeypatch, DSprites, path)
+    refusal(DSprites, "is damaged", data_dir=folder)
 
 
-def test_cache_that_cannot_be_made_leaves_the_bits_in_memory(folder, tmp_path) -> None:
-    (tmp_path / "cache").write_text("a file where the folder should be")
+def test_cache_that_cannot_be_made_leaves_the_bits_in_memory(folder, cache_folder) -> None:
+    cache_folder.write_text("a file where the folder should be")
     data = DSprites(data_dir=folder)
     np.testing.assert_array_equal(data.images(range(COUNT)), official_images())
 
@@ -282,30 +271,30 @@ def test_filled_cache_needs_no_lock(folder, monkeypatch) -> None:
         raise PermissionError(13, "Read-only file system")
 
     DSprites(data_dir=folder)
-    monkeypatch.setattr(prepare.filelock, "FileLock", refused)
-    monkeypatch.setattr(dsprites_file, "_blocks", None)
+    monkeypatch.setattr(cache.filelock, "FileLock", refused)
+    monkeypatch.setattr(dsprites, "_blocks", None)
     DSprites(data_dir=folder)
 
 
-def test_full_disk_leaves_the_bits_in_memory(folder, monkeypatch) -> None:
+def test_full_disk_leaves_the_bits_in_memory(folder, cache_folder, monkeypatch) -> None:
     def fsync(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(prepare.os, "fsync", fsync)
+    monkeypatch.setattr(cache.os, "fsync", fsync)
     data = DSprites(data_dir=folder)
     np.testing.assert_array_equal(data.images(range(COUNT)), official_images())
-    assert not [p for p in (folder.parent / "cache").iterdir() if p.suffix != ".lock"]
+    assert prepared(cache_folder) == []
 
 
 def _prepare(folder, barrier, results) -> None:
-    blocks = dsprites_file._blocks
+    blocks = dsprites._blocks
     calls = []
 
     def counted(*arguments):
         calls.append(arguments)
         return blocks(*arguments)
 
-    dsprites_file._blocks = counted
+    dsprites._blocks = counted
     barrier.wait(timeout=30)
     data = DSprites(data_dir=folder)
     right = bool((data.images(range(COUNT)) == official_images()).all())

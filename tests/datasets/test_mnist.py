@@ -7,17 +7,18 @@ import gzip
 import hashlib
 import json
 import math
-import pickle
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.datasets import DATASETS, MNIST, FashionMNIST, MissingFile, mnist, prepare
+from bench.datasets import DATASETS, MNIST, FashionMNIST, MissingFileError, mnist
+from tests.datasets.conftest import assert_travels_light, prepared, refusal
 
 COUNTS = {"train": 30, "t10k": 12}
-FILES = tuple(mnist.CONTENT["mnist"])
+FILES = tuple(file.name.removesuffix(".gz") for file in MNIST.entry.files)
 
 
 def arrays(seed: int) -> dict[str, np.ndarray]:
@@ -48,22 +49,19 @@ def write(folder: Path, name: str = "mnist", packed: bool = True) -> Path:
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch) -> Path:
-    """An empty data folder, an empty cache beside it, and known checksums of the small files."""
-    content = {
-        name: {file: hashlib.sha256(idx(array)).hexdigest() for file, array in made.items()}
-        for name, made in MADE.items()
-    }
-    monkeypatch.setattr(mnist, "CONTENT", content)
+def folder(data_folder, tmp_path, monkeypatch) -> Path:
+    """An empty data folder; the small files are the official ones."""
     monkeypatch.setattr(mnist, "COUNTS", COUNTS)
-    monkeypatch.setattr(FashionMNIST, "places", (tmp_path / "debian",))
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
-    monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "data"))
-    return tmp_path / "data"
-
-
-def cached(place: Path) -> list[Path]:
-    return sorted((place.parent / "cache").glob("*.npy"))
+    for target in (MNIST, FashionMNIST):
+        entry = target.entry
+        made = MADE[entry.name]
+        content = [hashlib.sha256(idx(made[file])).hexdigest() for file in FILES]
+        files = [replace(f, content=c) for f, c in zip(entry.files, content, strict=True)]
+        debian = str(tmp_path / "debian")
+        folders = [debian if Path(name).is_absolute() else name for name in entry.folders]
+        small = replace(entry, files=tuple(files), folders=tuple(folders))
+        monkeypatch.setattr(target, "entry", small)
+    return data_folder
 
 
 def expected(name: str, kind: str) -> np.ndarray:
@@ -71,8 +69,8 @@ def expected(name: str, kind: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashionmnist"])
-def test_training_images_come_first_and_test_images_are_held_out(place, name) -> None:
-    write(place / name, name)
+def test_training_images_come_first_and_test_images_are_held_out(folder, name) -> None:
+    write(folder / name, name)
     data = DATASETS[name](image_size=28)
     assert (len(data), data.training, data.held_out) == (42, 30, 12)
     assert [(f.name, f.size, f.kind) for f in data.factors] == [("class", 10, "categorical")]
@@ -82,8 +80,8 @@ def test_training_images_come_first_and_test_images_are_held_out(place, name) ->
     np.testing.assert_array_equal(data.values(rows)[:, 0], labels[rows])
 
 
-def test_rows_of_a_class_are_its_first_ones(place) -> None:
-    write(place)
+def test_rows_of_a_class_are_its_first_ones(folder) -> None:
+    write(folder)
     data = MNIST()
     labels = expected("mnist", "labels-idx1-ubyte").tolist()
     np.testing.assert_array_equal(data.rows([[3], [7]]), [labels.index(3), labels.index(7)])
@@ -91,8 +89,8 @@ def test_rows_of_a_class_are_its_first_ones(place) -> None:
         data.rows([[10]])
 
 
-def test_larger_images_are_interpolated_bilinearly(place) -> None:
-    write(place)
+def test_larger_images_are_interpolated_bilinearly(folder) -> None:
+    write(folder)
     original = expected("mnist", "images-idx3-ubyte").astype(float)
     # Centres of the new pixels in those of the old, which are held at the border.
     at = np.clip((np.arange(32) + 0.5) * 28 / 32 - 0.5, 0, 27)
@@ -106,8 +104,8 @@ def test_larger_images_are_interpolated_bilinearly(place) -> None:
 
 
 @pytest.mark.parametrize("size", [28, 32, 64, 128])
-def test_sizes(place, size) -> None:
-    write(place)
+def test_sizes(folder, size) -> None:
+    write(folder)
     data = MNIST(image_size=size)
     assert data.images([0, 41]).shape == (2, 1, size, size)
     assert data.fingerprint.endswith(f":{size}x{size}")
@@ -121,7 +119,7 @@ def test_other_sizes_are_refused(size) -> None:
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize(
-    ("name", "folder"),
+    ("name", "subfolder"),
     [
         ("mnist", "data"),
         ("mnist", "data/mnist"),
@@ -132,28 +130,30 @@ def test_other_sizes_are_refused(size) -> None:
         ("fashionmnist", "debian"),
     ],
 )
-def test_places(place, name, folder, packed) -> None:
-    at = write(place.parent / folder, name, packed)
+def test_places(folder, name, subfolder, packed) -> None:
+    at = write(folder.parent / subfolder, name, packed)
     data = DATASETS[name](image_size=28)
     images = expected(name, "images-idx3-ubyte")
     np.testing.assert_array_equal(data.images(range(42))[:, 0], images)
     assert str(at) in data.source
-    content = hashlib.sha256("".join(mnist.CONTENT[name].values()).encode()).hexdigest()
+    content = hashlib.sha256(
+        "".join(file.content for file in DATASETS[name].entry.files).encode()
+    ).hexdigest()
     assert data.fingerprint == f"{name}:sha256:{content[:16]}:28x28"
 
 
-def test_the_two_sets_have_different_fingerprints(place) -> None:
-    write(place / "mnist")
-    write(place / "fashionmnist", "fashionmnist")
+def test_the_two_sets_have_different_fingerprints(folder) -> None:
+    write(folder / "mnist")
+    write(folder / "fashionmnist", "fashionmnist")
     assert MNIST().fingerprint.split(":")[2] != FashionMNIST().fingerprint.split(":")[2]
 
 
-def test_missing_files_are_named(place) -> None:
-    write(place / "mnist")
-    (place / "mnist" / "train-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(MissingFile, match=r"train-labels-idx1-ubyte.* is missing") as caught:
+def test_missing_files_are_named(folder) -> None:
+    write(folder / "mnist")
+    (folder / "mnist" / "train-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(MissingFileError, match=r"train-labels-idx1-ubyte.* is missing") as caught:
         MNIST()
-    assert str(place / "mnist") in str(caught.value)
+    assert str(folder / "mnist") in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -172,21 +172,18 @@ def swap(folder: Path, first: str, second: str) -> None:
         (FILES[1::2], r"holds labels of shape \((12|30),\), not"),
     ],
 )
-def test_swapped_files_are_refused(place, pair, complaint) -> None:
-    swap(write(place), *pair)
-    refused(place, complaint)
+def test_swapped_files_are_refused(folder, cache_folder, pair, complaint) -> None:
+    swap(write(folder), *pair)
+    refused(folder, cache_folder, complaint)
 
 
-def refused(place: Path, complaint: str) -> str:
-    """The refusal has one line, names a file and a remedy, and leaves nothing in the cache."""
-    with pytest.raises(ValueError, match=complaint) as caught:
-        MNIST()
-    message = str(caught.value)
-    assert "\n" not in message
+def refused(folder: Path, cache_folder: Path, complaint: str) -> str:
+    """The refusal names a file and a remedy, and leaves nothing in the cache."""
+    message = refusal(MNIST, complaint)
     assert message.startswith("mnist: ")
-    assert any(str(place / file) in message for file in FILES)
+    assert any(str(folder / file) in message for file in FILES)
     assert "fetch the official file again" in message
-    assert not cached(place)
+    assert not prepared(cache_folder)
     return message
 
 
@@ -209,50 +206,46 @@ def refused(place: Path, complaint: str) -> str:
         (lambda plain: gzip.compress(plain[:-1] + bytes([plain[-1] ^ 1])), "is another file"),
     ],
 )
-def test_damage_is_refused(place, file, damage, complaint) -> None:
-    path = write(place) / f"{file}.gz"
+def test_damage_is_refused(folder, cache_folder, file, damage, complaint) -> None:
+    path = write(folder) / f"{file}.gz"
     path.write_bytes(damage(idx(MADE["mnist"][file])))
-    assert str(path) in refused(place, complaint)
+    assert str(path) in refused(folder, cache_folder, complaint)
 
 
-def test_an_announced_flood_is_not_read(place) -> None:
-    path = write(place) / "train-images-idx3-ubyte.gz"
+def test_an_announced_flood_is_not_read(folder, cache_folder) -> None:
+    path = write(folder) / "train-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(struct.pack(">BBBB3i", 0, 0, 8, 3, 2**31 - 1, 28, 28)))
-    refused(place, r"shape \(2147483647, 28, 28\), not \(30, 28, 28\)")
+    refused(folder, cache_folder, r"shape \(2147483647, 28, 28\), not \(30, 28, 28\)")
 
 
-def test_files_of_the_other_set_are_told(place) -> None:
-    write(place, "fashionmnist")
-    message = refused(place, "of fashionmnist: put each set into its own subfolder")
+def test_files_of_the_other_set_are_named(folder, cache_folder) -> None:
+    write(folder, "fashionmnist")
+    message = refused(folder, cache_folder, "of fashionmnist: put each set into its own subfolder")
     assert "labels-idx1-ubyte" in message
 
 
-def test_a_file_that_changes_is_noticed_in_spite_of_the_cache(place) -> None:
-    write(place)
+def test_a_file_that_changes_is_noticed_in_spite_of_the_cache(folder) -> None:
+    write(folder)
     MNIST()
-    path = place / "t10k-images-idx3-ubyte.gz"
+    path = folder / "t10k-images-idx3-ubyte.gz"
     content = idx(MADE["fashionmnist"]["t10k-images-idx3-ubyte"])
     path.write_bytes(gzip.compress(content))
     with pytest.raises(ValueError, match="is t10k-images-idx3-ubyte of fashionmnist"):
         MNIST()
 
 
-def test_images_are_prepared_once(place, monkeypatch) -> None:
-    write(place)
+def test_images_are_prepared_once(folder, monkeypatch) -> None:
+    write(folder)
     first = MNIST().images([5])
     monkeypatch.setattr(mnist.IDXData, "_blocks", None)
     np.testing.assert_array_equal(MNIST().images([5]), first)
 
 
-def test_it_travels_light_to_another_process(place, monkeypatch, tmp_path) -> None:
-    write(place / "mnist")
-    data = MNIST(image_size=48, data_dir=place)
+def test_it_travels_light_to_another_process(folder, monkeypatch, tmp_path) -> None:
+    write(folder / "mnist")
+    data = MNIST(image_size=48, data_dir=folder)
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "elsewhere"))
-    sent = pickle.dumps(data)
-    assert len(sent) < 1000
-    received = pickle.loads(sent)
-    assert received.fingerprint == data.fingerprint
-    np.testing.assert_array_equal(received.images([3]), data.images([3]))
+    assert_travels_light(data)
 
 
 needs_fashion = pytest.mark.skipif(
@@ -261,9 +254,7 @@ needs_fashion = pytest.mark.skipif(
 
 
 @pytest.fixture
-def fashion(tmp_path, monkeypatch) -> FashionMNIST:
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
-    monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "data"))
+def fashion(data_folder) -> FashionMNIST:
     return FashionMNIST(image_size=28)
 
 

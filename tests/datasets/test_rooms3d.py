@@ -28,11 +28,11 @@ def weights() -> np.ndarray:
 
 def picture(data: Rooms3D, **classes: int) -> np.ndarray:
     """One image (3, H, W) as int, by factor classes; a small cylinder, frontal, by default."""
-    given = {
+    defaults = {
         "floor_hue": RED, "wall_hue": BLUE, "object_hue": GREEN,
         "scale": 0, "shape": CYLINDER, "orientation": FRONT,
     }  # fmt: skip
-    return data.images(data.rows([list((given | classes).values())]))[0].astype(int)
+    return data.images(data.rows([list((defaults | classes).values())]))[0].astype(int)
 
 
 def draws(data: Rooms3D, count: int, seed: int) -> np.ndarray:

@@ -1,14 +1,20 @@
 """3D Shapes: small files in the layout of the official one, good and bad ones."""
 
-import hashlib
-import pickle
+import shutil
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from bench.datasets import DATASETS, Factor, MissingFile, Shapes3D, blocks, prepare, shapes3d
+from bench.datasets import DATASETS, Factor, MissingFileError, Shapes3D, blocks, cache, shapes3d
+from tests.datasets.conftest import (
+    assert_travels_light,
+    checksum_of,
+    make_official,
+    prepared,
+    refusal,
+)
 
 FACTORS = (
     Factor("floor_hue", 2, "cyclic", (0.0, 0.1)),
@@ -32,25 +38,18 @@ def write(path: Path, arrays: dict[str, np.ndarray], monkeypatch) -> None:
         for key, array in arrays.items():
             chunks = (50, 3, 4, 1) if array.ndim == 4 else (60, 1)
             file.create_dataset(key, data=array, chunks=chunks, compression="gzip")
-    monkeypatch.setattr(shapes3d, "BYTES", path.stat().st_size)
-    monkeypatch.setattr(shapes3d, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    make_official(monkeypatch, Shapes3D, path)
 
 
 @pytest.fixture
-def path(tmp_path, monkeypatch) -> Path:
-    """A small official file, a grid to match, and an empty cache."""
+def path(data_folder, monkeypatch) -> Path:
+    """A small official file, and a grid to match."""
     monkeypatch.setattr(shapes3d, "FACTORS", FACTORS)
     monkeypatch.setattr(blocks, "_BLOCK", 60 * 32)  # several of labels, and of images
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
-    path = tmp_path / "data" / "shapes3d" / shapes3d.NAME
-    path.parent.mkdir(parents=True)
-    monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "data"))
+    path = data_folder / "shapes3d" / "3dshapes.h5"
+    path.parent.mkdir()
     write(path, official_arrays(), monkeypatch)
     return path
-
-
-def prepared(path: Path) -> list[str]:
-    return [p.name for p in path.parents[2].glob("cache/*") if p.suffix not in (".lock", "")]
 
 
 def test_images_and_labels_are_those_of_the_file(path) -> None:
@@ -63,7 +62,7 @@ def test_images_and_labels_are_those_of_the_file(path) -> None:
     np.testing.assert_allclose(np.stack(values, axis=1), arrays["labels"][rows])
     np.testing.assert_array_equal(data.rows(data.values(rows)), rows)
     assert str(path) in data.source
-    assert data.fingerprint == f"shapes3d:sha256:{shapes3d.SHA256[:16]}:64x64"
+    assert data.fingerprint == f"shapes3d:sha256:{checksum_of(Shapes3D)[:16]}:64x64"
     with pytest.raises(IndexError, match=f"row {COUNT} is outside"):
         data.images([COUNT])
 
@@ -79,10 +78,10 @@ def test_small_images_are_means_of_two_by_two(path) -> None:
         Shapes3D(image_size=48)
 
 
-def test_the_file_is_unpacked_once_for_each_size(path, monkeypatch) -> None:
+def test_the_file_is_unpacked_once_for_each_size(path, cache_folder, monkeypatch) -> None:
     for size in (64, 32):
         Shapes3D(image_size=size)
-    assert len(prepared(path)) == 2
+    assert len(prepared(cache_folder)) == 2
     monkeypatch.setattr(shapes3d, "_blocks", None)
     np.testing.assert_array_equal(
         Shapes3D().images([5]), official_arrays()["images"][[5]].transpose(0, 3, 1, 2)
@@ -92,12 +91,7 @@ def test_the_file_is_unpacked_once_for_each_size(path, monkeypatch) -> None:
 def test_it_travels_to_a_process_in_another_folder(path, monkeypatch, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)
     data = Shapes3D(data_dir="data", image_size=32)
-    sent = pickle.dumps(data)
-    assert len(sent) < 1000
-    monkeypatch.chdir("/")
-    monkeypatch.delenv("BENCH_DATA_DIR")
-    received = pickle.loads(sent)
-    assert received.fingerprint == data.fingerprint
+    received = assert_travels_light(data)
     np.testing.assert_array_equal(received.images([7]), data.images([7]))
 
 
@@ -112,7 +106,9 @@ def test_the_real_factors() -> None:
 
 def test_a_missing_file(path) -> None:
     path.unlink()
-    with pytest.raises(MissingFile, match=r"3dshapes.h5 is missing: put it into .*data/shapes3d"):
+    with pytest.raises(
+        MissingFileError, match=r"3dshapes.h5 is missing: put it into .*data/shapes3d"
+    ):
         Shapes3D()
 
 
@@ -124,14 +120,12 @@ def test_a_missing_file(path) -> None:
         (lambda whole: whole[:-10] + b"0123456789", "another file: its sha256 is"),
     ],
 )
-def test_another_file_is_refused(path, damage, complaint) -> None:
+def test_another_file_is_refused(path, cache_folder, damage, complaint) -> None:
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match=complaint) as caught:
-        Shapes3D()
-    assert "\n" not in str(caught.value)
-    assert str(path) in str(caught.value)
-    assert "fetch the official file again" in str(caught.value)
-    assert prepared(path) == []
+    message = refusal(Shapes3D, complaint)
+    assert str(path) in message
+    assert "fetch the official file again" in message
+    assert prepared(cache_folder) == []
 
 
 def _classes_for_labels(arrays):
@@ -174,35 +168,29 @@ def _other_keys(arrays):
         (_other_keys, "no array 'images'"),
     ],
 )
-def test_other_content_is_refused(path, monkeypatch, change, complaint) -> None:
+def test_other_content_is_refused(path, cache_folder, monkeypatch, change, complaint) -> None:
     arrays = official_arrays()
     change(arrays)
     write(path, arrays, monkeypatch)
-    with pytest.raises(ValueError, match=complaint) as caught:
-        Shapes3D()
-    assert "\n" not in str(caught.value)
-    assert str(path) in str(caught.value)
-    assert prepared(path) == []
+    assert str(path) in refusal(Shapes3D, complaint)
+    assert prepared(cache_folder) == []
 
 
-def test_chunks_that_rot_after_the_checksum_are_refused(path, monkeypatch) -> None:
+def test_chunks_that_rot_after_the_checksum_are_refused(path, cache_folder, monkeypatch) -> None:
     with h5py.File(path) as file:
         chunk = file["images"].id.get_chunk_info(file["images"].id.get_num_chunks() - 1)
     whole = bytearray(path.read_bytes())
     whole[chunk.byte_offset + 10] ^= 255
     path.write_bytes(whole)
-    monkeypatch.setattr(shapes3d, "SHA256", hashlib.sha256(whole).hexdigest())
-    with pytest.raises(ValueError, match="is damaged") as caught:
-        Shapes3D()
-    assert "\n" not in str(caught.value)
-    assert prepared(path) == []
+    make_official(monkeypatch, Shapes3D, path)
+    refusal(Shapes3D, "is damaged")
+    assert prepared(cache_folder) == []
 
 
-def test_a_full_disk_is_told_with_its_remedy(path, monkeypatch) -> None:
-    monkeypatch.setattr(prepare, "SMALL", 0)
-    monkeypatch.setattr(
-        prepare.shutil, "disk_usage", lambda folder: prepare.shutil._ntuple_diskusage(9, 8, 1)
-    )
+def test_a_full_disk_is_reported_with_its_remedy(path, cache_folder, monkeypatch) -> None:
+    monkeypatch.setattr(cache, "SMALL", 0)
+    usage = type(shutil.disk_usage("."))
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: usage(9, 8, 1))
     with pytest.raises(ValueError, match=r"needs 2\.4 MB in .*cache, 0\.0 MB free: free some"):
         Shapes3D()
-    assert prepared(path) == []
+    assert prepared(cache_folder) == []

@@ -1,8 +1,6 @@
 """Small NORB: small files in the official binary layout, good and bad ones."""
 
 import gzip
-import hashlib
-import pickle
 import struct
 from pathlib import Path
 
@@ -10,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets import Factor, MissingFile, SmallNORB, prepare, smallnorb
+from bench.datasets import Factor, MissingFileError, SmallNORB, smallnorb
+from bench.datasets.smallnorb import PARTS, TESTING, TRAINING, file_name
+from tests.datasets.conftest import assert_travels_light, make_official, prepared, refusal
 
 FACTORS = (
     Factor("category", 2, "categorical", (0.0, 1.0)),
@@ -37,28 +37,22 @@ def made() -> tuple[dict[str, np.ndarray], np.ndarray]:
     values = np.stack(np.unravel_index(np.arange(COUNT), SIZES), axis=1).astype("<i4")
     stereo = rng.integers(0, 256, (COUNT, 2, 96, 96), dtype=np.uint8)
     arrays = {}
-    for part, instances in zip(smallnorb.PARTS, INSTANCES, strict=True):
+    for part, instances in zip(PARTS, INSTANCES, strict=True):
         # The files are not sorted.
         rows = rng.permutation(np.flatnonzero(np.isin(values[:, 1], instances)))
         info = values[rows, 1:].copy()
         info[:, 2] *= 2
-        arrays[part.name("dat")] = stereo[rows]
-        arrays[part.name("cat")] = values[rows, 0].copy()
-        arrays[part.name("info")] = info
+        arrays[file_name(part, "dat")] = stereo[rows]
+        arrays[file_name(part, "cat")] = values[rows, 0].copy()
+        arrays[file_name(part, "info")] = info
     return arrays, stereo[:, 0]
 
 
 def write(folder: Path, contents: dict[str, bytes], monkeypatch) -> None:
-    """Write the files, and take them for the official ones."""
-    parts = []
-    for part in smallnorb.PARTS:
-        known = {}
-        for kind in part.files:
-            content = contents[part.name(kind)]
-            (folder / part.name(kind)).write_bytes(content)
-            known[kind] = (len(content), hashlib.sha256(content).hexdigest())
-        parts.append(smallnorb.Part(part.prefix, known))
-    monkeypatch.setattr(smallnorb, "PARTS", tuple(parts))
+    """Write the files, and make them the official ones."""
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    make_official(monkeypatch, SmallNORB, *(folder / name for name in contents))
 
 
 def packed(arrays: dict[str, np.ndarray]) -> dict[str, bytes]:
@@ -66,20 +60,14 @@ def packed(arrays: dict[str, np.ndarray]) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    """A small official set, a grid to match, and an empty cache."""
+def folder(data_folder, monkeypatch) -> Path:
+    """A small official set, and a grid to match."""
     monkeypatch.setattr(smallnorb, "FACTORS", FACTORS)
     monkeypatch.setattr(smallnorb, "_BLOCK", 7)
-    monkeypatch.setattr(prepare.platformdirs, "user_cache_dir", lambda name: tmp_path / "cache")
-    monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "data"))
-    folder = tmp_path / "data" / "smallnorb"
-    folder.mkdir(parents=True)
+    folder = data_folder / "smallnorb"
+    folder.mkdir()
     write(folder, packed(made()[0]), monkeypatch)
     return folder
-
-
-def cached(folder: Path) -> list[Path]:
-    return sorted((folder.parents[1] / "cache").glob("*.npy"))
 
 
 def test_rows_are_the_grid_of_both_parts(folder) -> None:
@@ -121,22 +109,19 @@ def test_other_sizes_are_refused(size) -> None:
 
 
 def test_missing_files_are_named(folder) -> None:
-    name = smallnorb.PARTS[1].name("cat")
+    name = file_name(TESTING, "cat")
     (folder / name).unlink()
-    with pytest.raises(MissingFile, match=f"{name} is missing") as caught:
+    with pytest.raises(MissingFileError, match=f"{name} is missing") as caught:
         SmallNORB()
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def refused(path: Path, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint) as caught:
-        SmallNORB()
-    message = str(caught.value)
-    assert "\n" not in message
+def refused(path: Path, cache_folder: Path, complaint: str) -> None:
+    message = refusal(SmallNORB, complaint)
     assert message.startswith(f"smallnorb: {path} ")
     assert "fetch the official file again" in message
-    assert not cached(path.parent)
+    assert not prepared(cache_folder)
 
 
 @pytest.mark.parametrize("kind", ["dat", "cat", "info"])
@@ -149,24 +134,24 @@ def refused(path: Path, complaint: str) -> None:
         (lambda whole: b"<html>Not found</html>", "is a web page"),
     ],
 )
-def test_other_checksums_are_refused(folder, kind, damage, complaint) -> None:
-    path = folder / smallnorb.PARTS[1].name(kind)
+def test_other_checksums_are_refused(folder, cache_folder, kind, damage, complaint) -> None:
+    path = folder / file_name(TESTING, kind)
     path.write_bytes(damage(path.read_bytes()))
-    refused(path, complaint)
+    refused(path, cache_folder, complaint)
 
 
-def test_swapped_files_are_refused(folder) -> None:
-    first, second = (folder / smallnorb.PARTS[0].name(kind) for kind in ("cat", "info"))
+def test_swapped_files_are_refused(folder, cache_folder) -> None:
+    first, second = (folder / file_name(TRAINING, kind) for kind in ("cat", "info"))
     kept = first.read_bytes()
     first.write_bytes(second.read_bytes())
     second.write_bytes(kept)
     with pytest.raises(ValueError, match="is truncated|another file"):
         SmallNORB()
-    assert not cached(folder)
+    assert not prepared(cache_folder)
 
 
 def _training(kind: str) -> str:
-    return smallnorb.PARTS[0].name(kind)
+    return file_name(TRAINING, kind)
 
 
 def _one_view_twice(arrays):
@@ -215,11 +200,13 @@ def _labels_for_images(arrays):
         (_labels_for_images, "dat", r"holds int32 \(48, 4\), not uint8"),
     ],
 )
-def test_other_content_is_refused(folder, monkeypatch, change, kind, complaint) -> None:
+def test_other_content_is_refused(
+    folder, cache_folder, monkeypatch, change, kind, complaint
+) -> None:
     arrays = made()[0]
     change(arrays)
     write(folder, packed(arrays), monkeypatch)
-    refused(folder / _training(kind), complaint)
+    refused(folder / _training(kind), cache_folder, complaint)
 
 
 @pytest.mark.parametrize(
@@ -234,20 +221,18 @@ def test_other_content_is_refused(folder, monkeypatch, change, kind, complaint) 
     ],
 )
 @pytest.mark.parametrize("kind", ["dat", "cat", "info"])
-def test_damage_below_the_checksum_is_refused(folder, monkeypatch, kind, damage, complaint) -> None:
+def test_damage_below_the_checksum_is_refused(
+    folder, cache_folder, monkeypatch, kind, damage, complaint
+) -> None:
     arrays, _ = made()
     contents = packed(arrays)
     contents[_training(kind)] = damage(norb(arrays[_training(kind)]))
     write(folder, contents, monkeypatch)
-    refused(folder / _training(kind), complaint)
+    refused(folder / _training(kind), cache_folder, complaint)
 
 
 def test_it_travels_light_to_another_process(folder, monkeypatch, tmp_path) -> None:
     data = SmallNORB(image_size=32, data_dir=folder)
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "elsewhere"))
-    sent = pickle.dumps(data)
-    assert len(sent) < 1000
     monkeypatch.setattr(smallnorb, "_blocks", None)  # prepared once
-    received = pickle.loads(sent)
-    assert received.fingerprint == data.fingerprint
-    np.testing.assert_array_equal(received.images([3]), data.images([3]))
+    assert_travels_light(data)

@@ -1,4 +1,4 @@
-"""Training on a part of a grid: who is drawn, how often, and what is refused."""
+"""Training on a part of a grid: which rows are drawn, how often, and what is refused."""
 
 import pickle
 from itertools import pairwise
@@ -113,5 +113,5 @@ def test_a_study_of_correlated_factors(bench, cli_here, tmp_path) -> None:
         "correlated size:posX=0.2, without shape=cross,posX=0-3"
         in (folder / "table.md").read_text()
     )
-    said = cli_here(*command, "--correlate", "size:place=1", "--dry-run")
-    assert (said.code, said.err.count("\n")) == (2, 1)
+    result = cli_here(*command, "--correlate", "size:place=1", "--dry-run")
+    assert (result.code, result.err.count("\n")) == (2, 1)

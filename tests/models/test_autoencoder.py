@@ -78,11 +78,12 @@ def test_codes_and_pictures_without_a_prior() -> None:
     data, rows = Toy(image_size=32), np.arange(0, 576, 2)
     torch.manual_seed(0)
     model = Autoencoder(image_shape=(1, 32, 32), continuous=D)
-    representation, evaluation = encode(model, data, rows, CPU)
+    encoded = encode(model, data, rows, CPU)
+    representation = encoded.representation
     assert representation.codes.shape == (288, D)
     assert representation.logvar is None
-    assert evaluation["kl"] is None
-    assert evaluation["reconstruction"] > 0
+    assert representation.kl is None
+    assert encoded.reconstruction > 0
     arrays = samples(model, data, rows, representation.codes, CPU)
     assert {"z1", "z2", "z3"} <= set(arrays)
 

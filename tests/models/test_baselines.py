@@ -1,6 +1,7 @@
 """The baselines: the factors as codes, an untrained encoder, principal components."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from bench.models import GROUPS, MODELS
 from bench.models.baselines import PCA, GroundTruth, RandomEncoder
 from bench.plan import Plan, Request, plan
 from bench.report.table import comparison
-from bench.score import definition
+from bench.score import definition, evaluate
 from bench.store.files import read_json
-from bench.store.record import read_record
+from bench.store.record import read_record, unscored
 from bench.streams import lent_global_torch_stream
-from bench.train.feed import images
-from bench.worker import Job, unscored, work
+from bench.train.loop import images
+from bench.worker import Job, run_job
 
 CPU = torch.device("cpu")
 ROWS = np.arange(576)
@@ -84,15 +85,16 @@ def test_the_ground_truth_needs_factors_that_vary() -> None:
 
 def test_the_factors_score_what_the_metrics_can_give(data: Toy) -> None:
     model = GroundTruth(image_shape=data.image_shape, factors=data.factors)
-    representation, evaluation = encode(model, data, ROWS, CPU)
+    encoded = encode(model, data, ROWS, CPU)
+    representation, evaluation = encoded.representation, evaluate(encoded.representation)
     # On a full grid of independent factors, one latent alone tells each factor completely.
     for name in ("mig", "mcc", "discrete_accuracy", "factorvae_score"):
         assert METRICS[name](representation, np.random.default_rng(0)).value == pytest.approx(1)
     # Trees fitted on one half of the rows are right on the other half.
     dci = METRICS["dci_fast"](representation, np.random.default_rng(0))
     assert min(dci.value, *dci.parts.values()) > 0.99
-    assert evaluation["kl"] is evaluation["reconstruction"] is None
-    assert (evaluation["active_latents"], evaluation["collapsed"]) == (4, False)
+    assert evaluation.kl is encoded.reconstruction is None
+    assert (evaluation.active_latents, evaluation.collapsed) == (4, False)
 
 
 # a random encoder
@@ -216,19 +218,20 @@ def test_a_run_records_which_scores_are_undefined_and_why(tmp_path: Path) -> Non
     (run,) = planned("pca", seeds="1", sets=["train.rows=100"]).runs
     definitions = (definition("mig"), definition("kl_decomposition"))
     folder = tmp_path / run.folder
-    status = work(Job(run, folder, definitions), tell=lambda news: None, stop=lambda: False)
+    status = run_job(Job(run, folder, definitions))
     assert (status.state, status.step) == ("done", 0)
     assert {"weights.safetensors", "representation.npz"} <= {p.name for p in folder.iterdir()}
     assert not (folder / "history.csv").exists()
     scores = read_json(folder / "scores.json")
     assert list(scores) == ["mig"]
-    assert unscored(folder, definitions) == ()
-    newer = definition("kl_decomposition") | {"version": 99}
-    assert unscored(folder, (newer,)) == (newer,)
+    record = read_record(folder)
+    assert unscored(definitions, record.scores, record.evaluation) == ()
+    newer = replace(definition("kl_decomposition"), version=99)
+    assert unscored((newer,), record.scores, record.evaluation) == (newer,)
 
-    table = comparison([read_record(folder)], {**dict(planned("pca").study), "preset": "smoke"})
+    table = comparison([record], replace(planned("pca").study, preset="smoke"))
     assert table.rows[0].runs == "1 (not trained here)"
-    assert "Not trained here, scored as they come: pca." in table.notes
+    assert "Not trained here, only scored: pca." in table.notes
     assert not any(note.startswith("Budget") for note in table.notes)
     (undefined,) = (note for note in table.notes if "undefined" in note)
     assert undefined.startswith("KL decomposition of pca: undefined, kl_decomposition reads the")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bench.datasets import DSprites
 from bench.models import NETWORKS, VAE, JointVAE
 from bench.models.networks import INITIALISATIONS, decoder, encoder
-from bench.train.feed import images
+from bench.train.loop import images
 
 CONVOLUTIONAL = tuple(name for name in NETWORKS if name != "mlp1200")
 

@@ -192,11 +192,11 @@ def test_codes_and_pictures_of_categories_alone() -> None:
     data, rows = Toy(image_size=32), np.arange(0, 576, 2)
     torch.manual_seed(0)
     model = QLAE(image_shape=(1, 32, 32), categorical=(5, 3))
-    representation, evaluation = encode(model, data, rows, CPU)
+    representation = encode(model, data, rows, CPU).representation
     assert representation.codes.shape == (288, 0)
     assert representation.category_sizes == (5, 3)
     assert representation.logvar is None
-    assert evaluation["kl"] is None
+    assert representation.kl is None
     assert representation.probabilities is not None
     assert set(np.unique(representation.probabilities)) == {0, 1}
     pictures = samples(model, data, rows, representation.codes, CPU)

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,9 @@ import pytest
 from bench.check.cases import CASES, SIZES, cases, rotation
 from bench.errors import RequestError
 from bench.metrics import METRICS, STUDY_METRICS, VERSIONS, Representation, Score
-from tests.metrics.conformance.engine import EXPECTED, OPTIONS, Row, conformance, markdown
+from tests.metrics.conformance.__main__ import PAGE, main
+from tests.metrics.conformance.engine import OPTIONS, Cell, markdown, measure
+from tests.metrics.conformance.expected import EXPECTED
 
 # Seconds to minutes of a core over all cases: always in some of them, in all on demand.
 SOME = ("perfect", "merged", "constant", "no shape", "random category")
@@ -41,23 +42,23 @@ def test_every_metric_has_an_expectation_for_every_case() -> None:
 def test_a_metric_keeps_its_bounds(name: str) -> None:
     only = SLOW.get(name, tuple(CASES))
     said: list[str] = []
-    rows = conformance([name], said.append, only)
-    assert [row.case for row in rows if row.metric == name] == list(only)
-    assert {row.metric for row in rows} == {k for k in EXPECTED if k.partition(".")[0] == name}
-    assert not [row for row in rows if not row.holds]
+    cells = measure([name], said.append, only)
+    assert [cell.case for cell in cells if cell.metric == name] == list(only)
+    assert {cell.metric for cell in cells} == {k for k in EXPECTED if k.partition(".")[0] == name}
+    assert not [cell for cell in cells if not cell.holds]
     assert said[0] == f"{name}: perfect"
-    assert said[-1] == f"{name}: {len(rows)} of {len(rows)} hold"
+    assert said[-1] == f"{name}: {len(cells)} of {len(cells)} hold"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.environ.get("BENCH_SLOW") != "1", reason="set BENCH_SLOW=1")
 @pytest.mark.parametrize("name", sorted(SLOW))
 def test_a_slow_metric_keeps_its_bounds_in_every_case(name: str) -> None:
-    assert not [row for row in conformance([name]) if not row.holds]
+    assert not [cell for cell in measure([name]) if not cell.holds]
 
 
-def failing(rows: list[Row]) -> set[str]:
-    return {row.case for row in rows if not row.holds}
+def failing(cells: list[Cell]) -> set[str]:
+    return {cell.case for cell in cells if not cell.holds}
 
 
 def test_a_broken_metric_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,9 +73,9 @@ def test_a_broken_metric_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
         return whole(representation, rng)
 
     monkeypatch.setitem(METRICS, "mig", columns)
-    rows = conformance(["mig"])
-    assert failing(rows) == {"category"}
-    text = markdown(rows)
+    cells = measure(["mig"])
+    assert failing(cells) == {"category"}
+    text = markdown(cells)
     assert "**20 of 21 hold.**" in text
     assert "- ✗ mig, category: 0.69" in text
     assert "| category | **0.6" in text
@@ -85,9 +86,9 @@ def test_a_broken_metric_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
         return whole(representation, rng)
 
     monkeypatch.setitem(METRICS, "mig", raising)
-    rows = conformance(["mig"])
-    assert failing(rows) == {"constant"}
-    assert "raised: input contains NaN" in markdown(rows)
+    cells = measure(["mig"])
+    assert failing(cells) == {"constant"}
+    assert "raised: input contains NaN" in markdown(cells)
 
 
 def test_a_value_is_compared_with_that_of_another_case(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,16 +100,16 @@ def test_a_value_is_compared_with_that_of_another_case(monkeypatch: pytest.Monke
         return replace(score, value=score.value + 0.006 * len(representation.category_sizes))
 
     monkeypatch.setitem(METRICS, "mig", raised)
-    (row,) = conformance(["mig"], only=["random category"])
-    assert not row.holds
+    (cell,) = measure(["mig"], only=["random category"])
+    assert not cell.holds
     base = whole(cases()["no shape"], np.random.default_rng()).value
-    assert (row.low, row.high) == pytest.approx((base - 0.005, base + 0.005))
+    assert (cell.low, cell.high) == pytest.approx((base - 0.005, base + 0.005))
 
 
 def test_a_metric_without_an_expectation_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METRICS, "new", METRICS["mig"])
-    with pytest.raises(RequestError, match="new: nobody has said what it must be"):
-        conformance(["new"])
+    with pytest.raises(RequestError, match="new: .* has no bounds for it"):
+        measure(["new"])
 
 
 def test_the_cases_are_what_they_say() -> None:
@@ -131,7 +132,7 @@ def test_the_cases_are_what_they_say() -> None:
 
 def test_the_table_says_how_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(OPTIONS, "mig", {"bins": 20})
-    text = markdown(conformance(["mig", "total_correlation"]))
+    text = markdown(measure(["mig", "total_correlation"]))
     assert "the defaults but for mig (bins=20)" in text
     assert "scikit-learn" in text
     assert "**63 of 63 hold.**" in text
@@ -147,16 +148,38 @@ def test_the_table_says_how_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import tests.metrics.conformance.engine, sys; sys.exit('torch' in sys.modules)"
+    code = "import tests.metrics.conformance.__main__, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_the_committed_table_is_that_of_the_present_metrics() -> None:
-    root = Path(__file__).resolve().parents[3]
-    committed = (root / "results" / "reference" / "conformance.md").read_text()
+    committed = PAGE.read_text()
     for name in ("mig", "mcc", "discrete_accuracy"):
-        made = markdown(conformance([name]))
+        made = markdown(measure([name]))
         section = made[made.index(f"### {name} ") :].strip()
         assert section in committed
     for name, version in VERSIONS.items():
         assert f"### {name} (version {version})" in committed or name in STUDY_METRICS
+
+
+def test_the_module_writes_the_page(tmp_path, capsys, monkeypatch) -> None:
+    path = tmp_path / "page.md"
+    assert main(["mcc", "--output", str(path)]) == 0
+    assert path.read_text() == markdown(measure(["mcc"]))
+    assert "21 of 21 values are within their bounds" in capsys.readouterr().err
+
+    monkeypatch.setitem(METRICS, "mcc", lambda representation, rng: Score(0.5, {}))
+    assert main(["mcc"]) == 1
+    said = capsys.readouterr()
+    assert "mcc, perfect: 0.500, not 1;" in said.err
+    assert said.out.startswith("# Conformance of the metrics")
+
+    with pytest.raises(SystemExit) as ended:
+        main(["no_such_metric"])
+    assert ended.value.code == 2
+    assert "no_such_metric" in capsys.readouterr().err
+
+
+def test_the_committed_page_says_how_it_is_made() -> None:
+    head = markdown(measure(["mcc"])).split("\n\n")[1]
+    assert head in PAGE.read_text()

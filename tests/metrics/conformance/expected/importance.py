@@ -5,7 +5,7 @@ With 5 factors a latent that two factors need equally has a disentanglement of
 not constant, the more the more values they have.
 """
 
-from tests.metrics.conformance.expected import (
+from tests.metrics.conformance.expected.bounds import (
     Table,
     against,
     at_least,

@@ -6,7 +6,7 @@ As shares: 1, 1, 0.812, 0.850, 0.850. Latents that know nothing of a factor add 
 plug-in estimate, (B - 1)(S - 1) / 2N: 0.2 to 1 % of the entropy of a factor at 10,000 rows.
 """
 
-from tests.metrics.conformance.expected import (
+from tests.metrics.conformance.expected.bounds import (
     DEAD,
     INVARIANT,
     Table,

@@ -6,7 +6,7 @@ position; 3.965 of the sum or the difference of both positions. 10,000 rows cann
 more than ln 10,000 = 9.210 nats.
 """
 
-from tests.metrics.conformance.expected import (
+from tests.metrics.conformance.expected.bounds import (
     Expected,
     Table,
     against,

@@ -1,6 +1,6 @@
 """Conformance of the metrics that guess a factor from latents, or a latent's factor by a line."""
 
-from tests.metrics.conformance.expected import (
+from tests.metrics.conformance.expected.bounds import (
     INVARIANT,
     Table,
     against,

@@ -1,6 +1,6 @@
 """Conformance of the metrics that read every factor from all latents at once."""
 
-from tests.metrics.conformance.expected import (
+from tests.metrics.conformance.expected.bounds import (
     Table,
     against,
     at_least,

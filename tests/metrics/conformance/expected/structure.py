@@ -1,6 +1,6 @@
 """Conformance of the metrics that hold a factor, and of those that ask for the structure alone."""
 
-from tests.metrics.conformance.expected import (
+from tests.metrics.conformance.expected.bounds import (
     DEAD,
     INVARIANT,
     Table,

@@ -1,0 +1,177 @@
+"""The command `bench run`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from bench.cli.options import DataDir, Device, DryRun, Jobs, Metrics, Set
+from bench.console import say, stderr, stdout
+
+if TYPE_CHECKING:
+    from bench.execute import Options, Outcome, Outstanding
+    from bench.plan import Plan
+
+RUN_HELP = """Train models, score them, and write tables and plots.
+
+[bold]Examples[/bold]
+
+  bench run --models jointvae,betavae --dataset dsprites
+
+  bench run --models all --dataset dsprites --seeds 5 --jobs 4
+
+  bench run --models jointvae --dataset dsprites --set jointvae.gamma=2
+
+  bench run --models betavae --dataset dsprites --sweep betavae.beta=1,2,4
+
+  bench run --models betavae --dataset dsprites --correlate scale:posX=0.2
+
+  bench run --models betavae --dataset dsprites --hold-out shape=heart,orientation=0-9
+
+The same command continues where it stopped and never trains a run twice. More --seeds or --models
+add what is missing.
+"""
+
+
+def run(
+    models: Annotated[str, typer.Option(help="Models by name, comma-separated; all; baselines.")],
+    dataset: Annotated[str, typer.Option(help="Data set by name.")],
+    preset: Annotated[str, typer.Option(help="Budget: see bench list presets.")] = "quick",
+    seeds: Annotated[
+        str, typer.Option(help="A number of seeds (5), a range (0-4) or a list (3,7).")
+    ] = "3",
+    set_: Set = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(help="One row per value, MODEL.KEY=V1,V2. Several sweeps multiply."),
+    ] = None,
+    metrics: Metrics = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Training steps instead of the preset's. Schedules scale with them."),
+    ] = None,
+    correlate: Annotated[
+        list[str] | None,
+        typer.Option(help="Train on correlated factors, FACTOR:FACTOR=SIGMA. May be repeated."),
+    ] = None,
+    hold_out: Annotated[
+        list[str] | None,
+        typer.Option(help="Train without combinations, FACTOR=CLASSES,... May be repeated."),
+    ] = None,
+    jobs: Jobs = None,
+    threads: Annotated[int, typer.Option(help="Threads of each run.")] = 1,
+    device: Device = "auto",
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the study. (Default: results/DATA-PRESET.)")
+    ] = None,
+    data_dir: DataDir = None,
+    dry_run: DryRun = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Train the planned runs again from the start.")
+    ] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop all runs when one fails.")
+    ] = False,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0, help="Seconds between two checkpoints of a run.")
+    ] = 30.0,
+) -> None:
+    from bench.execute import Options
+    from bench.plan import Request, plan
+
+    request = Request(
+        models=models,
+        dataset=dataset,
+        preset=preset,
+        seeds=seeds,
+        sets=set_ or [],
+        sweeps=sweep or [],
+        metrics=metrics,
+        steps=steps,
+        correlate=correlate or [],
+        hold_out=hold_out or [],
+        output=output,
+        data_dir=data_dir,
+    )
+    options = Options(
+        jobs=jobs,
+        threads=threads,
+        device=device,
+        data_dir=data_dir,
+        force=force,
+        fail_fast=fail_fast,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    planned = plan(request)
+    if dry_run:
+        from bench.execute import outstanding
+
+        print_plan(outstanding(planned, options), stdout())
+        return
+    raise typer.Exit(execute_and_show(planned, options, stdout(), stderr()))
+
+
+def execute_and_show(plan: "Plan", options: "Options", out: Console, talk: Console) -> int:
+    """Carry out a plan, print its progress and its table; the exit code."""
+    from bench.cli.progress import reporter
+    from bench.execute import execute
+    from bench.executors import Reporter
+    from bench.report.render import console_table
+
+    def watch(todo: "Outstanding") -> Reporter:
+        print_plan(todo, talk)
+        return reporter(talk, len(todo.runs))
+
+    outcome = execute(plan, options, watch)
+    if outcome.report is None:
+        say(talk, "Stopped. The same command continues from the last checkpoints.")
+        return 130
+    for label, reason in outcome.refused.items():
+        say(talk, f"{label}: {reason}")
+    console_table(outcome.report.table, out)
+    out.print()
+    for path in outcome.report.files:
+        say(out, str(path))
+    say(out, f"{plan.folder / 'runs'}/: one folder per run")
+    return _exit_code(outcome, talk)
+
+
+def print_plan(todo: "Outstanding", console: Console) -> None:
+    """What is asked for, what is left to do of it, and how."""
+    from bench.presets import PRESETS
+
+    plan, study = todo.plan, todo.plan.study
+    done = len(plan.runs) - len(todo.runs)
+    steps = sum(run.steps for run in todo.runs if run not in todo.encoded)
+    say(console, f"{study.dataset} ({study.source}), preset {study.preset}")
+    for label in dict.fromkeys(run.label for run in plan.runs):
+        group = [run for run in plan.runs if run.label == label]
+        first = group[0]
+        seeds = ", ".join(str(run.seed) for run in group)
+        budget = f"{first.steps} steps of {first.batch_size} images"
+        say(console, f"  {label}: seeds {seeds}; {budget if first.trained else 'not trained here'}")
+        if first.settings:
+            say(console, f"    {', '.join(f'{k}={v}' for k, v in first.settings.items())}")
+        if first.trained:
+            recipe = PRESETS[first.preset].recipe(first.model, first.dataset)
+            say(console, f"    settings: {recipe.source}")
+    for name, reason in plan.refused.items():
+        say(console, f"  left out: {name} ({reason})")
+    say(
+        console,
+        f"{len(plan.runs)} runs: {done} done, {len(todo.runs)} to do, {steps} steps, "
+        f"{todo.slots} side by side on {todo.device}; in {plan.folder}",
+    )
+
+
+def _exit_code(outcome: "Outcome", talk: Console) -> int:
+    """0 if every planned run is trained and scored; the others are named."""
+    for title, status in outcome.failed.items():
+        say(talk, f"{title}: {status.state}: {status.message}")
+    if any(status.state == "failed" for status in outcome.failed.values()):
+        say(
+            talk,
+            "The same command tries failed runs again; error.txt in a run's folder says more.",
+        )
+    return 1 if outcome.failed else 0

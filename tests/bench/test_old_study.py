@@ -1,0 +1,66 @@
+"""A study of version 0.1.0 is a study of today: nothing is trained again, its tables are the same.
+
+The folder beside this file was written by that version, with
+`bench run --models betavae,jointvae --dataset toy --preset smoke --steps 60 --seeds 1
+--metrics mig,udr,kl_decomposition,dci_fast`; weights, samples and pictures are left out.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench.store.record import read_records
+from bench.store.run import Run
+
+STUDY = Path(__file__).parent / "study_of_0_1_0"
+REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
+COMMAND = ("run", "--models", "betavae,jointvae", "--dataset", "toy", "--preset", "smoke")
+COMMAND = (*COMMAND, "--steps", "60", "--seeds", "1", "--output", "study")
+METRICS = ("--metrics", "mig,udr,kl_decomposition,dci_fast")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    return shutil.copytree(STUDY, tmp_path / "study")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.suffix in (".json", ".csv", ".npz")
+    }
+
+
+def test_it_is_finished(bench, study: Path) -> None:
+    ran = bench(*COMMAND, *METRICS, cwd=study.parent)
+    assert ran.returncode == 0, ran.stderr
+    assert "2 runs: 2 done, 0 to do, 0 steps" in ran.stderr
+    assert contents(study) == contents(STUDY)
+
+
+def test_its_tables_are_rebuilt(cli_here, study: Path) -> None:
+    (study / "table.csv").unlink()
+    (study / "runs.csv").unlink()
+    assert cli_here("report", str(study)).code == 0
+    assert contents(study) == contents(STUDY)
+
+
+def test_a_metric_more_is_scored_without_training(bench, study: Path) -> None:
+    ran = bench(*COMMAND, "--metrics", "mig,sap", cwd=study.parent)
+    assert ran.returncode == 0, ran.stderr
+    assert "2 runs: 0 done, 2 to do, 0 steps" in ran.stderr
+    for record in read_records(study):
+        old = json.loads((STUDY / "runs" / record.folder.name / "scores.json").read_text())
+        new = {name: score.as_dict() for name, score in record.scores.items()}
+        assert list(new) == [*old, "sap"]
+        assert {name: new[name] for name in old} == old
+
+
+@pytest.mark.parametrize(
+    "path", sorted(REFERENCE.rglob("settings.json")), ids=lambda path: path.parent.name
+)
+def test_no_committed_run_has_another_identity(path: Path) -> None:
+    assert Run.from_dict(json.loads(path.read_text())).folder == path.parent.name
