@@ -117,7 +117,7 @@ def try_model(
         if _is_encoder(target):
             with torch.device("meta"):
                 model = _made(target, settings, data.image_shape, data.factors)
-            if model.feed == "pairs":
+            if model.input == "pairs":
                 draw_pairs(data, np.random.default_rng(0), batch_size, model.changed)
             return code
         from bench.external import weights_digest, wrap

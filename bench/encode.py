@@ -124,7 +124,7 @@ def encode(
 
 def inputs(model: Encoder, data: FactorData, rows: np.ndarray, device: torch.device) -> Tensor:
     """What the model's `encode` takes of some rows: their images, or their factors (B, K)."""
-    if model.feed == "factors":
+    if model.input == "factors":
         return torch.from_numpy(data.values(rows)).to(device)
     return images(data, rows, device)
 
@@ -151,7 +151,7 @@ class _Decoded:
         if not isinstance(model, VAE):
             return None, None
         mean, square = self._total / self._rows, self._square / self._rows
-        return self._error / self._rows, model.of_constant_image(mean, square)
+        return self._error / self._rows, model.mean_image_reconstruction(mean, square)
 
 
 def samples(

@@ -211,7 +211,7 @@ def _finished(folder: Path) -> Record:
         raise RequestError(
             f"{folder} holds the codes of a file, and no model: there is nothing to export"
         )
-    if getattr(resolve("model", record.run.model), "feed", "images") == "factors":
+    if getattr(resolve("model", record.run.model), "input", "images") == "factors":
         raise RequestError(
             f"{folder}: {record.run.model} encodes factors, not images: there is nothing to export"
         )

@@ -19,7 +19,7 @@ from bench.store.run import Precision, Run
 from bench.store.study import StudyRecord, check_folder
 from bench.streams import lent_global_torch_stream
 
-BASELINES = "yardsticks"  # a group of models that may be named as a whole, as `all` may
+BASELINES = "baselines"  # a group of models that may be named as a whole, as `all` may
 
 # `--set train.batch_size=32`: the budget, for all models of the study
 _TRAIN = {

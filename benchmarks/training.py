@@ -122,7 +122,7 @@ def our_steps(image_size: int) -> Callable[[], None]:
 
     from bench.datasets import DSprites
     from bench.streams import rows_stream, torch_stream
-    from bench.train.feed import images
+    from bench.train.loop import images
     from bench.train.step import take_step
 
     cpu = torch.device("cpu")

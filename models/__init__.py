@@ -1,8 +1,9 @@
-"""The models: one file a paper, the constructor is the configuration."""
+"""The models: one file per paper; the constructor is the configuration."""
 
 from .adavae import AdaGVAE, AdaMLVAE
 from .annealedvae import AnnealedVAE
 from .autoencoder import Autoencoder
+from .baselines import PCA, GroundTruth, RandomEncoder
 from .betatcvae import BetaTCVAE
 from .betavae import BetaVAE
 from .cascadevae import CascadeVAE
@@ -18,9 +19,8 @@ from .networks import NETWORKS
 from .posterior import Latents, Posterior
 from .qlae import QLAE
 from .vae import VAE, Objective
-from .yardsticks import PCA, GroundTruth, RandomEncoder
 
-# By what they do with the codes; `bench list models` shows them so.
+# By the kind of codes and of supervision; `bench list models` shows these groups.
 GROUPS: dict[str, dict[str, type[Encoder]]] = {
     "unsupervised, Gaussian codes": {
         "vae": VAE,
@@ -47,7 +47,7 @@ GROUPS: dict[str, dict[str, type[Encoder]]] = {
         "adagvae": AdaGVAE,
         "adamlvae": AdaMLVAE,
     },
-    "yardsticks": {
+    "baselines": {
         "factors": GroundTruth,
         "random": RandomEncoder,
         "pca": PCA,

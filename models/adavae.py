@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .encoder import Feed
+from .encoder import Input
 from .posterior import Posterior
 from .vae import VAE, Objective, kl_terms
 
@@ -18,27 +18,29 @@ from .vae import VAE, Objective, kl_terms
 class AdaGVAE(VAE):
     """Ada-GVAE: reconstruction + beta KL, over pairs with shared latents (Locatello et al. 2020).
 
-    Fed pairs of images that differ in a few factors, which ones is not told: row i of a batch and
-    row i + B / 2. A pair shares the latents whose KL(q(z_d | x_i) || q(z_d | x_{i + B / 2})) is
-    below the middle between the smallest and the largest of them; their two posteriors are
-    replaced by one, of the mean of both means and of both variances (as GVAE, Hosoya 2019, arXiv
-    1809.02383). The loss is that of beta-VAE, averaged over both images. The same as
+    It takes pairs of images, rows i and i + B / 2 of a batch, that differ in a few factors, and is
+    not told in which. A pair shares the latents whose KL(q(z_d | x_i) || q(z_d | x_{i + B / 2})) is
+    below the midpoint between the smallest and the largest of these KLs. Their two posteriors are
+    replaced by one with the mean of both means and the mean of both variances (as in GVAE, Hosoya
+    2019, arXiv 1809.02383). The loss is that of beta-VAE, averaged over both images. This is
     GroupVAEArgmax in weak_vae.py of disentanglement_lib, whose distance is twice the KL.
 
-    beta: weight of the KL; 1 (the plain bound) is ours
-    changed: the number of factors in which a pair differs, for who draws the pairs; 0 for another
-        number in each pair
-    symmetric: the mean of the KLs in both directions, nmichlo/disent's default, after Dittadi et
-        al. 2020 (arXiv 2010.14407)
-    The other settings are those of `VAE`. Categories are ours: their KLs stand in one row with
-    those of the others, and a shared one has the mean of both probabilities.
+    Categorical latents are ours: their KLs are compared together with those of the continuous
+    ones, and a shared one gets the mean of both probabilities. The settings of `VAE` apply as well.
+
+    Attributes:
+        beta: weight of the KL; 1 (the plain bound) is ours.
+        changed: the number of factors in which the images of a pair differ, for the code that draws
+            the pairs; 0 for a different number in each pair.
+        symmetric: compare the means of the KLs in both directions, nmichlo/disent's default, after
+            Dittadi et al. 2020 (arXiv 2010.14407).
     """
 
     beta: float = 1.0
     changed: int = 1
     symmetric: bool = False
 
-    feed: ClassVar[Feed] = "pairs"
+    input: ClassVar[Input] = "pairs"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,12 +58,15 @@ class AdaGVAE(VAE):
 class AdaMLVAE(VAE):
     """Ada-ML-VAE: Ada-GVAE with shared latents multiplied, not averaged (Locatello et al. 2020).
 
-    The posterior of a shared latent is in proportion to (q(z_d | x_i) q(z_d | x_{i + B / 2}))^power
-    (ML-VAE, Bouchacourt et al. 2018, arXiv 1705.08841): of precision power (1 / v_1 + 1 / v_2), and
-    of the mean weighted by precision. All else is as in `AdaGVAE`, categories too.
+    The posterior of a shared latent is proportional to (q(z_d | x_i) q(z_d | x_{i + B / 2}))^power
+    (ML-VAE, Bouchacourt et al. 2018, arXiv 1705.08841): its precision is
+    power (1 / v_1 + 1 / v_2), and its mean is weighted by precision. Everything else is as in
+    `AdaGVAE`, including categorical latents and the other settings.
 
-    power: 0.5 is what weak_vae.py of disentanglement_lib computes, the geometric mean: a pair of
-        the same image changes nothing. 1 is the product of ML-VAE, of half that variance
+    Attributes:
+        power: 0.5 is what weak_vae.py of disentanglement_lib computes, the geometric mean: a pair
+            of two identical images changes nothing. 1 is the product of ML-VAE, which has half that
+            variance.
     """
 
     beta: float = 1.0
@@ -69,7 +74,7 @@ class AdaMLVAE(VAE):
     symmetric: bool = False
     power: float = 0.5
 
-    feed: ClassVar[Feed] = "pairs"
+    input: ClassVar[Input] = "pairs"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,8 +87,8 @@ class AdaMLVAE(VAE):
         return self.beta * super().regularizer(posterior, z, step)
 
     def objective(self, x: Tensor, step: int, generator: torch.Generator) -> Objective:
-        def product(one: Posterior, other: Posterior) -> Posterior:
-            return product_of_both(one, other, self.power)
+        def product(first: Posterior, second: Posterior) -> Posterior:
+            return product_of_both(first, second, self.power)
 
         return _objective(self, product, self.symmetric, x, step, generator)
 
@@ -91,69 +96,85 @@ class AdaMLVAE(VAE):
 Merge = Callable[[Posterior, Posterior], Posterior]
 
 
-def shared_latents(one: Posterior, other: Posterior, symmetric: bool = False) -> Tensor:
+def shared_latents(first: Posterior, second: Posterior, symmetric: bool = False) -> Tensor:
     """Which latents each pair shares, (B / 2, D + C) bool, continuous ones first.
 
-    Those nearer than the middle of the range; none where all are equally far.
+    These are the latents whose distance is below the midpoint of the pair's range; none if all are
+    equally far apart.
     """
     with torch.no_grad():
-        distance = divergence(one, other)
+        distance = divergence(first, second)
         if symmetric:
-            distance = (distance + divergence(other, one)) / 2
+            distance = (distance + divergence(second, first)) / 2
         least, most = distance.amin(1, keepdim=True), distance.amax(1, keepdim=True)
         return distance < least / 2 + most / 2
 
 
-def divergence(one: Posterior, other: Posterior) -> Tensor:
-    """KL(one || other) of each latent in nats, (B, D + C), continuous ones first."""
-    first, second = _logvar(one), _logvar(other)
-    ratio = first - second
-    apart = (one.mean - other.mean) * torch.exp(-0.5 * second)
+def divergence(first: Posterior, second: Posterior) -> Tensor:
+    """KL(first || second) of each latent, nats, (B, D + C), continuous ones first.
+
+    Raises:
+        ValueError: a code is deterministic.
+    """
+    first_logvar, second_logvar = _logvar(first), _logvar(second)
+    ratio = first_logvar - second_logvar
+    apart = (first.mean - second.mean) * torch.exp(-0.5 * second_logvar)
     columns = [0.5 * (torch.expm1(ratio) - ratio + apart.square())]
-    for a, b in zip(one.logits, other.logits, strict=True):
+    for a, b in zip(first.logits, second.logits, strict=True):
         log_p, log_q = F.log_softmax(a, -1), F.log_softmax(b, -1)
         columns.append((log_p.exp() * (log_p - log_q)).sum(-1, keepdim=True))
     return torch.cat(columns, -1)
 
 
-def mean_of_both(one: Posterior, other: Posterior) -> Posterior:
-    """Means of the means, of the variances, and of the probabilities."""
+def mean_of_both(first: Posterior, second: Posterior) -> Posterior:
+    """The posterior with the means of the means, of the variances and of the probabilities."""
     return Posterior(
-        (one.mean + other.mean) / 2,
-        torch.logaddexp(_logvar(one), _logvar(other)) - math.log(2),
+        (first.mean + second.mean) / 2,
+        torch.logaddexp(_logvar(first), _logvar(second)) - math.log(2),
         tuple(
             torch.logaddexp(F.log_softmax(a, -1), F.log_softmax(b, -1))
-            for a, b in zip(one.logits, other.logits, strict=True)
+            for a, b in zip(first.logits, second.logits, strict=True)
         ),
     )
 
 
-def product_of_both(one: Posterior, other: Posterior, power: float) -> Posterior:
-    """(one other)^power, normalised."""
-    first, second = _logvar(one), _logvar(other)
-    share = torch.sigmoid(second - first)  # of the first in the precision
+def product_of_both(first: Posterior, second: Posterior, power: float) -> Posterior:
+    """(first second)^power, normalised."""
+    first_logvar, second_logvar = _logvar(first), _logvar(second)
+    share = torch.sigmoid(second_logvar - first_logvar)  # of the first in the precision
     return Posterior(
-        share * one.mean + (1 - share) * other.mean,
-        -torch.logaddexp(-first, -second) - math.log(power),
+        share * first.mean + (1 - share) * second.mean,
+        -torch.logaddexp(-first_logvar, -second_logvar) - math.log(power),
         tuple(
             power * (F.log_softmax(a, -1) + F.log_softmax(b, -1))
-            for a, b in zip(one.logits, other.logits, strict=True)
+            for a, b in zip(first.logits, second.logits, strict=True)
         ),
     )
 
 
-def merged(posterior: Posterior, merge: Merge, symmetric: bool) -> tuple[Posterior, Tensor]:
-    """The posterior of a batch of pairs with the shared latents merged, and which these are.
+def merge_shared(posterior: Posterior, merge: Merge, symmetric: bool) -> tuple[Posterior, Tensor]:
+    """Merge the shared latents of a batch of pairs.
 
-    (B, ...) as `posterior`, and (B / 2, D + C) bool. Raises ValueError for an odd batch.
+    Args:
+        posterior: (B, ...), rows i and i + B / 2 are a pair.
+        merge: gives one posterior for two.
+        symmetric: see `AdaGVAE`.
+
+    Returns:
+        The posterior (B, ...) in which both rows of a pair have the same shared latents, and which
+        latents each pair shares, (B / 2, D + C) bool.
+
+    Raises:
+        ValueError: the number of rows is odd, or the code is deterministic.
     """
     if len(posterior.mean) % 2:
         raise ValueError(
-            f"a batch of {len(posterior.mean)} is no batch of pairs: set batch_size to an even"
+            f"a batch of {len(posterior.mean)} images is no batch of pairs: "
+            "set batch_size to an even number"
         )
-    one, other = _halves(posterior)
-    shared = shared_latents(one, other, symmetric)
-    both, twice = merge(one, other), shared.repeat(2, 1)
+    first, second = _halves(posterior)
+    shared = shared_latents(first, second, symmetric)
+    both, twice = merge(first, second), shared.repeat(2, 1)
     continuous = posterior.mean.shape[1]
     z, c = twice[:, :continuous], twice[:, continuous:, None]
     return (
@@ -172,13 +193,13 @@ def merged(posterior: Posterior, merge: Merge, symmetric: bool) -> tuple[Posteri
 def _objective(
     model: VAE, merge: Merge, symmetric: bool, x: Tensor, step: int, generator: torch.Generator
 ) -> Objective:
-    posterior, shared = merged(model.encode(x), merge, symmetric)
+    posterior, shared = merge_shared(model.encode(x), merge, symmetric)
     z = posterior.sample(generator, model.temperature)
     reconstruction = model.reconstruction(x, model.decode(z))
     loss = reconstruction + model.regularizer(posterior, z, step)
-    number = shared.sum(1).to(loss.dtype).mean()
+    shared_count = shared.sum(1).to(loss.dtype).mean()
     terms = {"loss": loss, "reconstruction": reconstruction, **kl_terms(posterior)}
-    return Objective({"vae": loss}, {**terms, "shared_latents": number})
+    return Objective({"vae": loss}, {**terms, "shared_latents": shared_count})
 
 
 def _halves(posterior: Posterior) -> tuple[Posterior, Posterior]:
@@ -200,5 +221,5 @@ def _refuse_one_latent(model: VAE) -> None:
     if len(model.latents.blocks) < 2:
         raise ValueError(
             f"continuous={model.continuous}, categorical={model.categorical}: a pair shares some "
-            "latents and not others, which takes two: raise continuous"
+            "latents and not others, which takes at least two: raise continuous"
         )

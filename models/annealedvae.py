@@ -13,9 +13,15 @@ from .vae import VAE
 class AnnealedVAE(VAE):
     """Capacity-annealed beta-VAE: reconstruction + gamma |KL - C(step)| (Burgess et al. 2018).
 
-    Equation 8 of arXiv 1804.03599. gamma 1000 and a capacity C that rises linearly from 0 to 25
-    nats over 100,000 iterations are the paper's values for dSprites, as quoted by its ports.
-    The other settings are those of `VAE`.
+    Equation 8 of arXiv 1804.03599; the capacity C(step) rises linearly from 0. The defaults are the
+    paper's values for dSprites, as quoted by its ports.
+
+    The settings of `VAE` apply as well.
+
+    Attributes:
+        gamma: weight of the distance of the KL from the capacity.
+        C: the capacity at the end, nats.
+        iterations: steps until the capacity is C.
     """
 
     gamma: float = 1000.0

@@ -13,8 +13,8 @@ from .vae import VAE
 class Autoencoder(VAE):
     """Autoencoder: reconstruction alone (Hinton & Salakhutdinov 2006).
 
-    Code z = encoder(x), loss -log p(x | z): no noise, no prior, no KL. Trained as a whole, without
-    the layer-wise pretraining of the paper. What a code holds where nothing asks it to
+    Code z = encoder(x), loss -log p(x | z): no noise, no prior, no KL. It is trained as a whole,
+    without the layer-wise pretraining of the paper. It shows what a code holds if nothing makes it
     disentangle. The settings are those of `VAE`; `temperature` has no effect.
     """
 
@@ -25,7 +25,7 @@ class Autoencoder(VAE):
         if self.latents.categorical:
             raise ValueError(
                 f"categorical={self.latents.categorical}: the code of an autoencoder is "
-                "continuous: set categorical=(), or take qlae"
+                "continuous: set categorical=(), or use qlae"
             )
 
     def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:

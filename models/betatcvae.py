@@ -14,8 +14,8 @@ from .vae import VAE
 Estimator = Literal["mws", "mss"]
 ESTIMATORS: tuple[str, ...] = get_args(Estimator)
 
-# A variance below e^-60 counts as that, a probability below 1e-30 likewise, so that what is squared
-# or divided by stays within float32.
+# Variances below e^-60 count as e^-60, and probabilities below 1e-30 as 1e-30, so that squares and
+# quotients stay within float32.
 _LEAST_LOGVAR, _LEAST_PROBABILITY = -60.0, 1e-30
 
 
@@ -23,39 +23,41 @@ _LEAST_LOGVAR, _LEAST_PROBABILITY = -60.0, 1e-30
 class BetaTCVAE(VAE):
     """beta-TCVAE: reconstruction + alpha MI + beta TC + gamma dimension-wise KL (Chen et al. 2018).
 
-    Equation 4 of arXiv 1802.04942. Over the data, the KL to the prior is the sum of three: the
-    mutual information of image and code, the total correlation KL(q(z) || prod_l q(z_l)), and the
-    dimension-wise sum_l KL(q(z_l) || p(z_l)). The last two are estimated from the batch, the
-    first is what they leave of the KL, which is known in closed form. So the three together are
-    the KL whatever the estimates, and alpha = gamma = 1 is KL + (beta - 1) TC, as
-    disentanglement_lib has it. The author's code samples the KL too; that has the same mean.
+    Equation 4 of arXiv 1802.04942. Over the data, the KL to the prior is the sum of three terms:
+    the mutual information of image and code, the total correlation KL(q(z) || prod_l q(z_l)), and
+    the dimension-wise KL sum_l KL(q(z_l) || p(z_l)). The last two are estimated from the batch; the
+    first is what they leave of the KL, which is known in closed form. So the three together are the
+    KL whatever the estimates, and alpha = gamma = 1 is KL + (beta - 1) TC, as in
+    disentanglement_lib. The author's code samples the KL too, which has the same mean.
 
-    alpha, beta, gamma: 1, 6 and 1 are the values of the author's code, vae_quant.py and README
-        of rtqichen/beta-tcvae
-    estimator: how a batch of B gives q(z) at the code of one of its rows, and each q(z_l)
-        likewise: a weighted sum of q(z | x_m) over its rows m.
-        `mws`, minibatch-weighted, the author's default: all weights are 1 / (rows B). Its mean
-        is below q(z), as it counts only batches that hold the code's own row
-        `mss`, minibatch-stratified: 1 / rows for the code's own row, 1 / (B - 1) for each of the
-        others but one, which is left 1 / (B - 1) - 1 / rows. Its mean is q(z) where batches are
-        drawn without replacement, and at most 2 q(z) where they are drawn with it
-    rows: images in the data set; 737,280 is the number of dSprites. Under `mws` it moves values,
-        but no gradient: with L latents it adds (L - 1) ln(rows) to the total correlation,
-        -L ln(rows) to the dimension-wise KL, and so (beta - 1) (L - 1) ln(rows) to the loss where
-        alpha = gamma = 1. `rows=1` gives the plain mean over the batch. Under `mss` it is a
-        weight, and must be the size of the data set
-    lr: 1e-3 is the author's code's, with batches of 2,048
-    The other settings are those of `VAE`.
-
-    Both total correlations are biased, as the logarithm of an estimate is. The plain mean over
-    the batch (`mws`, its constant apart) is too high: a code lies close to its own row. `mss` is
-    too low: a logarithm's mean is below that of its argument. For large B either is off by
-    (V - sum_l V_l) / 2 B, where V is the variance of q(z | x) / q(z) over images and V_l that of
-    latent l. Codes of more than ln B nats are far from there: the plain mean sees no more than
-    ln B of their mutual information, and `mss` up to ln(rows).
+    Both estimates of the total correlation are biased, as the logarithm of an estimate is. The
+    plain mean over the batch (`mws` without its constant) is too high: a code lies close to its own
+    row. `mss` is too low: the mean of a logarithm is below the logarithm of the mean. For large B
+    both are off by (V - sum_l V_l) / 2 B, where V is the variance of q(z | x) / q(z) over images
+    and V_l the same for latent l. Codes that carry more than ln B nats are far from that limit: the
+    plain mean sees no more than ln B of their mutual information, and `mss` up to ln(rows).
 
     A categorical latent is one latent. Its relaxed sample c counts as if it had the probability
     sum_k c_k q(k | x_m), which is exact for a one-hot c; this surrogate is ours.
+
+    The settings of `VAE` apply as well.
+
+    Attributes:
+        alpha, beta, gamma: 1, 6 and 1 are the values of the author's code, vae_quant.py and README
+            of rtqichen/beta-tcvae.
+        estimator: how a batch of B rows gives q(z), and in the same way each q(z_l), at the code of
+            one of its rows: as a weighted sum of q(z | x_m) over its rows m.
+            `mws`, minibatch-weighted, the author's default: all weights are 1 / (rows B). Its mean
+            is below q(z), as it counts only batches that hold the code's own row.
+            `mss`, minibatch-stratified: 1 / rows for the code's own row, 1 / (B - 1) for each of
+            the others except one, which gets the remaining 1 / (B - 1) - 1 / rows. Its mean is q(z)
+            if batches are drawn without replacement, and at most 2 q(z) if drawn with replacement.
+        rows: the number of images in the data set; 737,280 is that of dSprites. Under `mws` it
+            changes values but no gradient: with L latents it adds (L - 1) ln(rows) to the total
+            correlation, -L ln(rows) to the dimension-wise KL, and so (beta - 1) (L - 1) ln(rows) to
+            the loss if alpha = gamma = 1. `rows=1` gives the plain mean over the batch. Under `mss`
+            it is a weight, and must be the size of the data set.
+        lr: 1e-3 is that of the author's code, with batches of 2,048.
     """
 
     alpha: float = 1.0
@@ -87,11 +89,12 @@ class BetaTCVAE(VAE):
     def estimates(self, posterior: Posterior, z: Tensor) -> tuple[Tensor, Tensor]:
         """Total correlation and dimension-wise KL at codes z (B, width), nats, scalars.
 
-        Raises as `log_weights`.
+        Raises:
+            ValueError: the code is deterministic, or the batch does not suit the estimator.
         """
         joint, marginals = log_aggregate(posterior, z, self.estimator, self.rows)
         product = marginals.sum(-1)
-        # -log p(z), its mean under q(z | x)
+        # the mean of -log p(z) under q(z | x)
         gaussian = 0.5 * (posterior.mean.square() + posterior.variance + math.log(2 * math.pi))
         uniform = sum(math.log(size) for size in self.latents.categorical)
         prior = gaussian.sum(-1).mean() + uniform
@@ -101,9 +104,12 @@ class BetaTCVAE(VAE):
 def log_aggregate(
     posterior: Posterior, z: Tensor, estimator: Estimator, rows: int
 ) -> tuple[Tensor, Tensor]:
-    """log q(z) of each code (B,), and log q(z_l) of each of its latents (B, D + C), from the batch.
+    """Estimate log q(z) of each code, (B,), and log q(z_l) of its latents, (B, D + C).
 
-    Takes memory for (B, B, D + C) numbers. Raises as `log_weights`.
+    Takes memory for (B, B, D + C) numbers.
+
+    Raises:
+        ValueError: the code is deterministic, or the batch does not suit the estimator.
     """
     log_q = log_densities(posterior, z)
     log_w = log_weights(estimator, rows, z)
@@ -116,7 +122,10 @@ def log_densities(posterior: Posterior, z: Tensor) -> Tensor:
     """log q(z_l | x_m) of latent l of the code of row i under row m, at (i, m, l), (B, B, D + C).
 
     Finite, with finite gradients, for any finite logits and log-variances and for distances up to
-    a million. Raises ValueError for a deterministic code.
+    a million.
+
+    Raises:
+        ValueError: the code is deterministic.
     """
     if posterior.logvar is None:
         raise ValueError("a deterministic code has no density")
@@ -133,10 +142,12 @@ def log_densities(posterior: Posterior, z: Tensor) -> Tensor:
 
 
 def log_weights(estimator: Estimator, rows: int, z: Tensor) -> Tensor:
-    """log of the weight of row m in the estimate of q at the code of row i, (B, B).
+    """log of the weight of row m in the estimate of q at the code of row i, at (i, m), (B, B).
 
-    Dtype and device are those of the codes z (B, width). Raises ValueError where a batch is too
-    small, or larger than the data set, for `mss`.
+    Dtype and device are those of the codes z (B, width).
+
+    Raises:
+        ValueError: for `mss` the batch is too small, or larger than the data set.
     """
     batch = len(z)
     if estimator == "mws":
@@ -146,9 +157,10 @@ def log_weights(estimator: Estimator, rows: int, z: Tensor) -> Tensor:
             f"estimator=mss needs a batch_size from 2 to rows={rows}, not {batch}: "
             "set these, or estimator=mws"
         )
-    # Of q(z) the own row is 1 / rows, and the others stand for the rest. Two known codes miss that:
-    # vae_quant.py gives the own weight to the first column in place of the diagonal, and
-    # YannDubs/disentangling-vae adds the log weight to every latent before it sums them.
+    # A code's own row makes up 1 / rows of q(z), and the others stand for the rest. Two known
+    # implementations get that wrong: vae_quant.py gives the own row's weight to the first column
+    # instead of the diagonal, and YannDubs/disentangling-vae adds the log weight to every latent
+    # before it sums them.
     own = torch.eye(batch, dtype=z.dtype, device=z.device)
-    after = own.roll(1, 1)  # whichever other row: the one that follows
-    return ((1 - own) / (batch - 1) + (own - after) / rows).log()
+    following = own.roll(1, 1)  # it does not matter which of the other rows
+    return ((1 - own) / (batch - 1) + (own - following) / rows).log()

@@ -12,8 +12,12 @@ from .vae import VAE
 class BetaVAE(VAE):
     """beta-VAE: reconstruction + beta KL (Higgins et al. 2017).
 
-    Equation 4 of the paper, in its per-image-sum form. beta: weight of the KL; 4 is the paper's
-    value for dSprites. The other settings are those of `VAE`.
+    Equation 4 of the paper, summed per image.
+
+    The settings of `VAE` apply as well.
+
+    Attributes:
+        beta: weight of the KL; 4 is the paper's value for dSprites.
     """
 
     beta: float = 4.0

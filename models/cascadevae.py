@@ -17,34 +17,39 @@ from .vae import VAE, Objective, kl_terms
 class CascadeVAE(VAE):
     """CascadeVAE: latents opened one by one, the category by assignment (Jeong & Song 2019).
 
-    Reconstruction + sum_d beta_d KL_d after the authors' code (snu-mllab/DisentanglementICML19),
-    which gives all defaults: beta_d is beta_l for an opened continuous latent and beta_h for a
-    closed one. They are opened one after another, the category after some of them. It has no
-    encoder. Before it is opened its block of the code is 0; afterwards the categories of a batch,
-    given its z, are those of least total cost: -log p(x | z, c) of each image, plus `pairwise`
-    for each pair of images of the same category. That is a linear assignment, solved exactly on
-    the CPU: one transfer of (B, S) costs a step. No gradient passes through it, and a step
-    decodes a batch S + 1 times.
+    Reconstruction + sum_d beta_d KL_d as in the authors' code (snu-mllab/DisentanglementICML19),
+    which gives all defaults: beta_d is beta_l for an open continuous latent and beta_h for a closed
+    one. These latents are opened one after another, and the category after some of them. The
+    category has no encoder. While it is closed, its block of the code is 0; afterwards the
+    categories of a batch, given its z, are those of least total cost: -log p(x | z, c) of each
+    image, plus `pairwise` for each pair of images in the same category. That is a linear
+    assignment, solved exactly on the CPU, which costs one transfer of (B, S) per step. No gradient
+    passes through it, and a step decodes a batch S + 1 times.
 
     `encode` decodes the mean of z with each of the S categories; the logits are minus the costs.
-    Their softmax is p(c | x, z) of the model, for a uniform prior: it is as sure as the decoder,
-    and its KL is near ln S wherever the decoder uses the category, right or wrong. Before the
-    category is opened the decoder has not been taught it, and the most probable one means nothing.
+    Their softmax is p(c | x, z) of the model for a uniform prior: it is as certain as the decoder,
+    and its KL is near ln S wherever the decoder uses the category, whether rightly or wrongly.
+    While the category is closed the decoder has not learned it, and the most probable one means
+    nothing.
 
-    beta_l, beta_h: weights of the KL of opened and closed continuous latents
-    pairwise: lambda, nats for each pair of images of a batch that share a category
-    category_after: continuous latents that are opened before the category, or all of them where
-        there are fewer
-    iterations: steps after which all latents are open. The first is open from the start, the
-        others follow at equal distances: for the default latents 20,000 steps, as in the authors'
-        code. Its CascadeVAE-C, which has continuous=10 and no category, needs 180,000 for that
-    weight_decay: L2 penalty; the authors' spares biases, this does not. It matters: it takes the
-        decoder's weights of the closed category to 0, so that the category opens without a jump
-    categorical: one size, or () for CascadeVAE-C
+    Different from the authors' code: there lr decays by 0.3 every 50,000 steps, each latent starts
+    with a new Adam, and the standard deviation is the softplus of the encoder's output. The
+    settings of `VAE` apply as well; `temperature` has no effect.
 
-    Not the authors': they decay lr by 0.3 every 50,000 steps, start a new Adam with each latent,
-    and take the softplus of the encoder's output for a standard deviation. `temperature` is not
-    used. The other settings are those of `VAE`.
+    Attributes:
+        categorical: one size, or () for CascadeVAE-C.
+        beta_l, beta_h: weights of the KL of open and closed continuous latents.
+        pairwise: lambda, nats for each pair of images of a batch that share a category.
+        category_after: how many continuous latents are opened before the category; all of them if
+            there are fewer.
+        iterations: steps after which all latents are open. The first is open from the start, and
+            the others follow at equal intervals: for the default latents 20,000 steps, as in the
+            authors' code. Its CascadeVAE-C, which has continuous=10 and no category, needs 180,000
+            for that.
+        weight_decay: L2 penalty; the authors' spares biases, this one does not. It matters: it
+            takes the decoder's weights of the closed category to 0, so that the category opens
+            without a jump.
+        lr: learning rate of Adam.
     """
 
     continuous: int = 6
@@ -68,12 +73,12 @@ class CascadeVAE(VAE):
                 "give one size, or none"
             )
         if self.continuous < 1:
-            raise ValueError("continuous=0: CascadeVAE encodes nothing else: raise it to 1 or more")
+            raise ValueError("continuous=0: CascadeVAE encodes nothing else: set it to at least 1")
         self.encoder = encoder(self.network, self.image_shape, 2 * self.continuous)  # no logits
         initialise(self.encoder, self.initialisation)
 
     def opened(self, step: int) -> tuple[int, bool]:
-        """How many continuous latents are open at a step, and whether the category is."""
+        """How many continuous latents are open at a step, and whether the category is open."""
         last = self.latents.continuous + len(self.latents.categorical) - 1
         stage = min((step - 1) * last // self.iterations, last)
         category = bool(self.latents.categorical) and stage >= min(
@@ -92,18 +97,21 @@ class CascadeVAE(VAE):
         return Posterior(mean, logvar)
 
     def costs(self, x: Tensor, z: Tensor) -> Tensor:
-        """-log p(x | z, c) of images (B, C, H, W) under each category c, nats, (B, S).
+        """-log p(x | z, c) of each image under each category c, nats, (B, S). Decodes S times.
 
-        z: the continuous latents, (B, D). Decodes S times.
+        Args:
+            x: images (B, C, H, W).
+            z: continuous latents (B, D).
         """
-        of_each_image = torch.vmap(lambda x, logits: self.reconstruction(x[None], logits[None]))
+        # `reconstruction` averages over the batch; the costs are those of single images
+        image_costs = torch.vmap(lambda x, logits: self.reconstruction(x[None], logits[None]))
         (size,) = self.latents.categorical
-        every = torch.eye(size, dtype=z.dtype, device=z.device)
+        categories = torch.eye(size, dtype=z.dtype, device=z.device)
         rows = z.shape[0]  # len(z) would make it a constant for torch.export
         return torch.stack(
             [
-                of_each_image(x, self.decode(torch.cat([z, hot.expand(rows, -1)], -1)))
-                for hot in every
+                image_costs(x, self.decode(torch.cat([z, hot.expand(rows, -1)], -1)))
+                for hot in categories
             ],
             -1,
         )
@@ -120,7 +128,7 @@ class CascadeVAE(VAE):
         if category:
             with torch.no_grad():
                 costs = self.costs(x, z)
-            hot = F.one_hot(assigned(costs, self.pairwise), costs.shape[-1]).to(z.dtype)
+            hot = F.one_hot(assign_categories(costs, self.pairwise), costs.shape[-1]).to(z.dtype)
             posterior = replace(posterior, logits=(-costs,))  # for the log
         else:
             hot = z.new_zeros(len(z), sum(self.latents.categorical))
@@ -136,16 +144,23 @@ class CascadeVAE(VAE):
         return {"vae": torch.optim.Adam(parameters, self.lr, weight_decay=decay, fused=True)}
 
 
-def assigned(costs: Tensor, pairwise: float) -> Tensor:
-    """The categories (B,) int64 of a batch that cost least together, on the device of the costs.
+def assign_categories(costs: Tensor, pairwise: float) -> Tensor:
+    """The categories of a batch that cost least together.
 
     Minimises sum_i costs[i, c_i] + pairwise sum_k n_k (n_k - 1) / 2 over all c, where n_k images
     have category k: each pair of images with the same category costs `pairwise`. The r-th image
-    of a category adds r - 1 pairs, so the category is as good as B seats of prices 0, 1, 2, ...
-    times `pairwise`, each for one image. The cheapest seats are taken first, and which image has
+    of a category adds r - 1 pairs, so a category is equivalent to B seats, for one image each, that
+    cost 0, 1, 2, ... times `pairwise`. The cheapest seats are taken first, and which image gets
     which seat is a linear assignment, (B, S B). The authors solve it as a minimum-cost flow.
+
+    Args:
+        costs: of each image in each category, nats, (B, S).
+        pairwise: nats for each pair of images in the same category.
+
+    Returns:
+        (B,) int64 on the device of the costs.
     """
-    # A training that diverges has costs that are no numbers. Its loss says so, not the solver.
+    # If training diverges, the costs are no longer finite. The loss reports that, not the solver.
     unary = np.nan_to_num(costs.detach().cpu().double().numpy(), nan=0.0, posinf=1e30, neginf=-1e30)
     rows, size = unary.shape
     seats = unary[:, :, None] + pairwise * np.arange(rows)

@@ -15,19 +15,22 @@ class CategoricalVAE(VAE):
     """Categorical VAE: reconstruction + beta KL of categories, annealed (Jang et al. 2017).
 
     Section 4.2 of arXiv 1611.01144: 20 latents of 10 categories each, sampled by the
-    Gumbel-softmax relaxation, whose temperature falls as max(0.5, exp(-r step)). The KL is that
-    of the categories to the uniform prior, as there; Maddison et al. 2017 take that of the
-    relaxed ones.
+    Gumbel-softmax relaxation, whose temperature falls as max(0.5, exp(-r step)). As in that paper,
+    the KL is that of the categories to the uniform prior; Maddison et al. 2017 take the KL of the
+    relaxed categories.
 
-    beta: weight of the KL; 1 is the paper's, others make it a beta-VAE of categories (ours)
-    temperature: at the start; 1 is the paper's
-    temperature_end: below which it does not fall; 0.5 is the paper's
-    iterations: steps until it is there, ln(temperature / temperature_end) / r. The default is that
-        of r = 3e-5 (section 4.3, and the first author's notebook); the paper's for this task are
-        r = 1e-5 and 1e-4, whichever was better. Here the temperature falls at every step, there
-        at every 500th or 1000th
-    Continuous latents, of which there are none by default, are weighed alike. The other settings
-    are those of `VAE`.
+    The settings of `VAE` apply as well.
+
+    Attributes:
+        continuous: none by default; the KL of continuous latents would have the same weight.
+        beta: weight of the KL; 1 is the paper's, other values make it a beta-VAE of categories
+            (ours).
+        temperature: at the start; 1 is the paper's.
+        temperature_end: where the temperature stops falling; 0.5 is the paper's.
+        iterations: steps until then, ln(temperature / temperature_end) / r. The default is that of
+            r = 3e-5 (section 4.3, and the first author's notebook); for this task the paper takes
+            the better of r = 1e-5 and 1e-4. Here the temperature falls at every step, there at
+            every 500th or 1000th.
     """
 
     continuous: int = 0
@@ -49,10 +52,9 @@ class CategoricalVAE(VAE):
             raise ValueError(f"iterations={self.iterations}: must be at least 1")
 
     def temperature_at(self, step: int) -> float:
-        """In a straight line of its logarithm from the start to the end."""
+        """The temperature at a step; its logarithm falls linearly."""
         ratio = self.temperature_end / self.temperature
-        temperature: float = self.temperature * ratio ** linear(step, 1.0, self.iterations)
-        return temperature
+        return float(self.temperature * ratio ** linear(step, 1.0, self.iterations))
 
     def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
         return self.beta * super().regularizer(posterior, z, step)

@@ -3,16 +3,16 @@
 Both variants pull a covariance of the continuous latents over the data towards the identity:
 lambda_od times the sum of its squared off-diagonal entries (each pair counts twice), plus
 lambda_d times the sum of (entry - 1)^2 on the diagonal. The covariance is that of the batch,
-divided by B and not by B - 1, as disentanglement_lib has it, so that a batch shown twice has the
-same. Theirs is computed as E[m m^T] - E[m] E[m]^T, here the means are centred first, which loses
-no digits.
+divided by B and not by B - 1, as in disentanglement_lib, so that a batch shown twice has the same
+one. disentanglement_lib computes it as E[m m^T] - E[m] E[m]^T; here the means are centred first,
+which loses no digits.
 
 A batch has covariances by chance. Means that are independent and N(0, 1) over the data cost
-lambda_od D (D - 1) (B - 1) / B^2 + lambda_d D (2 B - 1) / B^2 on average: 45 with D = 10, B = 64
-and the defaults of DIP-VAE-I.
+lambda_od D (D - 1) (B - 1) / B^2 + lambda_d D (2 B - 1) / B^2 on average: 45 nats with D = 10,
+B = 64 and the defaults of DIP-VAE-I.
 
-Categorical latents have no part in it. A single continuous latent has no off-diagonal entries; it
-is held to variance 1. Without any there is nothing to hold, and the model is refused.
+Categorical latents have no part in the penalty. A single continuous latent has no off-diagonal
+entries and is only held to variance 1. Without continuous latents the model is refused.
 """
 
 from dataclasses import dataclass
@@ -28,12 +28,15 @@ class DIPVAE1(VAE):
     """DIP-VAE-I: reconstruction + KL + pull of Cov[mean] to the identity (Kumar et al. 2018).
 
     Cov[mean(x)] over the data, equation 6; see the module. The mean of an unused latent has
-    variance 0, which costs lambda_d, so this one presses all latents into use.
+    variance 0, which costs lambda_d, so this variant presses all latents into use.
 
-    lambda_od, lambda_d: 10 is one of disentanglement_lib's sweep of lambda_od over 1, 2, 5, 10, 20
-        and 50; there lambda_d is 10 lambda_od
-    lr: 1e-4 is disentanglement_lib's
-    The other settings are those of `VAE`.
+    The settings of `VAE` apply as well.
+
+    Attributes:
+        lambda_od, lambda_d: weights of the off-diagonal and the diagonal entries. 10 is one value
+            of disentanglement_lib's sweep of lambda_od over 1, 2, 5, 10, 20 and 50; there lambda_d
+            is 10 lambda_od.
+        lr: 1e-4 is disentanglement_lib's.
     """
 
     lambda_od: float = 10.0
@@ -46,7 +49,7 @@ class DIPVAE1(VAE):
         _refuse_categories_alone(self)
 
     def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
-        penalty = from_identity(covariance(posterior.mean), self.lambda_od, self.lambda_d)
+        penalty = distance_from_identity(covariance(posterior.mean), self.lambda_od, self.lambda_d)
         return super().regularizer(posterior, z, step) + penalty
 
 
@@ -56,10 +59,13 @@ class DIPVAE2(VAE):
 
     Cov[z] = Cov[mean(x)] + E[diag(variance(x))], equation 7; see the module.
 
-    lambda_od, lambda_d: 10 is one of disentanglement_lib's sweep of lambda_od over 1, 2, 5, 10, 20
-        and 50; there lambda_d is lambda_od
-    lr: 1e-4 is disentanglement_lib's
-    The other settings are those of `VAE`.
+    The settings of `VAE` apply as well.
+
+    Attributes:
+        lambda_od, lambda_d: weights of the off-diagonal and the diagonal entries. 10 is one value
+            of disentanglement_lib's sweep of lambda_od over 1, 2, 5, 10, 20 and 50; there lambda_d
+            is lambda_od.
+        lr: 1e-4 is disentanglement_lib's.
     """
 
     lambda_od: float = 10.0
@@ -72,23 +78,23 @@ class DIPVAE2(VAE):
         _refuse_categories_alone(self)
 
     def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
-        of_codes = covariance(posterior.mean) + posterior.variance.mean(0).diag()
-        penalty = from_identity(of_codes, self.lambda_od, self.lambda_d)
+        code_covariance = covariance(posterior.mean) + posterior.variance.mean(0).diag()
+        penalty = distance_from_identity(code_covariance, self.lambda_od, self.lambda_d)
         return super().regularizer(posterior, z, step) + penalty
 
 
 def covariance(values: Tensor) -> Tensor:
-    """Covariance over the rows of (B, D), divided by B, (D, D)."""
+    """Covariance (D, D) over the rows of (B, D), divided by B."""
     centred = values - values.mean(0)
     return centred.T @ centred / len(values)
 
 
-def from_identity(matrix: Tensor, lambda_od: float, lambda_d: float) -> Tensor:
+def distance_from_identity(matrix: Tensor, lambda_od: float, lambda_d: float) -> Tensor:
     """The weighted squared distance of a (D, D) matrix from the identity, scalar."""
-    off = matrix - matrix.diag().diag()
-    return lambda_od * off.square().sum() + lambda_d * (matrix.diag() - 1).square().sum()
+    off_diagonal = matrix - matrix.diag().diag()
+    return lambda_od * off_diagonal.square().sum() + lambda_d * (matrix.diag() - 1).square().sum()
 
 
 def _refuse_categories_alone(model: VAE) -> None:
     if model.continuous == 0:
-        raise ValueError("continuous=0: DIP-VAE holds continuous latents, set it to at least 1")
+        raise ValueError("continuous=0: DIP-VAE needs continuous latents: set it to at least 1")

@@ -1,33 +1,38 @@
-"""What encodes images, trained here or elsewhere."""
+"""What encodes images, whether it was trained here or elsewhere."""
 
+from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from .posterior import Latents, Posterior
 
-# What a model is fed: images; images of which row i and row i + B / 2 differ in a few factors
-# only; or, for a yardstick that needs no image, the factors themselves.
-Feed = Literal["images", "pairs", "factors"]
+# What a model takes: images; images of which rows i and i + B / 2 differ in a few factors only;
+# or, for a baseline that needs no image, the factors themselves.
+Input = Literal["images", "pairs", "factors"]
 
 
-class Encoder(nn.Module):
-    """A model that is scored as it comes: it encodes images, and nothing here trains it.
+class Encoder(nn.Module, ABC):
+    """A model that is scored as it is: it encodes images, and nothing here trains it.
 
-    latents: the latent spec; feed: what `encode` is given, see `Feed`; changed: of pairs, in how
-    many factors they differ, 0 for another number in each.
+    Attributes:
+        latents: how many latents of which kind.
+        changed: the number of factors in which the images of a pair differ; 0 for a different
+            number in each pair.
+        input: what `encode` takes, see `Input`.
     """
 
     latents: Latents
     changed: int = 1
-    feed: ClassVar[Feed] = "images"
+    input: ClassVar[Input] = "images"
 
     def fit(self, x: Tensor) -> None:
-        """Learn what can be learnt at once from images (N, C, H, W) in [0, 1]; nothing by default.
+        """Learn what can be learned in one pass from images (N, C, H, W) in [0, 1].
 
-        Called once before anything is encoded, with up to 10,000 images of the training rows.
+        Called once, before anything is encoded, with up to 10,000 of the training images. By
+        default it learns nothing.
         """
 
+    @abstractmethod
     def encode(self, x: Tensor) -> Posterior:
         """q(z, c | x) of images (B, C, H, W) in [0, 1]."""
-        raise NotImplementedError(f"{type(self).__name__} has no encode()")

@@ -14,19 +14,23 @@ from .vae import VAE, Objective
 class FactorVAE(VAE):
     """FactorVAE: reconstruction + KL + gamma total correlation by density ratio (Kim & Mnih 2018).
 
-    Equation 2 and algorithm 2 of arXiv 1802.05983. A discriminator tells codes from codes whose
-    latents are permuted over the batch; the mean difference of its two logits estimates the total
-    correlation. Its loss moves the discriminator alone, the model's loss moves the encoder and
-    decoder alone.
+    Equation 2 and algorithm 2 of arXiv 1802.05983. A discriminator learns to tell codes from codes
+    whose latents are permuted over the batch; the mean difference of its two logits estimates the
+    total correlation. Its own loss moves only the discriminator, and the model's loss moves only
+    the encoder and decoder.
 
-    gamma: weight of the total correlation; 35 is the value of the ports for dSprites
-    second_batch: permute the codes of a batch of their own, as the paper does: the rows are
-        halved, the first half trains the model. False permutes the same codes, as
-        disentanglement_lib and InfoGAN-CR do
-    hidden, layers: width and number of the discriminator's hidden layers, leaky ReLU of slope
-        0.2; 6 of 1000 are disentanglement_lib's and paruby/FactorVAE's
-    lr_discriminator: of its Adam, with betas (0.5, 0.9); 1e-4 is the ports' value for dSprites
-    The other settings are those of `VAE`.
+    The settings of `VAE` apply as well.
+
+    Attributes:
+        gamma: weight of the total correlation; 35 is the ports' value for dSprites.
+        second_batch: permute the codes of a second batch, as the paper does: the batch is halved,
+            and its first half trains the model. False permutes the codes of the same batch, as
+            disentanglement_lib and InfoGAN-CR do.
+        hidden, layers: width and number of the discriminator's hidden layers, leaky ReLU of slope
+            0.2; 6 of 1000 are disentanglement_lib's and paruby/FactorVAE's.
+        lr_discriminator: learning rate of its Adam, with betas (0.5, 0.9); 1e-4 is the ports' value
+            for dSprites.
+        lr: learning rate of the model's Adam.
     """
 
     gamma: float = 35.0
@@ -52,7 +56,7 @@ class FactorVAE(VAE):
         return super().regularizer(posterior, z, step) + self.gamma * self.total_correlation(z)
 
     def total_correlation(self, z: Tensor) -> Tensor:
-        """The discriminator's estimate of the total correlation of codes z, nats, scalar."""
+        """The discriminator's estimate of the total correlation of codes (B, width), in nats."""
         logits = self.discriminator(z)
         difference: Tensor = logits[:, 0] - logits[:, 1]
         return difference.mean()
@@ -69,7 +73,7 @@ class FactorVAE(VAE):
             second = z if other is None else self.encode(other).sample(generator, self.temperature)
             permuted = permute_latents(second, self.latents.blocks, generator)
         logits = self.discriminator(torch.cat([z, permuted]))
-        # class 0: codes as they are; class 1: permuted codes
+        # class 0: codes of images; class 1: permuted codes
         truth = torch.arange(2, device=z.device).repeat_interleave(
             torch.tensor([len(z), len(permuted)], device=z.device)
         )
@@ -93,9 +97,17 @@ class FactorVAE(VAE):
 
 
 def permute_latents(z: Tensor, blocks: list[int], generator: torch.Generator) -> Tensor:
-    """Each latent of codes z (B, sum blocks) permuted over the batch on its own.
+    """Permute each latent of codes over the batch, independently of the others.
 
-    The columns of one categorical latent stay together. Algorithm 1 of arXiv 1802.05983.
+    Algorithm 1 of arXiv 1802.05983.
+
+    Args:
+        z: codes (B, sum of blocks).
+        blocks: the number of columns of each latent, which stay together.
+        generator: source of the permutations.
+
+    Returns:
+        Codes (B, sum of blocks).
     """
     columns = []
     for block in z.split(blocks, dim=-1):

@@ -17,24 +17,26 @@ class HFSVAE(VAE):
     "Disentanglement of Correlated Factors via Hausdorff Factorized Support": continuous latents
     may depend on one another, as long as every value of one occurs with every value of another.
     For a pair of latents a batch gives B points in the plane; all B^2 combinations of their values
-    are its factorised support. What is penalised, summed over pairs, is how far the most remote
-    combination is from its nearest point, squared: see `hausdorff`. The points are posterior
-    means. This and the settings are those of the authors' code,
+    are its factorised support. The penalty, summed over pairs, is the squared distance of the most
+    remote combination from its nearest point, see `hausdorff`. The points are posterior means.
+    This and the settings are those of the authors' code,
     facebookresearch/disentangling-correlated-factors; the paper itself was not read.
 
-    beta: weight of the KL; 0 with gamma 300 is the example of that code's README, for 3D Shapes.
-        Its searches on dSprites are beta 0 to 16 by gamma 0.1 to 10,000, and gamma 80 to 2,000
-        with beta 0; it does not say what was best
-    gamma: weight of the distance. Too large a one (from 10 on at 32x32 pixels and lr 1e-3, in
-        short trials of ours) crushes the means before they are of use, and the decoder learns to
-        read the images from the variances, which no distance holds back
-    pairs: pairs of latents drawn for each batch, all where there are fewer; their sum is not
-        scaled up to all D (D - 1) / 2 pairs. 25 is the code's default
-    points: combinations drawn for each pair, with replacement, among which the most remote one is
-        sought; 0, the code's default, takes all B^2, at a cost that grows with B^3
     Categorical latents are in the KL but not in the distance: the authors' models have none, so
-    that is ours. The other settings are those of `VAE`; the authors' own are network locatello
-    and lr 1e-4.
+    that is ours. The settings of `VAE` apply as well; the authors' own are network locatello and lr
+    1e-4.
+
+    Attributes:
+        beta: weight of the KL; 0 with gamma 300 is the example in that code's README, for 3D
+            Shapes. Its searches on dSprites are beta 0 to 16 by gamma 0.1 to 10,000, and gamma 80
+            to 2,000 with beta 0; it does not say what was best.
+        gamma: weight of the distance. If it is too large (from 10 on at 32x32 pixels and lr 1e-3,
+            in short trials of ours), it crushes the means before they are of use, and the decoder
+            learns to read the images from the variances, which no distance holds back.
+        pairs: pairs of latents drawn per batch, or all if there are fewer; the sum is not scaled up
+            to all D (D - 1) / 2 pairs. 25 is the code's default.
+        points: combinations drawn per pair, with replacement, among which the most remote one is
+            sought; 0, the code's default, takes all B^2, at a cost that grows with B^3.
     """
 
     beta: float = 0.0
@@ -57,7 +59,7 @@ class HFSVAE(VAE):
         return self.beta * super().regularizer(posterior, z, step)
 
     def objective(self, x: Tensor, step: int, generator: torch.Generator) -> Objective:
-        # drawn before the noise, so that they are the same for any number of images
+        # drawn before the noise, so that they do not depend on the number of images
         pairs = self.draw_pairs(generator)
         posterior = self.encode(x)
         z = posterior.sample(generator, self.temperature)
@@ -68,7 +70,7 @@ class HFSVAE(VAE):
         return Objective({"vae": loss}, {**terms, "hausdorff": distance})
 
     def draw_pairs(self, generator: torch.Generator) -> Tensor:
-        """Different pairs of continuous latents, (P, 2) int64."""
+        """Draw different pairs of continuous latents, (P, 2) int64."""
         device = generator.device
         every = torch.tensor(list(combinations(range(self.continuous), 2)), device=device)
         if len(every) <= self.pairs:
@@ -77,19 +79,25 @@ class HFSVAE(VAE):
 
 
 def hausdorff(z: Tensor, pairs: Tensor, points: int, generator: torch.Generator) -> Tensor:
-    """Squared Hausdorff distance between codes z (B, D) and their factorised support, scalar.
+    """Squared Hausdorff distance between codes and their factorised support, scalar.
 
-    The sum over pairs (P, 2) of latents (i, j) of the maximum over rows a and b of the minimum
-    over rows k of (z_ai - z_ki)^2 + (z_bj - z_kj)^2; a and b are all rows, or `points` draws of
-    both, of which the maximum is at most that of all.
+    The sum over pairs of latents (i, j) of the maximum over rows a and b of the minimum over rows k
+    of (z_ai - z_ki)^2 + (z_bj - z_kj)^2.
 
-    A Hausdorff distance is the greater of two directed ones. The other one here is 0 and left
-    out: the codes are in their factorised support, where a = b. The gradient flows into all three
-    rows; the authors found that training diverges where a and b are detached.
+    A Hausdorff distance is the greater of two directed ones. Here the other one is 0 and left out:
+    the codes are in their factorised support, where a = b. The gradient flows into all three rows;
+    the authors found that training diverges if a and b are detached.
+
+    Args:
+        z: codes (B, D).
+        pairs: pairs of latents (P, 2) int64.
+        points: how many draws of (a, b) to take the maximum over, which is at most that over all
+            rows; 0 for all rows.
+        generator: source of these draws.
     """
     rows = len(z)
     i, j = pairs.unbind(-1)
-    # Which rows they are needs no gradient: the distance is taken anew from P times three rows.
+    # Finding the rows needs no gradient: the distance is computed again from P times three rows.
     with torch.no_grad():
         apart = (z[:, None] - z).square().transpose(1, 2)
         from_i, from_j = apart[:, i], apart[:, j]  # (k, P, a), (k, P, b)
@@ -102,7 +110,7 @@ def hausdorff(z: Tensor, pairs: Tensor, points: int, generator: torch.Generator)
         else:
             from_i, from_j = from_i[..., None], from_j[:, :, None]
         nearest = z.new_full((), torch.inf)
-        for to_a, to_b in zip(from_i, from_j, strict=True):  # k by k: B^3 numbers need no memory
+        for to_a, to_b in zip(from_i, from_j, strict=True):  # k by k, which never holds B^3 numbers
             nearest = torch.minimum(nearest, to_a + to_b)
         remotest = nearest.flatten(1).argmax(-1, keepdim=True)
         if points:

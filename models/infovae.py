@@ -13,22 +13,24 @@ from .vae import VAE, Objective
 class InfoVAE(VAE):
     """InfoVAE: reconstruction + (1 - alpha) KL + (alpha + lambda - 1) MMD (Zhao et al. 2019).
 
-    The KL asks of each image's code that it looks like the prior; the squared maximum mean
-    discrepancy (MMD) asks that only of the codes of all images together. alpha = 1, our default,
-    is the MMD-VAE, which has no KL at all. The MMD is between the batch's codes and draws of the
-    prior, see `squared_mmd`; the codes are compared whole. Categories are relaxed in the prior's
-    draws as they are in the codes, so that a posterior equal to the prior is at distance 0.
+    The KL pulls the code of each image towards the prior; the squared maximum mean discrepancy
+    (MMD) pulls only the codes of all images together. alpha = 1, our default, is the MMD-VAE, which
+    has no KL at all. The MMD is taken between the batch's codes and draws of the prior, over all
+    latents at once, see `squared_mmd`. Categories are relaxed in the draws of the prior as they are
+    in the codes, so that a posterior equal to the prior is at distance 0.
 
-    alpha: 1 minus the weight of the KL; at most 1
-    lambda_: the paper's lambda, a word that Python keeps for itself. 1000 is the paper's for MNIST
-        as quoted by trungnt13/odin-ai, there with alpha 0; the paper itself was not read. The
-        authors' ShengjiaZhao/MMD-Variational-Autoencoder averages over 784 pixels and weighs the
-        MMD by 1 or 10: by 784 or 7840 in nats an image
-    samples: draws of the prior for each batch; 200 are those of the authors' mmd_vae.py
-    bandwidth: of the kernel exp(-|z - z'|^2 / (bandwidth L^2)), codes of L columns; 1 is the
-        authors' code. That kernel is wide: 10 latents that are 0 for all images have an MMD of
-        only 0.0105. Other ports have other widths
-    The other settings are those of `VAE`.
+    The settings of `VAE` apply as well.
+
+    Attributes:
+        alpha: 1 minus the weight of the KL; at most 1.
+        lambda_: the paper's lambda, which is a reserved word in Python. 1000 is the paper's for
+            MNIST as quoted by trungnt13/odin-ai, there with alpha 0; the paper itself was not read.
+            The authors' ShengjiaZhao/MMD-Variational-Autoencoder averages over 784 pixels and
+            weights the MMD by 1 or 10: in nats per image, by 784 or 7840.
+        samples: draws of the prior per batch; 200 is the number in the authors' mmd_vae.py.
+        bandwidth: of the kernel exp(-|z - z'|^2 / (bandwidth L^2)) of codes with L columns; 1 is
+            that of the authors' code. That kernel is wide: 10 latents that are 0 for all images
+            have an MMD of only 0.0105. Other ports have other widths.
     """
 
     alpha: float = 1.0
@@ -53,7 +55,7 @@ class InfoVAE(VAE):
         return (1 - self.alpha) * super().regularizer(posterior, z, step)
 
     def objective(self, x: Tensor, step: int, generator: torch.Generator) -> Objective:
-        # drawn before the codes, so that the draws are the same for any number of images
+        # drawn before the codes, so that they do not depend on the number of images
         prior = self.draw_prior(x, generator)
         objective, z = self._objective(x, step, generator)
         mmd = squared_mmd(z, prior, self.bandwidth * self.latents.width**2)
@@ -61,19 +63,23 @@ class InfoVAE(VAE):
         return Objective({"vae": loss}, {**objective.terms, "loss": loss, "mmd": mmd})
 
     def draw_prior(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Codes of the prior, (samples, L), of the type and on the device of x."""
+        """Draw codes of the prior, (samples, L), of the dtype and on the device of x."""
         zero = x.new_zeros(self.samples, self.latents.continuous)
         flat = tuple(x.new_zeros(self.samples, size) for size in self.latents.categorical)
         return Posterior(zero, zero, flat).sample(generator, self.temperature)
 
 
 def squared_mmd(x: Tensor, y: Tensor, width: float) -> Tensor:
-    """Squared MMD between rows x (B, L) and y (M, L), kernel k = exp(-|x - y|^2 / width), scalar.
+    """Squared MMD between rows x (B, L) and y (M, L) with kernel k = exp(-|x - y|^2 / width).
 
     mean k(x, x') + mean k(y, y') - 2 mean k(x, y), the V-statistic, as in the authors' code: every
-    row is also paired with itself. So it is never negative, and the same if every row comes twice.
-    On average it is too large by (1 - E k(x, x')) / B + (1 - E k(y, y')) / M, the expectations over
-    different rows; the former part pulls codes somewhat inwards, the less the larger the batch.
+    row is also paired with itself. So it is never negative, and stays the same if every row comes
+    twice. On average it is too large by (1 - E k(x, x')) / B + (1 - E k(y, y')) / M, with
+    expectations over different rows; the first part pulls codes slightly inwards, less so in larger
+    batches.
+
+    Returns:
+        A scalar.
     """
 
     def mean_kernel(a: Tensor, b: Tensor) -> Tensor:

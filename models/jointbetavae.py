@@ -12,15 +12,17 @@ from .vae import VAE
 class JointBetaVAE(VAE):
     """Joint beta-VAE: reconstruction + beta KL_z + beta_c KL_c, no capacities (Dupont 2018).
 
-    beta-VAE with both kinds of latents, from which section 3 of arXiv 1804.00104 sets out, with
-    one weight for both. Trained so, it tends to ignore the categories: their KL goes to 0. That
-    is why JointVAE gives each kind a capacity.
+    beta-VAE with both kinds of latents, the starting point of section 3 of arXiv 1804.00104, where
+    one weight serves both kinds. Trained like that, it tends to ignore the categories: their KL
+    goes to 0. That is why JointVAE gives each kind a capacity.
 
-    beta: weight of the KL of the continuous latents; 4 is Higgins et al. 2017's for dSprites
-    beta_c: weight of that of the categorical ones; 4, the same, is Dupont's baseline, and any
-        other is ours
-    continuous, categorical: those of Dupont's JointVAE on dSprites
-    The other settings are those of `VAE`.
+    The settings of `VAE` apply as well.
+
+    Attributes:
+        continuous, categorical: those of Dupont's JointVAE on dSprites.
+        beta: weight of the KL of the continuous latents; 4 is Higgins et al. 2017's for dSprites.
+        beta_c: weight of the KL of the categorical latents; 4, the same, is Dupont's baseline, and
+            any other value is ours.
     """
 
     continuous: int = 6

@@ -14,11 +14,18 @@ from .vae import VAE
 class JointVAE(VAE):
     """JointVAE: continuous and categorical latents, a capacity for each kind (Dupont 2018).
 
-    Reconstruction + gamma |KL_z - C_z(step)| + gamma |KL_c - C_c(step)|, the objective of
-    section 3 of arXiv 1804.00104 as the author's code has it: the bars stand around the batch
-    mean, KL_c is the sum over the categorical latents, C_c never exceeds what they can hold,
-    sum ln S_c nats. Both capacities rise linearly from 0 over `iterations` steps. The defaults
-    are the author's settings for dSprites. The other settings are those of `VAE`.
+    Reconstruction + gamma |KL_z - C_z(step)| + gamma |KL_c - C_c(step)|: the objective of
+    section 3 of arXiv 1804.00104 as in the author's code. The absolute values are those of batch
+    means, KL_c is the sum over the categorical latents, and C_c never exceeds what they can hold,
+    sum ln S_c nats. Both capacities rise linearly from 0. The defaults are the author's settings
+    for dSprites.
+
+    The settings of `VAE` apply as well.
+
+    Attributes:
+        gamma: weight of the distances of the KLs from their capacities.
+        C_z, C_c: the capacities at the end, nats.
+        iterations: steps until the capacities are C_z and C_c.
     """
 
     continuous: int = 6

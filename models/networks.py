@@ -1,8 +1,8 @@
 """The encoders and decoders of the papers, by name.
 
-Shapes: images (B, C, H, W) in [0, 1], square, 28 to 128 pixels a side, one or three channels; the
-encoder gives (B, outputs), the decoder takes (B, inputs) and gives a number for each pixel and
-channel (B, C, H, W), which the likelihood explains.
+Shapes: images (B, C, H, W) in [0, 1], square, 28 to 128 pixels per side, one or three channels. The
+encoder gives (B, outputs); the decoder takes (B, inputs) and gives (B, C, H, W), one number per
+pixel and channel; what that number means is up to the likelihood, see `likelihoods.py`.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from .layers import Doubling, Halving, Layers
+from .fast_layers import Doubling, Halving, Layers
 
 Network = Literal[
     "dupont", "dupont64", "dupont32", "burgess", "locatello", "factorvae", "mlp1200", "residual"
@@ -20,18 +20,21 @@ NETWORKS: tuple[str, ...] = get_args(Network)
 Initialisation = Literal["pytorch", "glorot", "he"]
 INITIALISATIONS: tuple[str, ...] = get_args(Initialisation)
 
-SMALL = 48  # pixels a side below which a network has one halving less
+SMALL = 48  # pixels per side below which a network has one halving fewer
 _SMALLEST, _LARGEST = 28, 128
 
 
 @dataclass(frozen=True)
 class _Convolutional:
-    """Convolutions that halve the image, then fully connected layers, and the decoder mirrored.
+    """Convolutions that halve the image, then fully connected layers; the decoder is mirrored.
 
-    encoder: channels after each convolution; kernels: their sizes; decoder: channels after each
-    transposed 4x4 convolution but the last, which gives the image; hidden: widths of the fully
-    connected layers; linear: no activation after the encoder's last one; residual: see
-    `_Down` and `_Up`, for all but the outermost convolutions.
+    Attributes:
+        encoder: channels after each convolution.
+        decoder: channels after each transposed 4x4 convolution but the last, which gives the image.
+        hidden: widths of the fully connected layers.
+        kernels: sizes of the encoder's convolutions.
+        linear: no activation after the encoder's last hidden layer.
+        residual: residual blocks (`_Down`, `_Up`) in place of all but the outermost convolutions.
     """
 
     encoder: tuple[int, ...]
@@ -42,31 +45,31 @@ class _Convolutional:
     residual: bool = False
 
 
-# Dupont 2018, jointvae/models.py of the author's repository: the one for 64x64 and for 32x32
+# Dupont 2018, jointvae/models.py of the author's repository: for 64x64 and for 32x32 images
 _DUPONT64 = _Convolutional((32, 32, 64, 64), (64, 32, 32), (256,))
 _DUPONT32 = _Convolutional((32, 64, 64), (32, 32), (256,))
 
-# By name: from 48 pixels a side on, and below.
+# By name: the network for 48 pixels per side or more, and the one for fewer.
 _CONVOLUTIONAL: dict[str, tuple[_Convolutional, _Convolutional]] = {
     "dupont": (_DUPONT64, _DUPONT32),
     "dupont64": (_DUPONT64, _DUPONT64),
     "dupont32": (_DUPONT32, _DUPONT32),
-    # Burgess et al. 2018, after the description in YannDubs/disentangling-vae
+    # Burgess et al. 2018, as described in YannDubs/disentangling-vae
     "burgess": (
         _Convolutional((32, 32, 32, 32), (32, 32, 32), (256, 256)),
         _Convolutional((32, 32, 32), (32, 32), (256, 256)),
     ),
-    # Locatello et al. 2019, architectures.py of disentanglement_lib: 2x2 kernels further in
+    # Locatello et al. 2019, architectures.py of disentanglement_lib: inner layers of 2x2 kernels
     "locatello": (
         _Convolutional((32, 32, 64, 64), (64, 32, 32), (256,), (4, 4, 2, 2)),
         _Convolutional((32, 32, 64, 64), (64, 32, 32), (256,), (4, 4, 2, 2)),
     ),
-    # Kim & Mnih 2018, after paruby/FactorVAE and InfoGAN-CR: FC 128 without an activation
+    # Kim & Mnih 2018, as in paruby/FactorVAE and InfoGAN-CR: FC 128 without an activation
     "factorvae": (
         _Convolutional((32, 32, 64, 64), (64, 32, 32), (128,), linear=True),
         _Convolutional((32, 64, 64), (64, 32), (128,), linear=True),
     ),
-    # ours, with the halvings of Dupont's
+    # our own, with as many halvings as Dupont's
     "residual": (
         _Convolutional((32, 64, 64, 64), (64, 64, 32), (256,), residual=True),
         _Convolutional((32, 64, 64), (64, 32), (256,), residual=True),
@@ -75,9 +78,10 @@ _CONVOLUTIONAL: dict[str, tuple[_Convolutional, _Convolutional]] = {
 
 
 def encoder(network: str, image_shape: tuple[int, int, int], outputs: int) -> nn.Sequential:
-    """The encoder of a named network: (B, C, H, W) -> (B, outputs).
+    """Build the encoder of a named network: (B, C, H, W) -> (B, outputs).
 
-    Raises ValueError for an unknown name, or an image size that the network does not take.
+    Raises:
+        ValueError: the name is unknown, or the network does not take images of this shape.
     """
     channels, height, width = image_shape
     if network == "mlp1200":  # Higgins et al. 2017, dSprites row: FC 1200-1200, ReLU
@@ -99,7 +103,11 @@ def encoder(network: str, image_shape: tuple[int, int, int], outputs: int) -> nn
 
 
 def decoder(network: str, image_shape: tuple[int, int, int], inputs: int) -> nn.Sequential:
-    """The decoder of a named network: (B, inputs) -> (B, C, H, W). Raises as `encoder`."""
+    """Build the decoder of a named network: (B, inputs) -> (B, C, H, W).
+
+    Raises:
+        ValueError: the name is unknown, or the network does not give images of this shape.
+    """
     channels, height, width = image_shape
     if network == "mlp1200":  # FC 1200 three times, tanh
         return nn.Sequential(
@@ -116,24 +124,25 @@ def decoder(network: str, image_shape: tuple[int, int, int], inputs: int) -> nn.
     ]
     widths = (first, *spec.decoder, channels)
     for stage, (before, after) in enumerate(pairwise(widths)):
-        odd = sizes[stage + 1] % 2  # what halving has dropped
+        odd = sizes[stage + 1] % 2  # the row and column that halving has dropped
         last = stage == len(widths) - 2
-        doubled = Doubling(before, after, odd)
+        doubling = Doubling(before, after, odd)
         layers += [
-            doubled if last or not spec.residual else _Up(before, after, odd),
+            doubling if last or not spec.residual else _Up(before, after, odd),
             nn.ReLU(inplace=True),
         ]
     return Layers(*layers[:-1])
 
 
 def initialise(module: nn.Module, initialisation: str) -> None:
-    """Set the weights of all layers anew, from torch's global generator.
+    """Initialise the weights of all layers from torch's global generator.
 
-    `pytorch` leaves PyTorch's own, uniform in fan-in (Kaiming with a = sqrt 5); `glorot` is
-    Glorot & Bengio 2010, uniform, as TensorFlow's layers and so disentanglement_lib have it; `he`
-    is He et al. 2015, normal, for ReLU. The latter two start biases at 0.
+    `pytorch` keeps PyTorch's own initialisation, uniform by fan-in (Kaiming with a = sqrt 5).
+    `glorot` is Glorot & Bengio 2010, uniform, as in TensorFlow's layers and therefore in
+    disentanglement_lib. `he` is He et al. 2015, normal, for ReLU. The latter two start biases at 0.
 
-    Raises ValueError for an unknown name.
+    Raises:
+        ValueError: the name is unknown.
     """
     if initialisation not in INITIALISATIONS:
         raise ValueError(
@@ -152,7 +161,7 @@ def initialise(module: nn.Module, initialisation: str) -> None:
 
 
 class _Down(nn.Module):
-    """Half the size: x -> conv3(relu(conv4 of stride 2(x))) + conv1(mean of 2x2 pixels)."""
+    """Halve the size: x -> conv3(relu(conv4 of stride 2 (x))) + conv1(means of 2x2 pixels of x)."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -167,7 +176,7 @@ class _Down(nn.Module):
 
 
 class _Up(nn.Module):
-    """Twice the size, and `odd`: x -> conv3(relu(transposed conv4(x))) + conv1(x), enlarged."""
+    """Double the size, plus `odd`: x -> conv3(relu(transposed conv4(x))) + enlarged conv1(x)."""
 
     def __init__(self, before: int, after: int, odd: int) -> None:
         super().__init__()
@@ -186,7 +195,7 @@ def _dense(widths: list[int], activation: type[nn.Module]) -> list[nn.Module]:
 
 
 def _sizes(spec: _Convolutional, size: int) -> list[int]:
-    """Pixels a side before and after each halving."""
+    """Pixels per side before and after each halving."""
     return [size >> stage for stage in range(len(spec.encoder) + 1)]
 
 
@@ -200,7 +209,7 @@ def _spec(network: str, image_shape: tuple[int, int, int]) -> _Convolutional:
     channels, height, width = image_shape
     if height != width or not _SMALLEST <= height <= _LARGEST or channels not in (1, 3):
         raise ValueError(
-            f"network {network} takes square images of {_SMALLEST} to {_LARGEST} pixels a side "
+            f"network {network} takes square images of {_SMALLEST} to {_LARGEST} pixels per side "
             f"and 1 or 3 channels, not {channels}x{height}x{width}"
         )
     return _CONVOLUTIONAL[network][height < SMALL]

@@ -1,8 +1,8 @@
 """Latent specifications and the posterior q(z, c | x) over them.
 
-Letters: B batch, D continuous latents, C categorical latents, S_c categories of latent c.
-A code is one row: the D continuous values, then the (relaxed) one-hot block of each categorical
-latent, (B, D + sum S_c).
+Letters: B images in a batch, D continuous latents, C categorical latents, S_c categories of
+latent c. Codes are (B, D + sum S_c): in each row the D continuous values, then the (relaxed)
+one-hot block of each categorical latent.
 """
 
 import math
@@ -15,9 +15,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Latents:
-    """How many latents of which kind; JointVAE on dSprites is `Latents(6, (3,))`.
+    """How many latents of which kind; JointVAE on dSprites has `Latents(6, (3,))`.
 
-    Raises ValueError where there is no latent at all or a category has fewer than two values.
+    Attributes:
+        continuous: the number D of continuous latents.
+        categorical: the sizes S_c of the categorical latents.
+
+    Raises:
+        ValueError: there is no latent at all, or a categorical one has fewer than two values.
     """
 
     continuous: int = 10
@@ -31,26 +36,31 @@ class Latents:
 
     @property
     def width(self) -> int:
-        """Columns of a code: D + sum S_c."""
+        """The number of columns of a code: D + sum S_c."""
         return self.continuous + sum(self.categorical)
 
     @property
     def parameters(self) -> int:
-        """Numbers that the encoder gives for an image: 2 D + sum S_c."""
+        """How many numbers the encoder gives per image: 2 D + sum S_c."""
         return 2 * self.continuous + sum(self.categorical)
 
     @property
     def blocks(self) -> list[int]:
-        """Width of each latent's columns in a code: D ones, then the S_c."""
+        """How many columns of a code each latent has: D ones, then the S_c."""
         return [1] * self.continuous + list(self.categorical)
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """q(z, c | x): independent Gaussians and categories.
+    """q(z, c | x): independent Gaussian and categorical latents.
 
-    mean, logvar: (B, D); logits: one (B, S_c) tensor a categorical latent, unnormalised. Without
-    a logvar the code is deterministic: the mean, and the most probable categories; it has no KL.
+    Without a log-variance the code is deterministic: the mean and the most probable categories.
+    It then has no KL.
+
+    Attributes:
+        mean: (B, D).
+        logvar: log-variances (B, D), or None.
+        logits: for each categorical latent (B, S_c), unnormalised.
     """
 
     mean: Tensor
@@ -59,22 +69,25 @@ class Posterior:
 
     @property
     def variance(self) -> Tensor:
-        """Of each continuous latent, (B, D)."""
+        """The variance of each continuous latent, (B, D)."""
         return torch.zeros_like(self.mean) if self.logvar is None else self.logvar.exp()
 
     def sample(self, generator: torch.Generator, temperature: float = 0.67) -> Tensor:
         """A reparametrised code (B, D + sum S_c); categories are Gumbel-softmax relaxed.
 
         Kingma & Welling 2014, equation 10; Maddison et al. 2017 and Jang et al. 2017 for the
-        categories. Draws from `generator`, which must live on the device of the posterior.
-        A deterministic code is its mode.
+        categories. A deterministic code gives its mode.
+
+        Args:
+            generator: source of the draws, on the device of the posterior.
+            temperature: of the relaxation.
         """
         if self.logvar is None:
             return self.mode()
         noise = torch.empty_like(self.mean).normal_(generator=generator)
         blocks = [self.mean + noise * torch.exp(0.5 * self.logvar)]
         for logits in self.logits:
-            # -log of an exponential variate is a Gumbel variate; the clamp keeps log(0) out
+            # -log of an exponential variate is a Gumbel variate; the clamp avoids log(0)
             gumbel = (
                 -torch.empty_like(logits).exponential_(generator=generator).clamp_min(1e-20).log()
             )
@@ -82,7 +95,7 @@ class Posterior:
         return torch.cat(blocks, -1)
 
     def mode(self) -> Tensor:
-        """The code used for evaluation, (B, D + sum S_c): means, and one-hot argmaxes."""
+        """The code used for evaluation, (B, D + sum S_c): means and one-hot argmaxes."""
         hot = [F.one_hot(k.argmax(-1), k.shape[-1]).to(self.mean.dtype) for k in self.logits]
         return torch.cat([self.mean, *hot], -1)
 
@@ -95,7 +108,8 @@ class Posterior:
     def kl_continuous(self) -> Tensor:
         """KL(q(z_d | x) || N(0, 1)) of each continuous latent, batch mean, nats, (D,).
 
-        Raises ValueError for a deterministic code.
+        Raises:
+            ValueError: the code is deterministic.
         """
         if self.logvar is None:
             raise ValueError("a deterministic code has no KL to a prior")
@@ -104,7 +118,7 @@ class Posterior:
     def kl_categorical(self) -> Tensor:
         """KL(q(c | x) || uniform) of each categorical latent, batch mean, nats, (C,).
 
-        ln S + sum_s q_s ln q_s, of the categories themselves, not of their relaxation
+        ln S + sum_s q_s ln q_s: that of the categories themselves, not of their relaxation
         (Dupont 2018, section 3.2). Finite for any finite logits.
         """
         if not self.logits:

@@ -12,38 +12,39 @@ from .networks import decoder, encoder, initialise
 from .posterior import Posterior
 from .vae import VAE, Objective
 
-_CERTAIN = 1e3  # a logit that leaves the other categories a probability of 0 in float64 too
+_CERTAIN = 1e3  # a logit beside which zeros have a probability of 0, in float64 too
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class QLAE(VAE):
-    """QLAE: reconstruction from latents of few learnt values, weight decay (Hsu et al. 2023).
+    """QLAE: reconstruction from latents of few learned values, weight decay (Hsu et al. 2023).
 
-    The encoder gives a number for each latent; the decoder takes the nearest of the latent's own
-    S_c values, as z = number + stop_gradient(value - number). With P pixels and channels, the loss
+    The encoder gives one number per latent; the decoder takes the nearest of the latent's own S_c
+    values, as z = number + stop_gradient(value - number). With P pixels and channels, the loss
 
         reconstruction + P mean_c [quantization (stop_gradient(number) - value)^2
                                    + commitment (number - stop_gradient(value))^2]
 
     is P times that of the authors' code (kylehkhsu/latent_quantization), which averages over
-    pixels. There the values start evenly from -0.5 to 0.5, and neither they nor the biases decay.
-    Its clipping of each entry of the gradient, at P in these units, is left out.
+    pixels. As there, the values start evenly spaced from -0.5 to 0.5, and neither they nor the
+    biases decay. Its clipping of each entry of the gradient, at P in these units, is left out.
 
-    categorical: the number of values of each latent; the paper has 10 of each, and twice as many
-        latents as the data have factors
-    continuous: 0, every latent is quantised
-    quantization, commitment: 0.01 in the code's configurations for Shapes3D, MPI3D, Falcor3D and
-        Isaac3D; in its folder `fixed` 0.001 (dSprites too), or 1 and 0.25 (MPI3D). Images that
-        are mostly black have fewer nats a pixel: the numbers drift away from their values
-        (`squared_distance` in the log) unless both are raised
-    weight_decay: of AdamW, decoupled from the gradient and multiplied by lr; 0.1 in the code's
-        configurations (0.001 in one of two for MPI3D)
-    lr: 1e-3, with batches of 128 and 200,000 steps, in the code's configurations
-    The other settings are those of `VAE`; `temperature` has no effect.
-
-    A latent is one category to the suite, which value is the nearest, with probability 1: a code
+    To the suite each latent is categorical: which value is the nearest, with probability 1. A code
     (B, sum S_c) has a one-hot block for each latent, and `decode` takes the mean of a latent's
-    values under its block.
+    values under its block. The settings of `VAE` apply as well; `temperature` has no effect.
+
+    Attributes:
+        continuous: 0, as every latent is quantised.
+        categorical: the number of values of each latent; the paper has 10 each, and twice as many
+            latents as the data have factors.
+        quantization, commitment: 0.01 in the code's configurations for Shapes3D, MPI3D, Falcor3D
+            and Isaac3D; in its folder `fixed` 0.001 (dSprites too), or 1 and 0.25 (MPI3D). Images
+            that are mostly black have fewer nats per pixel: the numbers drift away from their
+            values (`squared_distance` in the log) unless both are raised.
+        weight_decay: of AdamW, decoupled from the gradient and multiplied by lr; 0.1 in the code's
+            configurations (0.001 in one of two for MPI3D).
+        lr: 1e-3, with batches of 128 and 200,000 steps, in the code's configurations.
+        values: the learned values of all latents, (sum S_c,); no setting.
     """
 
     continuous: int = 0
@@ -63,7 +64,7 @@ class QLAE(VAE):
                 "continuous=0, and categorical to the numbers of values, e.g. (10,10,10)"
             )
         self.refuse_negative("quantization", "commitment", "weight_decay")
-        # a number for each latent on both sides, where codes have a column for each value
+        # both networks have one number per latent, where codes have one column per value
         width = len(self.latents.categorical)
         self.encoder = encoder(self.network, self.image_shape, width)
         self.decoder = decoder(self.network, self.image_shape, width)
@@ -72,46 +73,49 @@ class QLAE(VAE):
         self.values = nn.Parameter(torch.cat(starts))
 
     def encode(self, x: Tensor) -> Posterior:
-        """Which value is the nearest, for images (B, C, H, W) in [0, 1]; without a gradient."""
-        number = self.encoder(x)
+        """The nearest value of each latent for images (B, C, H, W) in [0, 1]; has no gradient."""
+        numbers = self.encoder(x)
         hot = [
-            F.one_hot(index, size).to(number.dtype) * _CERTAIN
+            F.one_hot(index, size).to(numbers.dtype) * _CERTAIN
             for index, size in zip(
-                self.nearest(number).unbind(-1), self.latents.categorical, strict=True
+                self.nearest(numbers).unbind(-1), self.latents.categorical, strict=True
             )
         ]
-        return Posterior(number.new_zeros(len(number), 0), None, tuple(hot))
+        return Posterior(numbers.new_zeros(len(numbers), 0), None, tuple(hot))
 
     def decode(self, z: Tensor) -> Tensor:
-        """Numbers (B, C, H, W) of codes (B, sum S_c), which the likelihood explains."""
+        """What the decoder gives for codes (B, sum S_c): (B, C, H, W), see `likelihoods.py`."""
         blocks = (z * self.values).split(self.latents.blocks, -1)
         logits: Tensor = self.decoder(torch.stack([block.sum(-1) for block in blocks], -1))
         return logits
 
-    def nearest(self, number: Tensor) -> Tensor:
-        """Index of the nearest value of each latent, (B, C) int64; the first of equally near."""
+    def nearest(self, numbers: Tensor) -> Tensor:
+        """Index of each latent's value that is nearest to the numbers (B, C), (B, C) int64.
+
+        Of equally near values it is the first.
+        """
         codebooks = self.values.split(self.latents.blocks)
         return torch.stack(
             [
                 (column[:, None] - codebook).abs().argmin(-1)
-                for column, codebook in zip(number.unbind(-1), codebooks, strict=True)
+                for column, codebook in zip(numbers.unbind(-1), codebooks, strict=True)
             ],
             -1,
         )
 
     def objective(self, x: Tensor, step: int, generator: torch.Generator) -> Objective:
-        number = self.encoder(x)
+        numbers = self.encoder(x)
         codebooks = self.values.split(self.latents.blocks)
-        index = self.nearest(number).unbind(-1)
-        value = torch.stack([c[i] for c, i in zip(codebooks, index, strict=True)], -1)
-        z = number + (value - number).detach()
+        indices = self.nearest(numbers).unbind(-1)
+        values = torch.stack([c[i] for c, i in zip(codebooks, indices, strict=True)], -1)
+        z = numbers + (values - numbers).detach()
         reconstruction = self.reconstruction(x, self.decoder(z))
-        moved = (value - number.detach()).square().mean()  # what moves the values
-        committed = (number - value.detach()).square().mean()  # what moves the encoder
+        quantization = (values - numbers.detach()).square().mean()  # moves the values
+        commitment = (numbers - values.detach()).square().mean()  # moves the encoder
         pixels = math.prod(self.image_shape)
-        weighted = self.quantization * moved + self.commitment * committed
+        weighted = self.quantization * quantization + self.commitment * commitment
         loss = reconstruction + pixels * weighted
-        terms = {"loss": loss, "reconstruction": reconstruction, "squared_distance": committed}
+        terms = {"loss": loss, "reconstruction": reconstruction, "squared_distance": commitment}
         return Objective({"vae": loss}, terms)
 
     def players(self) -> dict[str, list[nn.Parameter]]:
@@ -127,7 +131,7 @@ class QLAE(VAE):
         return {"vae": torch.optim.AdamW(groups, lr=self.lr, fused=True)}
 
     def _groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """The parameters that decay, and those that do not: biases, and the values."""
+        """The parameters that decay, and those that do not: the biases and the values."""
         decayed: list[nn.Parameter] = []
         free: list[nn.Parameter] = []
         for part in (self.encoder, self.decoder):

@@ -1,4 +1,4 @@
-"""Variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114), and what all models share."""
+"""Variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114): the base of all models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from .encoder import Encoder
 from .likelihoods import (
     LIKELIHOODS,
     Likelihood,
-    mean_of,
+    expected_image,
+    mean_image_reconstruction,
     negative_log_likelihood,
-    of_constant_image,
 )
 from .networks import Initialisation, Network, decoder, encoder, initialise
 from .posterior import Latents, Posterior
@@ -21,10 +21,11 @@ from .posterior import Latents, Posterior
 
 @dataclass(frozen=True)
 class Objective:
-    """What one batch gives.
+    """The losses and the logged terms of one batch.
 
-    losses: player -> scalar that this player minimises, nats an image; terms: name -> scalar to
-    log, nats an image unless the name says otherwise.
+    Attributes:
+        losses: for each player the scalar that it minimises, nats per image.
+        terms: scalars to log by name, nats per image unless the name says otherwise.
     """
 
     losses: Mapping[str, Tensor]
@@ -35,21 +36,25 @@ class Objective:
 class VAE(Encoder):
     """Variational autoencoder: reconstruction + KL (Kingma & Welling 2014).
 
-    Equation 10 of arXiv 1312.6114; also the base of the other models, which replace
-    `regularizer`. A model is a dataclass, its fields are its settings and become the keyword-only
-    arguments of its constructor; layers are built in `__post_init__`:
+    Equation 10 of arXiv 1312.6114. The other models derive from it and replace `regularizer`. A
+    model is a dataclass: its fields are its settings and become the keyword-only arguments of its
+    constructor, and its layers are built in `__post_init__`.
 
-    image_shape: (C, H, W) of the images, values in [0, 1]
-    continuous: number D of Gaussian latents, prior N(0, 1)
-    categorical: sizes of the categorical latents, uniform prior, e.g. `(3,)`
-    network: encoder and decoder, see `networks.py`
-    initialisation: of the weights of both, see `networks.py`
-    likelihood: of the decoder, see `likelihoods.py`
-    temperature: of the Gumbel-softmax relaxation; 0.67 is Dupont 2018's
-    lr: learning rate of Adam; 5e-4 is Dupont 2018's and Burgess et al. 2018's
+    Every loss term is in nats per image: summed over pixels, channels and latents, averaged over
+    the batch.
 
-    Every loss term is nats an image: summed over pixels, channels and latents, averaged over the
-    batch. Raises ValueError where settings do not fit together.
+    Attributes:
+        image_shape: (C, H, W) of the images, values in [0, 1].
+        continuous: number D of Gaussian latents, prior N(0, 1).
+        categorical: sizes of the categorical latents, uniform prior, e.g. `(3,)`.
+        network: name of the encoder and decoder, see `networks.py`.
+        initialisation: how the weights of both start, see `networks.py`.
+        likelihood: what the decoder's output means, see `likelihoods.py`.
+        temperature: of the Gumbel-softmax relaxation; 0.67 is Dupont 2018's.
+        lr: learning rate of Adam; 5e-4 is Dupont 2018's and Burgess et al. 2018's.
+
+    Raises:
+        ValueError: a setting is out of range, or settings do not fit together.
     """
 
     image_shape: tuple[int, int, int] = (1, 64, 64)
@@ -61,7 +66,7 @@ class VAE(Encoder):
     temperature: float = 0.67
     lr: float = 5e-4
 
-    # Whether the encoder gives codes, not distributions over them.
+    # Whether the encoder gives codes instead of distributions over them.
     deterministic: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -89,28 +94,41 @@ class VAE(Encoder):
         return Posterior(mean, logvar, tuple(logits))
 
     def decode(self, z: Tensor) -> Tensor:
-        """Numbers (B, C, H, W) of codes (B, D + sum S_c), which the likelihood explains."""
+        """What the decoder gives for codes (B, D + sum S_c): (B, C, H, W), see `likelihoods.py`."""
         logits: Tensor = self.decoder(z)
         return logits
 
     def pictures(self, z: Tensor) -> Tensor:
-        """The images (B, C, H, W) in [0, 1] that codes (B, D + sum S_c) stand for."""
-        return mean_of(self.likelihood, self.decode(z))
+        """The images (B, C, H, W) in [0, 1] that codes (B, D + sum S_c) stand for: E[x | z]."""
+        return expected_image(self.likelihood, self.decode(z))
 
     def reconstruction(self, x: Tensor, logits: Tensor) -> Tensor:
-        """-log p(x | z), nats an image, batch mean, scalar."""
+        """-log p(x | z): nats per image, averaged over the batch, scalar."""
         return negative_log_likelihood(self.likelihood, x, logits)
 
-    def of_constant_image(self, mean: Tensor, square: Tensor) -> float:
-        """The reconstruction of a decoder that uses no code; see `likelihoods.py`."""
-        return of_constant_image(self.likelihood, mean, square)
+    def mean_image_reconstruction(self, mean: Tensor, square: Tensor) -> float:
+        """The reconstruction of a decoder that always gives the mean image, nats per image.
+
+        No decoder that ignores its code does better.
+
+        Args:
+            mean: of x over the images, for each pixel and channel, (C, H, W) float64.
+            square: mean of x^2, of the same shape.
+        """
+        return mean_image_reconstruction(self.likelihood, mean, square)
 
     def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
-        """What is added to the reconstruction: here the KL to the prior. Scalar, nats."""
+        """What is added to the reconstruction, here the KL to the prior: nats per image, scalar."""
         return posterior.kl_continuous().sum() + posterior.kl_categorical().sum()
 
     def objective(self, x: Tensor, step: int, generator: torch.Generator) -> Objective:
-        """The losses of one batch (B, C, H, W); `step` is 1 in the first one."""
+        """The losses of one batch.
+
+        Args:
+            x: images (B, C, H, W) in [0, 1].
+            step: the number of the training step, from 1.
+            generator: source of all random draws, on the device of `x`.
+        """
         objective, _ = self._objective(x, step, generator)
         return objective
 
@@ -129,21 +147,21 @@ class VAE(Encoder):
         return {"vae": [*self.encoder.parameters(), *self.decoder.parameters()]}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """One optimiser a player."""
+        """One optimiser per player."""
         return {
             name: torch.optim.Adam(parameters, lr=self.lr, fused=True)
             for name, parameters in self.players().items()
         }
 
     def refuse_negative(self, *names: str) -> None:
-        """Raise ValueError where one of these settings is negative."""
+        """Raise ValueError if one of these settings is negative."""
         for name in names:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: must not be negative")
 
 
 def kl_terms(posterior: Posterior) -> dict[str, Tensor]:
-    """The KL to the prior for the log, by kind of latent; none of a deterministic code."""
+    """The KL to the prior by kind of latent, for the log; empty for a deterministic code."""
     if posterior.logvar is None:
         return {}
     return {

@@ -23,6 +23,17 @@ TOY = ("--dataset", "toy", "--preset", "smoke")
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_configure() -> None:
+    """With BENCH_TEST_ONEDNN=0, convolve without oneDNN, as PyTorch does on some processors.
+
+    PyTorch reads no such variable itself. It holds for this process, not for commands it starts.
+    """
+    if os.environ.get("BENCH_TEST_ONEDNN") == "0":
+        import torch
+
+        torch.backends.mkldnn.enabled = False
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of reference data beside the checkout; tests skip where it is absent."""

@@ -198,7 +198,7 @@ def rows_of(
     model: Encoder, data: FactorData, rng: np.random.Generator, count: int
 ) -> NDArray[np.int64]:
     """The rows of a batch, (count,): independent ones, or pairs for a model that takes pairs."""
-    if model.feed == "pairs":
+    if model.input == "pairs":
         return draw_pairs(data, rng, count, model.changed)
     return data.draw(rng, count)
 

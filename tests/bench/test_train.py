@@ -288,7 +288,8 @@ def test_bfloat16_is_close_and_keeps_weights_and_losses_in_float32(data: Toy) ->
         histories[precision] = run(model, data, 1, precision=precision).history
         assert {p.dtype for p in model.parameters()} == {torch.float32}
     whole, half = (histories[name][-1] for name in ("float32", "bfloat16"))
-    assert half["reconstruction"] == pytest.approx(whole["reconstruction"], rel=0.005)
+    epsilon = torch.finfo(torch.bfloat16).eps
+    assert half["reconstruction"] == pytest.approx(whole["reconstruction"], rel=epsilon)
     assert half["reconstruction"] != whole["reconstruction"]
 
 

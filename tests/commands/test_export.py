@@ -73,7 +73,7 @@ class Branching(Encoder):
 
 
 class OfFactors(Halves):
-    feed = "factors"
+    input = "factors"
 """
 
 

@@ -116,4 +116,4 @@ def test_the_sigma_vae_of_the_page_is_a_gaussian_likelihood(new_models, tmp_path
     assert model.reconstruction(x, logits).item() == pytest.approx(expected, rel=1e-4)
     average, square = x.double().mean(0), x.double().square().mean(0)
     constant = -norm.logpdf(x.double().numpy(), average.numpy(), 0.2).sum() / 3
-    assert model.of_constant_image(average, square) == pytest.approx(constant, rel=1e-4)
+    assert model.mean_image_reconstruction(average, square) == pytest.approx(constant, rel=1e-4)

@@ -6,76 +6,50 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Categorical, Normal, kl_divergence
 
-from bench.models import BetaVAE, Objective, Posterior
+from bench.models import BetaVAE, Posterior
 from bench.models.adavae import (
     AdaGVAE,
     AdaMLVAE,
     divergence,
     mean_of_both,
-    merged,
+    merge_shared,
     product_of_both,
     shared_latents,
 )
+from tests.models.conftest import (
+    SIZES,
+    D,
+    batch,
+    categorical_kl,
+    cross_entropy,
+    encoded,
+    gaussian_kl,
+    generator,
+    objective,
+    random_posterior,
+    sampled,
+    small,
+)
 
-SHAPE = (2, 3, 4)
-D, SIZES = 3, (3, 2)
-BATCH, SEED, TEMPERATURE = 8, 11, 0.67
-PIXELS = math.prod(SHAPE)
+BATCH = 8
 Kind = type[AdaGVAE] | type[AdaMLVAE]
 both_kinds = pytest.mark.parametrize("kind", [AdaGVAE, AdaMLVAE])
 
 
-def small(kind: Any, continuous: int = D, categorical: tuple[int, ...] = SIZES, **set_: Any) -> Any:
-    """Linear networks in float64, with weights that keep every term far from 0."""
-    model = kind(
-        image_shape=SHAPE,
-        continuous=continuous,
-        categorical=categorical,
-        network="mlp1200",
-        **set_,
-    )
-    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, model.latents.parameters))
-    model.decoder = nn.Sequential(nn.Linear(model.latents.width, PIXELS), nn.Unflatten(1, SHAPE))
-    generator = torch.Generator().manual_seed(1)
-    for parameter in model.double().parameters():
-        nn.init.normal_(parameter, std=0.5, generator=generator)
-    return model
-
-
-def batch() -> Tensor:
-    return torch.from_numpy(np.random.default_rng(2).random((BATCH, *SHAPE)))
-
-
-def objective(model: Any, x: Tensor) -> Objective:
-    return model.objective(x, 1, torch.Generator().manual_seed(SEED))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
-
-
 def posterior(rows: int = 6, seed: int = 5) -> Posterior:
-    g = torch.Generator().manual_seed(seed)
-
-    def draw(width: int) -> Tensor:
-        return 1.5 * torch.randn(rows, width, generator=g, dtype=torch.float64)
-
-    return Posterior(draw(D), draw(D), tuple(draw(size) for size in SIZES))
+    return random_posterior(rows, scale=1.5, seed=seed)
 
 
-def known(
+def expected_terms(
     model: Any, x: Tensor, average: str, power: float = 0.5, symmetric: bool = False
 ) -> dict[str, float]:
-    """The formulas in numpy, pair by pair and latent by latent; draws what the sampling draws."""
-    generator = torch.Generator().manual_seed(SEED)
-    parameters = model.encoder(x).detach().numpy()
-    rows, half = len(x), len(x) // 2
-    mean, variance = parameters[:, :D].copy(), np.exp(parameters[:, D : 2 * D])
-    q = [softmax(k) for k in np.split(parameters[:, 2 * D :], np.cumsum(SIZES)[:-1], 1)]
+    """The formulas in numpy, pair by pair and latent by latent."""
+    half = len(x) // 2
+    mean, logvar, q = encoded(model, x)
+    variance = np.exp(logvar)
 
     def distance(i: int, j: int) -> list[float]:
         gaussian = [
@@ -89,10 +63,10 @@ def known(
     number = 0
     for i in range(half):
         j = i + half
-        far = distance(i, j)
+        distances = distance(i, j)
         if symmetric:
-            far = [(a + b) / 2 for a, b in zip(far, distance(j, i), strict=True)]
-        shared = [value < (min(far) + max(far)) / 2 for value in far]
+            distances = [(a + b) / 2 for a, b in zip(distances, distance(j, i), strict=True)]
+        shared = [value < (min(distances) + max(distances)) / 2 for value in distances]
         number += sum(shared)
         for d in np.flatnonzero(shared[:D]):
             m, v = mean[[i, j], d], variance[[i, j], d]
@@ -103,23 +77,14 @@ def known(
             mean[[i, j], d], variance[[i, j], d] = m, v
         for c in np.flatnonzero(shared[D:]):
             p = q[c][[i, j]]
-            one = p.mean(0) if average == "mean" else p.prod(0) ** power
-            q[c][[i, j]] = one / one.sum()
+            merged = p.mean(0) if average == "mean" else p.prod(0) ** power
+            q[c][[i, j]] = merged / merged.sum()
 
-    noise = torch.empty(rows, D, dtype=torch.float64).normal_(generator=generator).numpy()
-    blocks = [mean + np.sqrt(variance) * noise]
-    for p in q:
-        wait = torch.empty(p.shape, dtype=torch.float64).exponential_(generator=generator)
-        blocks.append(softmax((np.log(p) - np.log(wait.numpy())) / TEMPERATURE))
-    z = torch.from_numpy(np.concatenate(blocks, 1))
-    p = 1 / (1 + np.exp(-model.decoder(z).detach().numpy()))
-    likelihood = x.numpy() * np.log(p) + (1 - x.numpy()) * np.log(1 - p)
-    kl_z = np.sum((variance + mean**2 - 1 - np.log(variance)) / 2) / rows
-    kl_c = sum(float(np.sum(p * np.log(p * p.shape[1]))) for p in q) / rows
+    z = sampled(mean, np.log(variance), q, generator())
     return {
-        "reconstruction": -likelihood.sum() / rows,
-        "kl_continuous": kl_z,
-        "kl_categorical": kl_c,
+        "reconstruction": cross_entropy(model, x, z),
+        "kl_continuous": gaussian_kl(mean, np.log(variance)),
+        "kl_categorical": categorical_kl(q),
         "shared_latents": number / half,
     }
 
@@ -137,11 +102,11 @@ def known(
 def test_the_loss_is_that_of_betavae_over_both_images_with_shared_latents_merged(
     kind: Kind, average: str, settings: dict[str, Any]
 ) -> None:
-    model, x = small(kind, **settings), batch()
+    model, x = small(kind, **settings), batch(BATCH)
     given = objective(model, x)
     beta = settings.get("beta", 1.0)
     rest = {key: value for key, value in settings.items() if key != "beta"}
-    expected = known(model, x, average, **rest)
+    expected = expected_terms(model, x, average, **rest)
     kl = expected["kl_continuous"] + expected["kl_categorical"]
     expected["loss"] = expected["reconstruction"] + beta * kl
     assert set(given.losses) == {"vae"}
@@ -154,58 +119,58 @@ def test_the_loss_is_that_of_betavae_over_both_images_with_shared_latents_merged
 
 
 def test_the_direction_of_the_divergence_matters_to_the_fixture() -> None:
-    """So that the test above tells KL(first || second) from the others."""
-    model, x = small(AdaGVAE), batch()
+    """So that the test above can tell KL(first || second) from the others."""
+    model, x = small(AdaGVAE), batch(BATCH)
     swapped = torch.cat([x[BATCH // 2 :], x[: BATCH // 2]])
-    one, other = (known(model, k, "mean")["kl_continuous"] for k in (x, swapped))
-    middle = known(model, x, "mean", symmetric=True)["kl_continuous"]
-    assert len({round(one, 9), round(other, 9), round(middle, 9)}) == 3
+    first, second = (expected_terms(model, k, "mean")["kl_continuous"] for k in (x, swapped))
+    middle = expected_terms(model, x, "mean", symmetric=True)["kl_continuous"]
+    assert len({round(first, 9), round(second, 9), round(middle, 9)}) == 3
 
 
 def test_symmetric_shares_the_same_latents_whichever_image_comes_first() -> None:
-    one, other = posterior(200, 5), posterior(200, 6)
-    assert torch.equal(shared_latents(one, other, True), shared_latents(other, one, True))
-    assert not torch.equal(shared_latents(one, other), shared_latents(other, one))
+    first, second = posterior(200, 5), posterior(200, 6)
+    assert torch.equal(shared_latents(first, second, True), shared_latents(second, first, True))
+    assert not torch.equal(shared_latents(first, second), shared_latents(second, first))
 
 
 def test_the_divergence_is_that_of_torch_distributions() -> None:
-    one, other = posterior(50, 5), posterior(50, 6)
-    gaussians = [Normal(k.mean, torch.exp(k.logvar / 2)) for k in (one, other)]
+    first, second = posterior(50, 5), posterior(50, 6)
+    gaussians = [Normal(k.mean, torch.exp(k.logvar / 2)) for k in (first, second)]
     expected = [kl_divergence(*gaussians)]
-    for a, b in zip(one.logits, other.logits, strict=True):
+    for a, b in zip(first.logits, second.logits, strict=True):
         categories = kl_divergence(Categorical(logits=a), Categorical(logits=b))
         expected.append(categories[:, None])
     torch.testing.assert_close(
-        divergence(one, other), torch.cat(expected, 1), rtol=1e-10, atol=1e-12
+        divergence(first, second), torch.cat(expected, 1), rtol=1e-10, atol=1e-12
     )
-    assert divergence(one, one).abs().max() < 1e-14
+    assert divergence(first, first).abs().max() < 1e-14
 
 
-def test_latents_below_the_middle_of_the_range_are_shared() -> None:
-    """Of variance 1 a mean apart by a is a KL of a^2 / 2: here 0, 1, 4 and 4.5; the middle 2.25."""
+def test_latents_below_the_midpoint_of_the_range_are_shared() -> None:
+    """With variance 1, means a apart have a KL of a^2 / 2: here 0, 1, 4, 4.5; midpoint 2.25."""
     apart = torch.tensor([[0, 2, 8, 9]], dtype=torch.float64).sqrt()
     zero = torch.zeros(1, 4, dtype=torch.float64)
-    one, other = Posterior(zero, zero), Posterior(apart, zero)
-    assert shared_latents(one, other).tolist() == [[True, True, False, False]]
-    # the farthest is never shared, and none is where all are equally far
-    assert not shared_latents(one, Posterior(zero + 1, zero)).any()
-    assert not shared_latents(one, one).any()
+    first, second = Posterior(zero, zero), Posterior(apart, zero)
+    assert shared_latents(first, second).tolist() == [[True, True, False, False]]
+    # the farthest is never shared, and none is if all are equally far
+    assert not shared_latents(first, Posterior(zero + 1, zero)).any()
+    assert not shared_latents(first, first).any()
 
 
 def test_the_mean_of_both_is_that_of_their_parameters() -> None:
-    one, other = posterior(seed=5), posterior(seed=6)
-    both = mean_of_both(one, other)
-    torch.testing.assert_close(both.mean, (one.mean + other.mean) / 2)
-    torch.testing.assert_close(both.variance, (one.variance + other.variance) / 2)
-    for k, a, b in zip(both.logits, one.logits, other.logits, strict=True):
+    first, second = posterior(seed=5), posterior(seed=6)
+    both = mean_of_both(first, second)
+    torch.testing.assert_close(both.mean, (first.mean + second.mean) / 2)
+    torch.testing.assert_close(both.variance, (first.variance + second.variance) / 2)
+    for k, a, b in zip(both.logits, first.logits, second.logits, strict=True):
         torch.testing.assert_close(k.softmax(-1), (a.softmax(-1) + b.softmax(-1)) / 2)
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 0.8])
 def test_the_product_of_both_is_the_product_of_their_densities(power: float) -> None:
-    """log q - power (log q_1 + log q_2) is one constant wherever it is asked, and q a density."""
-    one, other = posterior(seed=5), posterior(seed=6)
-    both = product_of_both(one, other, power)
+    """log q - power (log q_1 + log q_2) is the same constant everywhere, and q is a density."""
+    first, second = posterior(seed=5), posterior(seed=6)
+    both = product_of_both(first, second, power)
 
     def log_density(k: Posterior, z: Tensor) -> Tensor:
         assert k.logvar is not None
@@ -213,28 +178,29 @@ def test_the_product_of_both_is_the_product_of_their_densities(power: float) -> 
 
     at = [torch.full((6, D), z, dtype=torch.float64) for z in (-2.0, 0.1, 1.0, 3.5)]
     over = [
-        log_density(both, z) - power * (log_density(one, z) + log_density(other, z)) for z in at
+        log_density(both, z) - power * (log_density(first, z) + log_density(second, z)) for z in at
     ]
     for value in over[1:]:
         torch.testing.assert_close(value, over[0])
-    for k, a, b in zip(both.logits, one.logits, other.logits, strict=True):
+    for k, a, b in zip(both.logits, first.logits, second.logits, strict=True):
         product = (a.softmax(-1) * b.softmax(-1)) ** power
         torch.testing.assert_close(k.softmax(-1), product / product.sum(-1, keepdim=True))
 
 
 def test_a_geometric_mean_of_the_same_posterior_is_that_posterior() -> None:
-    one = posterior()
-    both = product_of_both(one, one, 0.5)
-    torch.testing.assert_close(both.mean, one.mean)
-    torch.testing.assert_close(both.logvar, one.logvar)
-    halved = product_of_both(one, one, 1.0)
-    torch.testing.assert_close(halved.variance, one.variance / 2)
+    q = posterior()
+    both = product_of_both(q, q, 0.5)
+    torch.testing.assert_close(both.mean, q.mean)
+    torch.testing.assert_close(both.logvar, q.logvar)
+    halved = product_of_both(q, q, 1.0)
+    torch.testing.assert_close(halved.variance, q.variance / 2)
 
 
-def test_both_images_get_one_posterior_of_shared_latents_and_keep_their_own_of_others() -> None:
+def test_both_images_get_one_posterior_of_shared_latents_and_keep_the_others() -> None:
     q = posterior(rows=40)
-    q = Posterior(q.mean, q.logvar, tuple(4 * k for k in q.logits))  # as far apart as the others
-    adapted, shared = merged(q, mean_of_both, False)
+    # categories as far apart as the other latents
+    q = Posterior(q.mean, q.logvar, tuple(4 * k for k in q.logits))
+    adapted, shared = merge_shared(q, mean_of_both, False)
     assert shared.shape == (20, D + len(SIZES))
     assert shared.any(0).all()
     assert (~shared).any(0).all()
@@ -256,22 +222,34 @@ def test_both_images_get_one_posterior_of_shared_latents_and_keep_their_own_of_o
 @both_kinds
 def test_a_pair_of_one_image_is_betavae(kind: Kind) -> None:
     model, plain = small(kind, beta=3.0), small(BetaVAE, beta=3.0)
-    half = batch()[: BATCH // 2]
+    half = batch(BATCH)[: BATCH // 2]
     x = torch.cat([half, half])
     given, expected = objective(model, x), objective(plain, x)
     assert given.losses["vae"].item() == pytest.approx(expected.losses["vae"].item(), rel=1e-12)
-    assert given.terms["shared_latents"] == 0
+
+
+def test_a_pair_of_one_posterior_shares_no_latent() -> None:
+    # All latents are equally far apart, at 0. That holds for copies only, as a network may round
+    # the two halves of a batch differently.
+    q = posterior()
+    twice = Posterior(
+        torch.cat([q.mean, q.mean]),
+        torch.cat([q.logvar, q.logvar]),
+        tuple(torch.cat([k, k]) for k in q.logits),
+    )
+    _, shared = merge_shared(twice, mean_of_both, False)
+    assert not shared.any()
 
 
 @both_kinds
 def test_pairs_shown_twice_give_the_same_terms(kind: Kind) -> None:
-    model, x = small(kind, categorical=()), batch()
+    model, x = small(kind, categorical=()), batch(BATCH)
     head = model.encoder[1]
     with torch.no_grad():  # variances of 1e-30 leave no noise
         head.weight[D:] = 0
         head.bias[D:] = -70
     once = objective(model, x).terms
-    # each image beside itself: row i and row i + B / 2 stay a pair
+    # each image next to its copy, so that rows i and i + B / 2 are still a pair
     twice = objective(model, x.repeat_interleave(2, 0)).terms
     for name, term in once.items():
         assert twice[name].item() == pytest.approx(term.item(), rel=1e-9), name
@@ -280,18 +258,18 @@ def test_pairs_shown_twice_give_the_same_terms(kind: Kind) -> None:
 
 @both_kinds
 def test_the_gradient_is_that_of_finite_differences(kind: Kind) -> None:
-    model, x = small(kind), batch()
+    model, x = small(kind), batch(BATCH)
     objective(model, x).losses["vae"].backward()
     bias, step = model.encoder[1].bias, 1e-6
     for k in range(len(bias)):
         ends = []
         with torch.no_grad():
-            for way in (step, -step):
-                bias[k] += way
+            for change in (step, -step):
+                bias[k] += change
                 ends.append(objective(model, x).losses["vae"].item())
-                bias[k] -= way
-        found = (ends[0] - ends[1]) / (2 * step)
-        assert bias.grad[k].item() == pytest.approx(found, rel=1e-5, abs=1e-6)
+                bias[k] -= change
+        slope = (ends[0] - ends[1]) / (2 * step)
+        assert bias.grad[k].item() == pytest.approx(slope, rel=1e-5, abs=1e-6)
 
 
 @both_kinds
@@ -299,10 +277,10 @@ def test_the_gradient_is_that_of_finite_differences(kind: Kind) -> None:
     ("continuous", "categorical"), [(2, ()), (0, (3, 4)), (1, (3,))], ids=["z", "c", "both"]
 )
 def test_any_two_latents_will_do(kind: Kind, continuous: int, categorical: tuple[int, ...]) -> None:
-    model = small(kind, continuous, categorical)
-    given = objective(model, batch())
+    model = small(kind, continuous=continuous, categorical=categorical)
+    given = objective(model, batch(BATCH))
     given.losses["vae"].backward()
-    # of two latents the farther one is never shared, and the nearer one always
+    # of two latents the farther one is never shared, and the nearer one always is
     assert given.terms["shared_latents"] == 1
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
@@ -320,42 +298,42 @@ def test_extreme_posteriors_leave_values_and_gradients_finite(
     leaves = [k.requires_grad_() for k in (mean, spread, logits, other)]
     q = Posterior(leaves[0], leaves[1], tuple(leaves[2:]))
     merge = mean_of_both if kind is AdaGVAE else lambda a, b: product_of_both(a, b, 0.5)
-    adapted, shared = merged(q, merge, False)
+    adapted, shared = merge_shared(q, merge, False)
     assert shared.any(1).all()
     kl = adapted.kl_continuous().sum() + adapted.kl_categorical().sum()
-    (kl + adapted.sample(torch.Generator().manual_seed(0)).sin().sum()).backward()
+    (kl + adapted.sample(generator(0)).sin().sum()).backward()
     assert kl.isfinite()
     assert all(k.grad is not None and k.grad.isfinite().all() for k in leaves)
 
 
 @both_kinds
-def test_a_single_image_is_encoded_as_it_is(kind: Kind) -> None:
-    model, x = small(kind), batch()
-    assert kind.feed == "pairs"
-    assert torch.equal(model.encode(x[:3]).mean, model.encoder(x[:3])[:, :D])
+def test_single_images_can_be_encoded(kind: Kind) -> None:
+    model, x = small(kind), batch(BATCH)
+    assert kind.input == "pairs"
+    torch.testing.assert_close(model.encode(x[:3]).mean, model.encoder(x[:3])[:, :D])
 
 
 @both_kinds
-def test_what_is_no_batch_of_pairs_is_refused(kind: Kind) -> None:
-    with pytest.raises(ValueError, match="batch of 7 .*batch_size") as error:
-        objective(small(kind), batch()[:7])
+def test_an_odd_batch_is_refused(kind: Kind) -> None:
+    with pytest.raises(ValueError, match="batch of 7 images .*batch_size") as error:
+        objective(small(kind), batch(BATCH)[:7])
     assert "\n" not in str(error.value)
 
 
 @both_kinds
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"beta": -1.0}, "beta"),
         ({"changed": -1}, "changed"),
-        ({"continuous": 1, "categorical": ()}, "continuous=1.*takes two"),
-        ({"continuous": 0, "categorical": (5,)}, r"categorical=\(5,\).*takes two"),
+        ({"continuous": 1, "categorical": ()}, "continuous=1.*takes at least two"),
+        ({"continuous": 0, "categorical": (5,)}, r"categorical=\(5,\).*takes at least two"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(
-    kind: Kind, settings: dict[str, Any], said: str
+    kind: Kind, settings: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=said) as error:
+    with pytest.raises(ValueError, match=message) as error:
         kind(image_shape=(1, 32, 32), **settings)
     assert "\n" not in str(error.value)
 

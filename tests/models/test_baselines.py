@@ -1,6 +1,7 @@
-"""The yardsticks: the factors as codes, an untrained encoder, principal components."""
+"""The baselines: the factors as codes, an untrained encoder, principal components."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ from bench.encode import encode
 from bench.errors import RequestError
 from bench.metrics import METRICS
 from bench.models import GROUPS, MODELS
-from bench.models.yardsticks import PCA, GroundTruth, RandomEncoder
+from bench.models.baselines import PCA, GroundTruth, RandomEncoder
 from bench.plan import Plan, Request, plan
 from bench.report.table import comparison
-from bench.score import definition
+from bench.score import definition, evaluate
 from bench.store.files import read_json
-from bench.store.record import read_record
+from bench.store.record import read_record, unscored
 from bench.streams import lent_global_torch_stream
-from bench.train.feed import images
+from bench.train.loop import images
 from bench.worker import Job, run_job
 
 CPU = torch.device("cpu")
@@ -34,7 +35,7 @@ def data() -> Toy:
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch) -> None:
+def in_an_empty_folder(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -42,8 +43,8 @@ def factor(size: int, kind: str = "ordinal") -> Factor:
     return Factor(f"f{size}{kind}", size, kind, tuple(range(size)))
 
 
-def planned(models: str = "yardsticks", **given: Any) -> Plan:
-    return plan(Request(models=models, **{"dataset": "toy", "preset": "smoke", **given}))
+def planned(models: str = "baselines", **fields: Any) -> Plan:
+    return plan(Request(models=models, **{"dataset": "toy", "preset": "smoke", **fields}))
 
 
 # the factors
@@ -78,21 +79,22 @@ def test_factors_of_one_kind_only(kind: str) -> None:
 
 def test_the_ground_truth_needs_factors_that_vary() -> None:
     for factors in ((), (factor(1), factor(1, "categorical"))):
-        with pytest.raises(ValueError, match="hand over those of a data set"):
+        with pytest.raises(ValueError, match="pass those of a data set"):
             GroundTruth(factors=factors)
 
 
 def test_the_factors_score_what_the_metrics_can_give(data: Toy) -> None:
     model = GroundTruth(image_shape=data.image_shape, factors=data.factors)
-    representation, evaluation = encode(model, data, ROWS, CPU)
-    # Each factor is told by one latent alone and completely, on a full grid of independent ones.
+    encoded = encode(model, data, ROWS, CPU)
+    representation, evaluation = encoded.representation, evaluate(encoded.representation)
+    # On a full grid of independent factors, one latent alone tells each factor completely.
     for name in ("mig", "mcc", "discrete_accuracy", "factorvae_score"):
         assert METRICS[name](representation, np.random.default_rng(0)).value == pytest.approx(1)
-    # Trees that are fitted on a half of the rows are right on the other half.
+    # Trees fitted on one half of the rows are right on the other half.
     dci = METRICS["dci_fast"](representation, np.random.default_rng(0))
     assert min(dci.value, *dci.parts.values()) > 0.99
-    assert evaluation["kl"] is evaluation["reconstruction"] is None
-    assert (evaluation["active_latents"], evaluation["collapsed"]) == (4, False)
+    assert evaluation.kl is encoded.reconstruction is None
+    assert (evaluation.active_latents, evaluation.collapsed) == (4, False)
 
 
 # a random encoder
@@ -120,7 +122,7 @@ def test_a_random_encoder_that_ignores_the_image_stays_finite(data: Toy) -> None
     torch.testing.assert_close(model.encode(x).mean, torch.zeros(9, 2), rtol=0, atol=1e-6)
 
 
-def test_a_seed_is_another_random_encoder() -> None:
+def test_each_seed_is_another_random_encoder() -> None:
     runs = planned("random", seeds="2").runs
     first, second, again = (
         build_model(run, CPU).state_dict()["encoder.0.weight"] for run in (*runs, runs[0])
@@ -142,7 +144,7 @@ def test_the_initialisation_is_a_setting() -> None:
 
 
 def test_pca_is_the_projection_to_the_largest_eigenvectors(data: Toy) -> None:
-    # a part of the rows, as the whole grid has eigenvalues that are equal by its symmetry
+    # some of the rows only, as the symmetry of the whole grid makes some eigenvalues equal
     x = images(data, np.random.default_rng(0).permutation(ROWS)[:150], CPU)
     model = PCA(image_shape=(1, 32, 32), continuous=4)
     model.fit(x)
@@ -151,7 +153,7 @@ def test_pca_is_the_projection_to_the_largest_eigenvectors(data: Toy) -> None:
     values, vectors = np.linalg.eigh(centred.T @ centred)  # the smallest first
     expected = centred @ vectors[:, :-5:-1]
     codes = model.encode(x).mean.double().numpy()
-    # a component of a simple eigenvalue is known up to its sign
+    # the component of a simple eigenvalue is determined up to its sign
     gaps = -np.diff(values[:-6:-1]) / values[-1]
     assert gaps.min() > 1e-2
     signs = np.sign((codes * expected).sum(0))
@@ -163,11 +165,12 @@ def test_the_components_are_stored_with_the_weights(data: Toy) -> None:
     model, other = (PCA(image_shape=(1, 32, 32), continuous=3) for _ in range(2))
     model.fit(x)
     other.load_state_dict(model.state_dict())
-    assert torch.equal(model.encode(x).mean, other.encode(x).mean)
+    assert torch.equal(model.components, other.components)
+    torch.testing.assert_close(model.encode(x).mean, other.encode(x).mean)
     assert float(model.encode(x).mean.std(0).min()) > 0
 
 
-def test_components_that_there_are_not(data: Toy) -> None:
+def test_too_many_components_are_refused(data: Toy) -> None:
     for count in (0, 1024):
         with pytest.raises(ValueError, match=f"continuous={count}: choose 1 to 1023"):
             PCA(image_shape=(1, 32, 32), continuous=count)
@@ -178,17 +181,17 @@ def test_components_that_there_are_not(data: Toy) -> None:
 # in a study
 
 
-def test_they_are_asked_for_as_a_group_and_with_all() -> None:
-    names = list(GROUPS["yardsticks"])
+def test_baselines_are_named_as_a_group_and_are_among_all() -> None:
+    names = list(GROUPS["baselines"])
     assert names == ["factors", "random", "pca"]
     assert [run.model for run in planned(seeds="1").runs] == names
-    both = [run.model for run in planned("pca,vae,yardsticks", seeds="1").runs]
-    assert both == ["pca", "vae", "factors", "random"]
+    mixed = [run.model for run in planned("pca,vae,baselines", seeds="1").runs]
+    assert mixed == ["pca", "vae", "factors", "random"]
     assert set(names) < set(MODELS)
     assert {run.model for run in planned("all", seeds="1").runs} == set(MODELS)
 
 
-def test_what_is_handed_over_is_no_setting() -> None:
+def test_what_the_suite_passes_is_no_setting() -> None:
     (factors, *_) = planned(seeds="1").runs
     assert factors.settings == {}
     for key in ("factors", "image_shape"):
@@ -196,10 +199,10 @@ def test_what_is_handed_over_is_no_setting() -> None:
             planned(sets=[f"factors.{key}=3"])
 
 
-def test_no_budget_makes_another_run_of_them() -> None:
+def test_the_budget_does_not_change_their_identity() -> None:
     runs = planned(seeds="1").runs
     assert {(run.steps, run.batch_size, run.trained) for run in runs} == {(0, 0, False)}
-    # toy has fewer rows than either preset scores, and both have images of 32x32
+    # toy has fewer rows than either preset scores, and both presets have images of 32x32
     for other in ({"preset": "quick"}, {"steps": 7}, {"sets": ["train.batch_size=8"]}):
         assert [run.identity for run in planned(seeds="1", **other).runs] == [
             run.identity for run in runs
@@ -211,7 +214,7 @@ def test_a_setting_is_checked_before_anything_starts() -> None:
         planned(sets=["pca.continuous=5000"])
 
 
-def test_a_run_of_one_keeps_what_is_undefined_and_why(tmp_path: Path) -> None:
+def test_a_run_records_which_scores_are_undefined_and_why(tmp_path: Path) -> None:
     (run,) = planned("pca", seeds="1", sets=["train.rows=100"]).runs
     definitions = (definition("mig"), definition("kl_decomposition"))
     folder = tmp_path / run.folder

@@ -2,62 +2,43 @@
 
 import itertools
 import math
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.models import VAE, Posterior
 from bench.models.betatcvae import ESTIMATORS, BetaTCVAE, log_aggregate, log_weights
+from tests.models import conftest
+from tests.models.conftest import (
+    BATCH,
+    SIZES,
+    Array,
+    D,
+    batch,
+    cross_entropy,
+    encoded,
+    generator,
+    objective,
+    random_posterior,
+    sampled,
+    small,
+    softmax,
+)
 
-SHAPE = (2, 3, 4)
-D, SIZES = 3, (3, 2)
 L = D + len(SIZES)
-BATCH, SEED, TEMPERATURE = 6, 11, 0.67
+bare = partial(conftest.bare, BetaTCVAE)
 both = pytest.mark.parametrize("estimator", ESTIMATORS)
 
 
-def small(kind: type[VAE] = BetaTCVAE, **settings: Any) -> Any:
-    """Linear networks in float64, with weights that keep every term far from 0."""
-    model = kind(image_shape=SHAPE, continuous=D, categorical=SIZES, network="mlp1200", **settings)
-    pixels = math.prod(SHAPE)
-    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(pixels, model.latents.parameters))
-    model.decoder = nn.Sequential(nn.Linear(model.latents.width, pixels), nn.Unflatten(1, SHAPE))
-    generator = torch.Generator().manual_seed(1)
-    for parameter in model.double().parameters():
-        nn.init.normal_(parameter, std=0.5, generator=generator)
-    return model
-
-
-def bare(latents: tuple[int, tuple[int, ...]], **settings: Any) -> BetaTCVAE:
-    """A model that is asked for estimates alone."""
-    continuous, categorical = latents
-    return BetaTCVAE(
-        image_shape=(1, 28, 28),
-        network="burgess",
-        continuous=continuous,
-        categorical=categorical,
-        **settings,
-    )
-
-
-def batch() -> Tensor:
-    return torch.from_numpy(np.random.default_rng(2).random((BATCH, *SHAPE)))
-
-
 def loss(model: VAE, x: Tensor) -> Tensor:
-    return model.objective(x, 1, torch.Generator().manual_seed(SEED)).losses["vae"]
+    return objective(model, x).losses["vae"]
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
-
-
-def weights(estimator: str, size: int, rows: int) -> np.ndarray:
+def weights(estimator: str, size: int, rows: int) -> Array:
     """The published weights of row m for the code of row i: N rows, M = B - 1."""
     if estimator == "mws":
         return np.full((size, size), 1 / (rows * size))
@@ -69,7 +50,7 @@ def weights(estimator: str, size: int, rows: int) -> np.ndarray:
     return w
 
 
-def densities(q: Posterior, z: np.ndarray) -> np.ndarray:
+def densities(q: Posterior, z: Array) -> Array:
     """q(z_l | x_m) of each code i, row m and latent l, worked out one by one."""
     continuous = q.mean.shape[1]
     out = np.empty((len(z), len(z), continuous + len(q.logits)))
@@ -91,36 +72,29 @@ def densities(q: Posterior, z: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("alpha", "beta", "gamma"), [(1, 6, 1), (0, 6, 1), (2, 0.5, 3), (1, 0, 0), (0, 0, 0)]
 )
-def test_the_loss_weighs_the_three_parts_of_the_kl(
+def test_the_loss_weights_the_three_parts_of_the_kl(
     alpha: float, beta: float, gamma: float, estimator: str
 ) -> None:
-    model = small(alpha=alpha, beta=beta, gamma=gamma, estimator=estimator, rows=50)
-    x = batch()
+    settings = {"alpha": alpha, "beta": beta, "gamma": gamma, "estimator": estimator, "rows": 50}
+    model, x = small(BetaTCVAE, **settings), batch()
     given = loss(model, x)
 
-    generator = torch.Generator().manual_seed(SEED)
-    parameters = model.encoder(x).detach()
-    mean, logvar, *logits = parameters.split([D, D, *SIZES], 1)
-    noise = torch.empty_like(mean).normal_(generator=generator)
-    blocks = [(mean + noise * torch.exp(logvar / 2)).numpy()]
-    for k in logits:
-        wait = torch.empty_like(k).exponential_(generator=generator).numpy()
-        blocks.append(softmax((np.log(softmax(k.numpy())) - np.log(wait)) / TEMPERATURE))
-    z = np.concatenate(blocks, 1)
-
-    p = 1 / (1 + np.exp(-model.decoder(torch.from_numpy(z)).detach().numpy()))
-    pixels = x.numpy()
-    reconstruction = -np.sum(pixels * np.log(p) + (1 - pixels) * np.log(1 - p)) / BATCH
-
-    density = densities(Posterior(mean, logvar, tuple(logits)), z)
+    mean, logvar, probabilities = encoded(model, x)
+    z = sampled(mean, logvar, probabilities, generator())
+    reconstruction = cross_entropy(model, x, z)
+    q = Posterior(
+        torch.from_numpy(mean),
+        torch.from_numpy(logvar),
+        tuple(torch.from_numpy(np.log(p)) for p in probabilities),
+    )
+    density = densities(q, z)
     w = weights(estimator, BATCH, 50)
     joint = np.log(np.sum(w * density.prod(2), 1))
     marginals = np.log(np.einsum("im,iml->il", w, density)).sum(1)
-    variance = np.exp(logvar.numpy())
-    probabilities = [softmax(k.numpy()) for k in logits]
+    variance = np.exp(logvar)
     entropy = np.sum(np.log(2 * np.pi * np.e * variance)) / 2 / BATCH
     entropy -= sum(np.sum(p * np.log(p)) for p in probabilities) / BATCH
-    prior = np.sum(np.log(2 * np.pi) + mean.numpy() ** 2 + variance) / 2 / BATCH
+    prior = np.sum(np.log(2 * np.pi) + mean**2 + variance) / 2 / BATCH
     prior += math.log(3) + math.log(2)
     information = -entropy - joint.mean()
     total_correlation = np.mean(joint - marginals)
@@ -133,7 +107,7 @@ def test_the_loss_weighs_the_three_parts_of_the_kl(
 
 @both
 def test_weights_of_one_make_it_a_vae(estimator: str) -> None:
-    model = small(alpha=1, beta=1, gamma=1, estimator=estimator)
+    model = small(BetaTCVAE, alpha=1, beta=1, gamma=1, estimator=estimator)
     assert loss(model, batch()).item() == pytest.approx(loss(small(VAE), batch()).item(), rel=1e-12)
 
 
@@ -141,8 +115,8 @@ def test_weights_of_one_make_it_a_vae(estimator: str) -> None:
 def test_the_number_of_rows_moves_the_weighted_loss_by_a_constant(
     alpha: float, beta: float, gamma: float
 ) -> None:
-    few = small(alpha=alpha, beta=beta, gamma=gamma, rows=10)
-    many = small(alpha=alpha, beta=beta, gamma=gamma, rows=1000)
+    few = small(BetaTCVAE, alpha=alpha, beta=beta, gamma=gamma, rows=10)
+    many = small(BetaTCVAE, alpha=alpha, beta=beta, gamma=gamma, rows=1000)
     losses = [loss(model, batch()) for model in (few, many)]
     constant = (alpha + beta * (L - 1) - gamma * L) * math.log(100)
     assert (losses[1] - losses[0]).item() == pytest.approx(constant, rel=1e-9)
@@ -155,17 +129,15 @@ def test_the_number_of_rows_moves_the_weighted_loss_by_a_constant(
 
 
 def posterior(rows: int = BATCH, dtype: torch.dtype = torch.float64) -> tuple[Posterior, Tensor]:
-    """A mixed posterior and a code of each row."""
-    g = torch.Generator().manual_seed(5)
-    draw = [torch.randn(rows, width, generator=g, dtype=torch.float64) for width in (D, D, *SIZES)]
-    q = Posterior(draw[0], draw[1], tuple(draw[2:]))
-    z = q.sample(g)
+    """A posterior with both kinds of latents, and a code of each row."""
+    q = random_posterior(rows)
+    z = q.sample(generator(6))
     return Posterior(q.mean.to(dtype), q.logvar.to(dtype), tuple(k.to(dtype) for k in q.logits)), z
 
 
 @both
 def test_gradients_are_those_of_finite_differences(estimator: str) -> None:
-    model = bare((D, SIZES), alpha=0.5, beta=3.0, gamma=2.0, estimator=estimator, rows=50)
+    model = bare(D, SIZES, alpha=0.5, beta=3.0, gamma=2.0, estimator=estimator, rows=50)
     q, z = posterior()
 
     def regularizer(z: Tensor, mean: Tensor, logvar: Tensor, *logits: Tensor) -> Tensor:
@@ -177,7 +149,7 @@ def test_gradients_are_those_of_finite_differences(estimator: str) -> None:
 
 @both
 def test_float32_agrees_with_float64(estimator: str) -> None:
-    model = bare((D, SIZES), alpha=0.5, gamma=2.0, estimator=estimator)
+    model = bare(D, SIZES, alpha=0.5, gamma=2.0, estimator=estimator)
     (q, z), (narrow, _) = posterior(64), posterior(64, torch.float32)
     expected = model.regularizer(q, z, 1)
     given = model.regularizer(narrow, z.float(), 1)
@@ -191,7 +163,7 @@ def test_float32_agrees_with_float64(estimator: str) -> None:
 def test_extreme_posteriors_have_finite_losses_and_gradients(
     logvar: float, dtype: torch.dtype, estimator: str
 ) -> None:
-    model = bare((2, (3,)), alpha=0.5, gamma=2.0, estimator=estimator)
+    model = bare(2, (3,), alpha=0.5, gamma=2.0, estimator=estimator)
     leaves = [
         torch.tensor([[0.0, 300.0], [-300.0, 1.0], [0.0, 300.0]], dtype=dtype),
         torch.tensor([[logvar, 0.0], [logvar, logvar], [0.0, logvar]], dtype=dtype),
@@ -199,14 +171,14 @@ def test_extreme_posteriors_have_finite_losses_and_gradients(
     ]
     mean, spread, logits = (leaf.requires_grad_() for leaf in leaves)
     q = Posterior(mean, spread, (logits,))
-    penalty = model.regularizer(q, q.sample(torch.Generator().manual_seed(0)), 1)
+    penalty = model.regularizer(q, q.sample(generator(0)), 1)
     assert penalty.isfinite()
     for gradient in torch.autograd.grad(penalty, leaves):
         assert gradient.isfinite().all()
 
 
 def test_a_batch_shown_twice_has_the_same_weighted_estimates() -> None:
-    model = bare((D, SIZES))
+    model = bare(D, SIZES)
     q, z = posterior()
     twice = Posterior(
         q.mean.repeat(2, 1), q.logvar.repeat(2, 1), tuple(k.repeat(2, 1) for k in q.logits)
@@ -221,10 +193,11 @@ def test_a_batch_shown_twice_has_the_same_weighted_estimates() -> None:
 N = 5
 
 
-def rows_of_a_data_set() -> tuple[Posterior, Tensor, np.ndarray, np.ndarray]:
-    """Its posterior, one code a row, and under it q(z) (N,) and q(z_l | x) of the code, (N, 3).
+def rows_of_a_data_set() -> tuple[Posterior, Tensor, Array, Array]:
+    """Its posterior, the codes z, and q(z) and each q(z_l) at them, under all rows and the own one.
 
-    Two continuous latents and a categorical one, whose codes are one-hot.
+    The densities are (N, 4). There are two continuous latents and a categorical one, whose codes
+    are one-hot.
     """
     g = np.random.default_rng(3)
     q = Posterior(
@@ -240,8 +213,8 @@ def rows_of_a_data_set() -> tuple[Posterior, Tensor, np.ndarray, np.ndarray]:
     return q, z, truth.mean(1), truth[range(N), range(N)]
 
 
-def mean_estimates(estimator: str, size: int, batches: list[tuple[int, ...]]) -> np.ndarray:
-    """Mean over the batches of q(z) and each q(z_l) at the code of row n in place i, (i, n, 4)."""
+def mean_estimates(estimator: str, size: int, batches: list[tuple[int, ...]]) -> Array:
+    """Mean estimates of q(z) and each q(z_l) at the code of row n in position i, (i, n, 4)."""
     q, z, _, _ = rows_of_a_data_set()
     sums, counts = np.zeros((size, N, 4)), np.zeros((size, N, 1))
     for chosen in batches:
@@ -255,18 +228,18 @@ def mean_estimates(estimator: str, size: int, batches: list[tuple[int, ...]]) ->
 
 @pytest.mark.parametrize("size", [2, 3, 4, 5])
 def test_stratified_estimates_are_unbiased_over_all_batches_without_replacement(size: int) -> None:
-    # 20 to 120 batches. Own weights in a column, or a weight for every latent, would fail here.
+    # 20 to 120 batches. The own row's weight in a column, or a weight per latent, would fail here.
     given = mean_estimates("mss", size, list(itertools.permutations(range(N), size)))
     _, _, aggregate, own = rows_of_a_data_set()
-    assert (np.abs(own / aggregate - 1).max(0) > 0.5).all()  # another weight would show
+    assert (np.abs(own / aggregate - 1).max(0) > 0.5).all()  # other weights would show
     np.testing.assert_allclose(given, np.broadcast_to(aggregate, given.shape), rtol=1e-12)
 
 
 @pytest.mark.parametrize("size", [2, 3])
-def test_stratified_estimates_count_the_own_row_once_more_over_batches_with_replacement(
+def test_stratified_estimates_count_the_own_row_once_too_often_with_replacement(
     size: int,
 ) -> None:
-    # Each other row may then be the own one too: q(z | x) / N + (1 - 1 / N) q(z).
+    # Then the other rows may be the own one too: q(z | x) / N + (1 - 1 / N) q(z).
     given = mean_estimates("mss", size, list(itertools.product(range(N), repeat=size)))
     _, _, aggregate, own = rows_of_a_data_set()
     expected = own / N + (1 - 1 / N) * aggregate
@@ -300,7 +273,7 @@ def test_two_categories_that_agree_have_the_total_correlation_of_one() -> None:
     # over three codes, and each latent of it uniform over three categories, as the prior is.
     logits = 1e4 * torch.eye(3, dtype=torch.float64)
     q = Posterior(torch.zeros(3, 0).double(), torch.zeros(3, 0).double(), (logits, logits))
-    model = bare((0, (3, 3)), rows=1)
+    model = bare(0, (3, 3), rows=1)
     total_correlation, dimension_wise = model.estimates(q, q.mode())
     assert total_correlation.item() == pytest.approx(math.log(3), rel=1e-12)
     assert dimension_wise.item() == pytest.approx(0, abs=1e-12)
@@ -308,10 +281,10 @@ def test_two_categories_that_agree_have_the_total_correlation_of_one() -> None:
     assert kl == pytest.approx(2 * math.log(3))  # ln 3 left for the mutual information
 
 
-def test_a_category_that_a_gaussian_tells_has_a_total_correlation_with_it() -> None:
+def test_a_category_that_follows_from_a_gaussian_has_a_total_correlation_with_it() -> None:
     mean = torch.tensor([[-9.0], [9.0]], dtype=torch.float64)
     q = Posterior(mean, torch.zeros_like(mean), (1e4 * torch.eye(2, dtype=torch.float64),))
-    total_correlation, _ = bare((1, (2,)), rows=1).estimates(q, q.mode())
+    total_correlation, _ = bare(1, (2,), rows=1).estimates(q, q.mode())
     assert total_correlation.item() == pytest.approx(math.log(2), rel=1e-12)
 
 
@@ -320,20 +293,19 @@ def test_a_category_that_a_gaussian_tells_has_a_total_correlation_with_it() -> N
 def test_a_single_latent_has_no_total_correlation(
     latents: tuple[int, tuple[int, ...]], estimator: str
 ) -> None:
-    g = torch.Generator().manual_seed(0)
-    draw = [torch.randn(8, latents[0], generator=g) for _ in range(2)]
-    q = Posterior(draw[0], draw[1], tuple(torch.randn(8, s, generator=g) for s in latents[1]))
-    total_correlation, _ = bare(latents, estimator=estimator).estimates(q, q.sample(g))
-    assert total_correlation.item() == pytest.approx(0, abs=1e-6)
+    q = random_posterior(8, *latents)
+    z = q.sample(generator(6))
+    total_correlation, _ = bare(*latents, estimator=estimator).estimates(q, z)
+    assert total_correlation.item() == pytest.approx(0, abs=1e-12)
 
 
 def test_rows_that_never_overlap_have_the_information_of_the_data_set() -> None:
     # Only the own row, of weight 1 / rows, is seen: ln(rows) nats of mutual information, the most
-    # that `mss` can say, and as much in each latent, so (L - 1) ln(rows) of total correlation.
-    # At one standard deviation a density is at its mean, so that no noise is left in this.
+    # that `mss` can see, and as much in each latent, so (L - 1) ln(rows) of total correlation.
+    # At one standard deviation a log-density is at its mean, so that this is free of noise.
     mean = 50.0 * torch.arange(8, dtype=torch.float64)[:, None].repeat(1, 4)
     q = Posterior(mean, torch.full_like(mean, -4.0))
-    model = bare((4, ()), estimator="mss", rows=1000)
+    model = bare(4, estimator="mss", rows=1000)
     total_correlation, dimension_wise = model.estimates(q, q.mean + math.exp(-2))
     assert total_correlation.item() == pytest.approx(3 * math.log(1000), rel=1e-9)
     information = q.kl_continuous().sum() - total_correlation - dimension_wise
@@ -343,18 +315,21 @@ def test_rows_that_never_overlap_have_the_information_of_the_data_set() -> None:
 RHO, NOISE = 0.8, 0.1
 
 
-def gaussian_errors(estimator: str, size: int, batches: int) -> tuple[np.ndarray, np.ndarray]:
-    """Estimates less log q(z) / q(z_1) q(z_2) at the same codes, and the latter, a batch each.
+def gaussian_errors(estimator: str, size: int, batches: int) -> tuple[Array, Array]:
+    """For each batch, log q(z) / q(z_1) q(z_2) and the error of its estimate, at the same codes.
 
-    Means are N(0, C - NOISE), codes N(0, C), C with variances of 1 and correlation RHO. As the
-    data set is endless, `mss` gives the own row no weight, and `mws` a constant.
+    Means are N(0, C - NOISE), codes N(0, C), where C has variances of 1 and correlation RHO. As the
+    data set is infinite, `mss` gives the own row no weight, and `mws` has an arbitrary constant.
+
+    Returns:
+        The errors, then the exact values.
     """
-    g = torch.Generator().manual_seed(size)
+    g = generator(size)
     root = torch.linalg.cholesky(
         torch.tensor([[1 - NOISE, RHO], [RHO, 1 - NOISE]], dtype=torch.float64)
     )
     rows = 10**12 if estimator == "mss" else 1
-    model = bare((2, ()), estimator=estimator, rows=rows)
+    model = bare(2, estimator=estimator, rows=rows)
     errors, exact = [], []
     for _ in range(batches):
         mean = torch.randn(size, 2, generator=g, dtype=torch.float64) @ root.T
@@ -373,7 +348,7 @@ def test_the_total_correlation_of_a_gaussian_is_approached_from_one_side(
     estimator: str, sign: int
 ) -> None:
     # -ln(1 - rho^2) / 2 = 0.511 nats. `mws` counts the own row, near which the code lies, so that
-    # both log q(z) and log q(z_l) are too high, the former more. `mss` does not, and the mean of a
+    # both log q(z) and log q(z_l) are too high, the former more. `mss` does not, but the mean of a
     # logarithm is below the logarithm of the mean: both are too low, the former more.
     closed_form = -math.log(1 - RHO**2) / 2
     bias, noise = [], []
@@ -394,10 +369,10 @@ def test_the_total_correlation_of_a_gaussian_is_approached_from_one_side(
 def test_the_bias_is_that_of_the_second_order(estimator: str, sign: int) -> None:
     # With r = q(z | x) / q(z) of variance V over x, the own row adds E[r] - 1 = V to the B terms
     # of `mws`, and the logarithm loses half the variance of their mean: V / B - V / 2 B. `mss` has
-    # but the latter, -V / 2 (B - 1). Categories, whose r is bounded, come near that soon.
+    # only the latter, -V / 2 (B - 1). For categories, whose r is bounded, that holds early.
     size, batches = 100, 400
-    kinds = 0.3 / 9 + 0.7 / 3 * np.eye(3)  # of images: what the two latents should say
-    p = np.full((3, 3), 0.04) + 0.88 * np.eye(3)  # q(c | x) of either latent
+    kinds = 0.3 / 9 + 0.7 / 3 * np.eye(3)  # of images, which the two latents should tell
+    p = np.full((3, 3), 0.04) + 0.88 * np.eye(3)  # q(c | x) of each of the two latents
     q = np.einsum("ab,ac,bd->cd", kinds, p, p)
     q1, q2 = q.sum(1), q.sum(0)
     V = np.einsum("ab,ac,bd->cd", kinds, p**2, p**2) / q**2 - 1
@@ -406,7 +381,7 @@ def test_the_bias_is_that_of_the_second_order(estimator: str, sign: int) -> None
     assert excess > 0.5
 
     rng = np.random.default_rng(0)
-    model = bare((0, (3, 3)), estimator=estimator, rows=10**12 if estimator == "mss" else 1)
+    model = bare(0, (3, 3), estimator=estimator, rows=10**12 if estimator == "mss" else 1)
     empty = torch.zeros(size, 0, dtype=torch.float64)
     errors = []
     for _ in range(batches):
@@ -428,16 +403,16 @@ def test_the_bias_is_that_of_the_second_order(estimator: str, sign: int) -> None
 @pytest.mark.parametrize("setting", ["alpha", "beta", "gamma", "rows", "estimator"])
 def test_settings_that_make_no_sense_are_refused_by_name(setting: str) -> None:
     with pytest.raises(ValueError, match=setting):
-        bare((2, ()), **{setting: "mwss" if setting == "estimator" else -1})
+        bare(2, **{setting: "mwss" if setting == "estimator" else -1})
 
 
 @pytest.mark.parametrize(("size", "rows"), [(1, 100), (8, 7)])
 def test_a_batch_that_cannot_be_stratified_is_refused(size: int, rows: int) -> None:
     q = Posterior(torch.zeros(size, 2), torch.zeros(size, 2))
     with pytest.raises(ValueError, match=f"batch_size from 2 to rows={rows}, not {size}"):
-        bare((2, ()), estimator="mss", rows=rows).regularizer(q, q.mean, 1)
+        bare(2, estimator="mss", rows=rows).regularizer(q, q.mean, 1)
 
 
 def test_a_deterministic_code_is_refused() -> None:
     with pytest.raises(ValueError, match="deterministic"):
-        bare((2, ())).estimates(Posterior(torch.zeros(3, 2), None), torch.zeros(3, 2))
+        bare(2).estimates(Posterior(torch.zeros(3, 2), None), torch.zeros(3, 2))

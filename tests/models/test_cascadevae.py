@@ -7,105 +7,77 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.models import Objective
-from bench.models.cascadevae import CascadeVAE, assigned
+from bench.models.cascadevae import CascadeVAE, assign_categories
+from tests.models import conftest
+from tests.models.conftest import (
+    BATCH,
+    SHAPE,
+    Array,
+    D,
+    assert_scalar,
+    batch,
+    generator,
+    linear,
+    objective,
+)
 
-SHAPE = (2, 3, 4)
-PIXELS = math.prod(SHAPE)
-D, S = 3, 3
-BATCH, SEED = 6, 11
+S = 3
 LIKELIHOODS = ["bernoulli", "gaussian", "continuous_bernoulli"]
 
 
 def small(**settings: Any) -> CascadeVAE:
-    """Linear networks in float64, with weights that keep every term far from 0."""
-    model = CascadeVAE(
-        **{
-            "image_shape": SHAPE,
-            "network": "mlp1200",
-            "continuous": D,
-            "categorical": (S,),
-            "category_after": 1,
-            "iterations": 30,
-            **settings,
-        }
-    )
-    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, 2 * model.continuous))
-    model.decoder = nn.Sequential(
-        nn.Linear(model.latents.width, PIXELS), nn.Unflatten(1, model.image_shape)
-    )
-    generator = torch.Generator().manual_seed(1)
-    for parameter in model.double().parameters():
-        nn.init.normal_(parameter, std=0.5, generator=generator)
-    return model
-
-
-def batch(rows: int = BATCH) -> Tensor:
-    return torch.from_numpy(np.random.default_rng(2).random((rows, *SHAPE)))
-
-
-def objective(model: CascadeVAE, x: Tensor, step: int) -> Objective:
-    return model.objective(x, step, torch.Generator().manual_seed(SEED))
-
-
-def equal(given: Tensor, expected: float) -> None:
-    assert given.shape == ()
-    assert given.item() == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    schedule = {"category_after": 1, "iterations": 30}
+    return conftest.small(CascadeVAE, **{"categorical": (S,), **schedule, **settings})
 
 
 # formulas in numpy
 
 
-def encoded(model: CascadeVAE, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def encoded(model: CascadeVAE, x: Tensor) -> tuple[Array, Array]:
     """Means and log-variances (B, D)."""
-    weight, bias = (p.detach().numpy() for p in model.encoder[1].parameters())
-    outputs = x.numpy().reshape(len(x), -1) @ weight.T + bias
+    outputs = linear(model.encoder[1], x.numpy().reshape(len(x), -1))
     return outputs[:, : model.continuous], outputs[:, model.continuous :]
 
 
-def sampled(model: CascadeVAE, x: Tensor) -> np.ndarray:
-    mean, logvar = encoded(model, x)
-    generator = torch.Generator().manual_seed(SEED)
-    noise = torch.empty(*mean.shape, dtype=torch.float64).normal_(generator=generator)
-    return mean + np.exp(logvar / 2) * noise.numpy()
+def sampled(model: CascadeVAE, x: Tensor) -> Array:
+    return conftest.sampled(*encoded(model, x), [], generator())
 
 
-def errors(model: CascadeVAE, x: Tensor, code: np.ndarray) -> np.ndarray:
+def errors(model: CascadeVAE, x: Tensor, code: Array) -> Array:
     """-log p(x | code) of each image, (B,)."""
-    weight, bias = (p.detach().numpy() for p in model.decoder[0].parameters())
-    logits, pixels = code @ weight.T + bias, x.numpy().reshape(len(x), -1)
+    logits, pixels = linear(model.decoder[0], code), x.numpy().reshape(len(x), -1)
     p = 1 / (1 + np.exp(-logits))
     if model.likelihood == "gaussian":
         return ((pixels - p) ** 2).sum(1) / 2
-    each = -pixels * np.log(p) - (1 - pixels) * np.log(1 - p)
+    entropies = -pixels * np.log(p) - (1 - pixels) * np.log(1 - p)
     if model.likelihood == "continuous_bernoulli":
-        # the normaliser of arXiv 1907.06845, equation 7, of lambda = p
-        each -= np.log(2 * np.arctanh(1 - 2 * p) / (1 - 2 * p))
-    return each.sum(1)
+        # the normaliser of arXiv 1907.06845, equation 7, with lambda = p
+        entropies -= np.log(2 * np.arctanh(1 - 2 * p) / (1 - 2 * p))
+    return entropies.sum(1)
 
 
-def costs_of(model: CascadeVAE, x: Tensor, z: np.ndarray) -> np.ndarray:
+def costs_of(model: CascadeVAE, x: Tensor, z: Array) -> Array:
     (size,) = model.categorical
     codes = [np.concatenate([z, np.tile(hot, (len(z), 1))], 1) for hot in np.eye(size)]
     return np.stack([errors(model, x, code) for code in codes], 1)
 
 
-def kl_of(model: CascadeVAE, x: Tensor) -> np.ndarray:
-    """Of each continuous latent, batch mean, (D,)."""
+def kl_of(model: CascadeVAE, x: Tensor) -> Array:
+    """The KL of each continuous latent, batch mean, (D,)."""
     mean, logvar = encoded(model, x)
     return ((mean**2 + np.exp(logvar) - 1 - logvar) / 2).mean(0)
 
 
-def total(costs: np.ndarray, choice: tuple[int, ...], pairwise: float) -> float:
-    """Of one choice of categories: the images' costs, and a price for each pair that agrees."""
+def total(costs: Array, choice: tuple[int, ...], pairwise: float) -> float:
+    """The cost of a choice of categories: that of the images, and of each pair that agrees."""
     agree = sum(a == b for a, b in itertools.combinations(choice, 2))
     return float(sum(row[c] for row, c in zip(costs, choice, strict=True)) + pairwise * agree)
 
 
-def best(costs: np.ndarray, pairwise: float) -> tuple[int, ...]:
-    """Of all choices, one by one."""
+def best(costs: Array, pairwise: float) -> tuple[int, ...]:
+    """The cheapest of all choices, tried one by one."""
     rows, size = costs.shape
     return min(itertools.product(range(size), repeat=rows), key=lambda c: total(costs, c, pairwise))
 
@@ -121,41 +93,45 @@ def test_the_assignment_is_the_cheapest_of_all_choices(
     rng = np.random.default_rng(rows * 100 + size)
     for _ in range(5):
         costs = rng.normal(100, 1, (rows, size)) + rng.normal(0, 1, size)  # some suit most images
-        given = tuple(assigned(torch.from_numpy(costs), pairwise).tolist())
+        given = tuple(assign_categories(torch.from_numpy(costs), pairwise).tolist())
         assert given == best(costs, pairwise)
 
 
-def test_an_image_gives_way_that_loses_least() -> None:
-    # All prefer category 0. Together there they make 3 pairs, 4.5; when the first moves it pays
-    # 1, and 1 pair is left, 1.5; when two move they pay 3 at least.
+def test_the_image_that_loses_least_gives_way() -> None:
+    # All prefer category 0. Together there they make 3 pairs, 4.5. If the first moves, it pays 1
+    # and 1 pair is left, 1.5. If two move, they pay at least 3.
     costs = torch.tensor([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]])
-    assert assigned(costs, 1.5).tolist() == [1, 0, 0]
-    assert assigned(costs, 0.4).tolist() == [0, 0, 0]  # moving saves 2 pairs, 0.8, and costs 1
-    assert assigned(costs, 0.6).tolist() == [1, 0, 0]
+    assert assign_categories(costs, 1.5).tolist() == [1, 0, 0]
+    assert assign_categories(costs, 0.4).tolist() == [
+        0,
+        0,
+        0,
+    ]  # moving saves 2 pairs, 0.8, and costs 1
+    assert assign_categories(costs, 0.6).tolist() == [1, 0, 0]
 
 
 def test_without_a_price_every_image_has_its_own_best_category() -> None:
-    costs = torch.randn(64, 5, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(assigned(costs, 0.0), costs.argmin(1))
+    costs = torch.randn(64, 5, generator=generator(0))
+    assert torch.equal(assign_categories(costs, 0.0), costs.argmin(1))
 
 
 def test_a_high_price_spreads_the_batch_evenly() -> None:
-    costs = torch.rand(64, 10, generator=torch.Generator().manual_seed(0))
-    assert sorted(torch.bincount(assigned(costs, 1e3)).tolist()) == [6] * 6 + [7] * 4
+    costs = torch.rand(64, 10, generator=generator(0))
+    assert sorted(torch.bincount(assign_categories(costs, 1e3)).tolist()) == [6] * 6 + [7] * 4
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
-def test_costs_that_are_no_numbers_are_assigned_all_the_same(broken: float) -> None:
+def test_costs_that_are_not_finite_are_assigned_nevertheless(broken: float) -> None:
     costs = torch.tensor([[broken, broken], [0.0, 1.0], [2.0, broken]])
-    assert set(assigned(costs, 0.001).tolist()) <= {0, 1}
-    assert assigned(torch.full((4, 3), broken), 0.001).shape == (4,)
+    assert set(assign_categories(costs, 0.001).tolist()) <= {0, 1}
+    assert assign_categories(torch.full((4, 3), broken), 0.001).shape == (4,)
 
 
 # the schedule
 
 
-def of_the_authors(step: int, D: int, ntime: int, category: bool) -> tuple[int, bool]:
-    """Dsprites_exp/*/model.py, run_batch: stages of 20,000 iterations, counted from 0."""
+def opened_by_the_authors(step: int, D: int, ntime: int, category: bool) -> tuple[int, bool]:
+    """As in Dsprites_exp/*/model.py, run_batch: stages of 20,000 iterations, counted from 0."""
     stage = (step - 1) // 20_000
     if category and stage >= ntime:
         return min(stage, D), True
@@ -182,7 +158,7 @@ def test_latents_open_at_the_steps_of_the_authors_code(
     shape = (model.continuous, model.category_after, bool(model.categorical))
     for step in (around - 1, around, around + 1, around + 2):
         if step >= 1:
-            assert model.opened(step) == of_the_authors(step, *shape), step
+            assert model.opened(step) == opened_by_the_authors(step, *shape), step
 
 
 def test_the_defaults_are_the_authors() -> None:
@@ -197,7 +173,7 @@ def test_the_defaults_are_the_authors() -> None:
     [
         ({}, [(1, False), (1, True), (2, True), (3, True), (3, True)]),
         ({"category_after": 0}, [(0, True), (1, True), (2, True), (3, True), (3, True)]),
-        # with fewer continuous latents than that, the category is the last
+        # if there are fewer continuous latents than that, the category is the last
         ({"category_after": 9}, [(1, False), (2, False), (3, False), (3, True), (3, True)]),
     ],
 )
@@ -220,16 +196,18 @@ def test_a_single_latent_is_open_from_the_start() -> None:
 
 
 @pytest.mark.parametrize(("step", "opened"), [(1, 1), (10, 1), (16, 2), (31, 3), (99, 3)])
-def test_without_a_category_it_is_a_beta_vae_with_a_weight_a_latent(step: int, opened: int) -> None:
+def test_without_a_category_it_is_a_beta_vae_with_a_weight_per_latent(
+    step: int, opened: int
+) -> None:
     model, x = small(categorical=(), beta_l=0.25, beta_h=7.0), batch()
     given, kl = objective(model, x, step), kl_of(model, x)
     reconstruction = errors(model, x, sampled(model, x)).mean()
     weights = np.array([0.25] * opened + [7.0] * (D - opened))
-    equal(given.terms["reconstruction"], reconstruction)
-    equal(given.losses["vae"], reconstruction + (weights * kl).sum())
-    equal(given.terms["loss"], reconstruction + (weights * kl).sum())
-    equal(given.terms["kl_continuous"], kl.sum())
-    equal(given.terms["kl_categorical"], 0.0)
+    assert_scalar(given.terms["reconstruction"], reconstruction)
+    assert_scalar(given.losses["vae"], reconstruction + (weights * kl).sum())
+    assert_scalar(given.terms["loss"], reconstruction + (weights * kl).sum())
+    assert_scalar(given.terms["kl_continuous"], kl.sum())
+    assert_scalar(given.terms["kl_categorical"], 0.0)
     assert model.encode(x).logits == ()
 
 
@@ -238,8 +216,8 @@ def test_a_closed_category_says_nothing_to_the_decoder() -> None:
     given, kl = objective(model, x, 10), kl_of(model, x)
     code = np.concatenate([sampled(model, x), np.zeros((BATCH, S))], 1)
     reconstruction = errors(model, x, code).mean()
-    equal(given.losses["vae"], reconstruction + 0.25 * kl[0] + 7 * (kl[1] + kl[2]))
-    equal(given.terms["kl_categorical"], 0.0)
+    assert_scalar(given.losses["vae"], reconstruction + 0.25 * kl[0] + 7 * (kl[1] + kl[2]))
+    assert_scalar(given.terms["kl_categorical"], 0.0)
     (gradient,) = torch.autograd.grad(given.losses["vae"], model.decoder[0].weight)
     assert (gradient[:, :D] != 0).all()
     assert (gradient[:, D:] == 0).all()
@@ -258,20 +236,20 @@ def test_an_open_category_is_the_cheapest_for_the_batch(
         assert choice != best(costs, 0.0)
     reconstruction = np.mean([row[c] for row, c in zip(costs, choice, strict=True)])
     weights = np.array([0.25] * opened + [7.0] * (D - opened))
-    equal(given.terms["reconstruction"], reconstruction)
-    equal(given.losses["vae"], reconstruction + (weights * kl).sum())
-    equal(given.terms["loss"], reconstruction + (weights * kl).sum())
+    assert_scalar(given.terms["reconstruction"], reconstruction)
+    assert_scalar(given.losses["vae"], reconstruction + (weights * kl).sum())
+    assert_scalar(given.terms["loss"], reconstruction + (weights * kl).sum())
     q = np.exp(costs.min(1, keepdims=True) - costs)
     q /= q.sum(1, keepdims=True)
-    equal(given.terms["kl_categorical"], np.sum(q * np.log(q * S)) / BATCH)
+    assert_scalar(given.terms["kl_categorical"], np.sum(q * np.log(q * S)) / BATCH)
 
 
-def test_the_gradient_is_that_of_the_loss_with_its_categories_held_fast() -> None:
+def test_the_gradient_is_that_of_the_loss_with_its_categories_fixed() -> None:
     model, x = small(), batch()
     parameters = model.players()["vae"]
     gradients = torch.autograd.grad(objective(model, x, 31).losses["vae"], parameters)
 
-    z = model._continuous(x).sample(torch.Generator().manual_seed(SEED))
+    z = model._continuous(x).sample(generator())
     choice = best(costs_of(model, x, sampled(model, x)), model.pairwise)
     code = torch.cat([z, torch.eye(S, dtype=z.dtype)[list(choice)]], 1)
     loss = model.reconstruction(x, model.decode(code))
@@ -279,15 +257,15 @@ def test_the_gradient_is_that_of_the_loss_with_its_categories_held_fast() -> Non
     for given, expected in zip(gradients, torch.autograd.grad(loss, parameters), strict=True):
         torch.testing.assert_close(given, expected, rtol=1e-12, atol=1e-12)
 
-    # and that of finite differences, which solve the assignment anew
-    generator = torch.Generator().manual_seed(5)
-    ways = [torch.randn(p.shape, dtype=p.dtype, generator=generator) for p in parameters]
-    slope = sum((g * way).sum().item() for g, way in zip(gradients, ways, strict=True))
+    # and that of finite differences, which solve the assignment again
+    draws = generator(5)
+    direction = [torch.randn(p.shape, dtype=p.dtype, generator=draws) for p in parameters]
+    slope = sum((g * d).sum().item() for g, d in zip(gradients, direction, strict=True))
     ends = []
-    for side in (1e-6, -2e-6):
+    for distance in (1e-6, -2e-6):
         with torch.no_grad():
-            for p, way in zip(parameters, ways, strict=True):
-                p += side * way
+            for p, d in zip(parameters, direction, strict=True):
+                p += distance * d
         ends.append(objective(model, x, 31).losses["vae"].item())
     assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(slope, rel=1e-6)
 
@@ -338,14 +316,18 @@ def test_the_inferred_category_is_the_one_that_explains_the_image_best() -> None
     code = model.encode(x).mode()
     for image, given in zip(x, code, strict=True):
         tried = [
-            model.reconstruction(image[None], model.decode(torch.cat([given[:D], hot])[None]))
+            model.reconstruction(
+                image[None], model.decode(torch.cat([given[:D], hot])[None])
+            ).item()
             for hot in torch.eye(S, dtype=torch.float64)
         ]
-        assert model.reconstruction(image[None], model.decode(given[None])) == min(tried)
+        inferred = model.reconstruction(image[None], model.decode(given[None])).item()
+        assert inferred == pytest.approx(min(tried), rel=1e-12)
+        assert sorted(tried)[1] > 1.0001 * inferred  # another category would show
 
 
-def test_the_inferred_category_does_not_hang_on_the_rest_of_the_batch() -> None:
-    model, x = small(pairwise=100.0), batch()  # the assignment does
+def test_the_inferred_category_does_not_depend_on_the_rest_of_the_batch() -> None:
+    model, x = small(pairwise=100.0), batch()  # the assignment does depend on it
     together = model.encode(x).logits[0]
     alone = torch.cat([model.encode(image[None]).logits[0] for image in x])
     torch.testing.assert_close(together, alone, rtol=1e-12, atol=0)
@@ -353,14 +335,14 @@ def test_the_inferred_category_does_not_hang_on_the_rest_of_the_batch() -> None:
 
 def test_the_encoder_of_every_network_has_no_output_for_the_category() -> None:
     model = CascadeVAE(image_shape=(1, 32, 32), continuous=4, categorical=(5,))
-    x = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(3, 1, 32, 32, generator=generator(0))
     assert model.encoder(x).shape == (3, 8)
     with torch.inference_mode():  # as bench encodes
         assert model.encode(x).logits[0].shape == (3, 5)
 
 
 @pytest.mark.parametrize("initialisation", ["glorot", "he"])
-def test_the_encoder_is_initialised_as_it_is_asked(initialisation: str) -> None:
+def test_the_encoder_has_the_initialisation_of_its_setting(initialisation: str) -> None:
     model = CascadeVAE(image_shape=(1, 32, 32), initialisation=initialisation)
     assert all((layer.bias == 0).all() for layer in model.modules() if hasattr(layer, "bias"))
 
@@ -370,19 +352,20 @@ def test_a_category_that_opens_first_finds_the_kinds_of_images() -> None:
     kinds = rng.integers(0, S, 240)
     prototypes = rng.random((S, *SHAPE)) < 0.5
     images = np.clip(0.1 + 0.8 * prototypes[kinds] + rng.normal(0, 0.03, (240, *SHAPE)), 0, 1)
-    settings = {"category_after": 0, "iterations": 10**9, "pairwise": 1.0}  # only it is open
+    # only the category is open
+    settings = {"category_after": 0, "iterations": 10**9, "pairwise": 1.0}
     model = small(**settings, beta_h=100.0, lr=0.05)
     (optimizer,) = model.optimizers().values()
-    generator = torch.Generator().manual_seed(0)
+    draws = generator(0)
     for step in range(1, 101):
         rows = rng.choice(240, 24)
         optimizer.zero_grad()
-        model.objective(torch.from_numpy(images[rows]), step, generator).losses["vae"].backward()
+        model.objective(torch.from_numpy(images[rows]), step, draws).losses["vae"].backward()
         optimizer.step()
-    found = model.encode(torch.from_numpy(images)).categories()[:, 0].numpy()
-    pairs = set(zip(kinds.tolist(), found.tolist(), strict=True))
+    categories = model.encode(torch.from_numpy(images)).categories()[:, 0].numpy()
+    pairs = set(zip(kinds.tolist(), categories.tolist(), strict=True))
     assert len(pairs) == S  # one category for each kind
-    assert len(set(found.tolist())) == S
+    assert len(set(categories.tolist())) == S
 
 
 # the optimizer
@@ -396,15 +379,15 @@ def test_the_weight_decay_is_an_l2_penalty() -> None:
         objective(model, x, step).losses["vae"].backward()
         penalty = 0.3 / 2 * sum(p.square().sum() for p in penalised.parameters())
         (objective(penalised, x, step).losses["vae"] + penalty).backward()
-        for each in (optimizer, plain):
-            each.step()
-            each.zero_grad()
-    for one, other in zip(model.parameters(), penalised.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+        for stepping in (optimizer, plain):
+            stepping.step()
+            stepping.zero_grad()
+    for given, expected in zip(model.parameters(), penalised.parameters(), strict=True):
+        torch.testing.assert_close(given, expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize(("weight_decay", "left"), [(4e-5, 0.0), (0.0, 1.0)])
-def test_weight_decay_takes_what_the_decoder_hears_of_a_closed_category_to_nothing(
+def test_weight_decay_takes_the_decoders_weights_of_a_closed_category_to_0(
     weight_decay: float, left: float
 ) -> None:
     model, x = small(weight_decay=weight_decay, lr=0.01), batch()

@@ -3,72 +3,22 @@
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 
-from bench.models import VAE, BetaVAE, Objective
+from bench.models import VAE, BetaVAE
 from bench.models.categoricalvae import CategoricalVAE
 from bench.models.jointbetavae import JointBetaVAE
+from tests.models.conftest import (
+    assert_scalar,
+    batch,
+    expected_terms,
+    generator,
+    objective,
+    small,
+)
 
-SHAPE = (2, 3, 4)
-PIXELS = math.prod(SHAPE)
-BATCH, SEED = 6, 11
 MIXED: dict[str, Any] = {"continuous": 2, "categorical": (3, 2)}
-
-
-def small(kind: type[VAE], **settings: Any) -> VAE:
-    """Linear networks in float64, with weights that keep every term far from 0."""
-    model = kind(image_shape=SHAPE, network="mlp1200", **settings)
-    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, model.latents.parameters))
-    model.decoder = nn.Sequential(nn.Linear(model.latents.width, PIXELS), nn.Unflatten(1, SHAPE))
-    generator = torch.Generator().manual_seed(1)
-    for parameter in model.double().parameters():
-        nn.init.normal_(parameter, std=0.5, generator=generator)
-    return model
-
-
-def batch() -> Tensor:
-    return torch.from_numpy(np.random.default_rng(2).random((BATCH, *SHAPE)))
-
-
-def objective(model: VAE, x: Tensor, step: int = 1) -> Objective:
-    return model.objective(x, step, torch.Generator().manual_seed(SEED))
-
-
-def equal(given: Tensor, expected: float) -> None:
-    assert given.shape == ()
-    assert given.item() == pytest.approx(expected, rel=1e-12, abs=1e-12)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
-
-
-def known(model: VAE, x: Tensor, temperature: float) -> tuple[float, float, float]:
-    """Reconstruction, KL of the continuous and of the categorical latents, nats an image."""
-    heads = [p.detach().numpy() for p in (*model.encoder.parameters(), *model.decoder.parameters())]
-    pixels = x.numpy().reshape(BATCH, -1)
-    outputs, start = pixels @ heads[0].T + heads[1], 2 * model.continuous
-    mean, logvar = outputs[:, : model.continuous], outputs[:, model.continuous : start]
-    generator = torch.Generator().manual_seed(SEED)
-    noise = torch.empty(*mean.shape, dtype=torch.float64).normal_(generator=generator).numpy()
-    blocks = [mean + np.exp(logvar / 2) * noise]
-    kl_z = ((np.exp(logvar) + mean**2 - 1 - logvar) / 2).sum() / BATCH
-    kl_c = 0.0
-    for size in model.categorical:
-        q = softmax(outputs[:, start : start + size])
-        start += size
-        wait = torch.empty(BATCH, size, dtype=torch.float64).exponential_(generator=generator)
-        # softmax((ln q + Gumbel) / temperature), where exp(Gumbel) = 1 / wait
-        powers = (q / wait.numpy()) ** (1 / temperature)
-        blocks.append(powers / powers.sum(1, keepdims=True))
-        kl_c += (q * np.log(q * size)).sum() / BATCH
-    p = 1 / (1 + np.exp(-(np.concatenate(blocks, 1) @ heads[2].T + heads[3])))
-    likelihood = pixels * np.log(p) + (1 - pixels) * np.log(1 - p)
-    return -likelihood.sum() / BATCH, kl_z, kl_c
 
 
 # categorical latents alone
@@ -86,13 +36,14 @@ def test_categoricalvae_samples_at_the_temperature_of_the_step(
 ) -> None:
     model = small(CategoricalVAE, beta=beta, iterations=100, **latents)
     x = batch()
-    reconstruction, kl_z, kl_c = known(model, x, max(0.5, math.exp(-math.log(2) / 100 * step)))
+    temperature = max(0.5, math.exp(-math.log(2) / 100 * step))
+    expected = expected_terms(model, x, temperature=temperature)
     given = objective(model, x, step)
-    equal(given.losses["vae"], reconstruction + beta * (kl_z + kl_c))
-    equal(given.terms["loss"], reconstruction + beta * (kl_z + kl_c))
-    equal(given.terms["reconstruction"], reconstruction)
-    equal(given.terms["kl_continuous"], kl_z)
-    equal(given.terms["kl_categorical"], kl_c)
+    assert_scalar(given.losses["vae"], expected.reconstruction + beta * expected.kl)
+    assert_scalar(given.terms["loss"], expected.reconstruction + beta * expected.kl)
+    assert_scalar(given.terms["reconstruction"], expected.reconstruction)
+    assert_scalar(given.terms["kl_continuous"], expected.kl_z)
+    assert_scalar(given.terms["kl_categorical"], expected.kl_c)
 
 
 def test_the_temperature_matters() -> None:
@@ -112,12 +63,12 @@ def test_a_temperature_that_ends_where_it_starts_is_constant() -> None:
     model = small(CategoricalVAE, temperature=0.67, temperature_end=0.67, **MIXED)
     assert {model.temperature_at(step) for step in (1, 1_000, 10**6)} == {0.67}
     x, plain = batch(), small(VAE, temperature=0.67, **MIXED)
-    equal(objective(model, x, 9).losses["vae"], objective(plain, x).losses["vae"].item())
+    assert_scalar(objective(model, x, 9).losses["vae"], objective(plain, x).losses["vae"].item())
 
 
 def test_categoricalvae_has_the_latents_of_jang_et_al() -> None:
     model = CategoricalVAE(image_shape=(1, 28, 28))
-    x = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(2, 1, 28, 28, generator=generator(0))
     posterior = model.encode(x)
     assert posterior.mean.shape == posterior.logvar.shape == (2, 0)
     assert [k.shape for k in posterior.logits] == [(2, 10)] * 20
@@ -137,23 +88,24 @@ def test_categoricalvae_has_the_latents_of_jang_et_al() -> None:
     [MIXED, {"continuous": 0, "categorical": (3, 2)}, {"continuous": 3, "categorical": ()}],
     ids=["both", "categories", "continuous"],
 )
-def test_jointbetavae_weighs_each_kind_of_latent(
+def test_jointbetavae_weights_each_kind_of_latent(
     latents: dict[str, Any], beta: float, beta_c: float
 ) -> None:
     model, x = small(JointBetaVAE, beta=beta, beta_c=beta_c, **latents), batch()
-    reconstruction, kl_z, kl_c = known(model, x, 0.67)
+    expected = expected_terms(model, x)
+    loss = expected.reconstruction + beta * expected.kl_z + beta_c * expected.kl_c
     given = objective(model, x)
-    equal(given.losses["vae"], reconstruction + beta * kl_z + beta_c * kl_c)
-    equal(given.terms["loss"], reconstruction + beta * kl_z + beta_c * kl_c)
-    equal(given.terms["kl_continuous"], kl_z)
-    equal(given.terms["kl_categorical"], kl_c)
+    assert_scalar(given.losses["vae"], loss)
+    assert_scalar(given.terms["loss"], loss)
+    assert_scalar(given.terms["kl_continuous"], expected.kl_z)
+    assert_scalar(given.terms["kl_categorical"], expected.kl_c)
 
 
 def test_jointbetavae_with_one_weight_is_betavae() -> None:
     x = batch()
     joint = small(JointBetaVAE, beta=3.0, beta_c=3.0, **MIXED)
     plain = small(BetaVAE, beta=3.0, **MIXED)
-    equal(objective(joint, x).losses["vae"], objective(plain, x).losses["vae"].item())
+    assert_scalar(objective(joint, x).losses["vae"], objective(plain, x).losses["vae"].item())
 
 
 def test_jointbetavae_has_the_latents_of_jointvae() -> None:

@@ -1,53 +1,36 @@
 """DIP-VAE: its covariances, their pull to the identity, its objective."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.models import VAE, Posterior
-from bench.models.dipvae import DIPVAE1, DIPVAE2, covariance, from_identity
+from bench.models.dipvae import DIPVAE1, DIPVAE2, covariance, distance_from_identity
+from tests.models.conftest import (
+    BATCH,
+    Array,
+    D,
+    bare,
+    batch,
+    encoded,
+    generator,
+    objective,
+    small,
+)
 
-SHAPE = (2, 3, 4)
-D, SIZES = 3, (3, 2)
-BATCH, SEED = 6, 11
 KINDS: list[type[VAE]] = [DIPVAE1, DIPVAE2]
 both = pytest.mark.parametrize("kind", KINDS)
 
 
-def small(kind: type[VAE], categorical: tuple[int, ...] = SIZES, **settings: Any) -> VAE:
-    """Linear networks in float64, with weights that keep every term far from 0."""
-    model = kind(
-        image_shape=SHAPE, continuous=D, categorical=categorical, network="mlp1200", **settings
-    )
-    pixels = math.prod(SHAPE)
-    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(pixels, model.latents.parameters))
-    model.decoder = nn.Sequential(nn.Linear(model.latents.width, pixels), nn.Unflatten(1, SHAPE))
-    generator = torch.Generator().manual_seed(1)
-    for parameter in model.double().parameters():
-        nn.init.normal_(parameter, std=0.5, generator=generator)
-    return model
-
-
-def bare(kind: type[VAE], continuous: int, **settings: Any) -> VAE:
-    """A model that is asked for its regulariser alone."""
-    return kind(image_shape=(1, 28, 28), network="burgess", continuous=continuous, **settings)
-
-
-def batch() -> Tensor:
-    return torch.from_numpy(np.random.default_rng(2).random((BATCH, *SHAPE)))
-
-
 def loss(model: VAE, x: Tensor) -> Tensor:
-    return model.objective(x, 1, torch.Generator().manual_seed(SEED)).losses["vae"]
+    return objective(model, x).losses["vae"]
 
 
 def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
-    g = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=g, dtype=torch.float64).to(dtype)
+    return torch.randn(*shape, generator=generator(seed), dtype=torch.float64).to(dtype)
 
 
 def penalty(model: VAE, q: Posterior) -> Tensor:
@@ -55,7 +38,7 @@ def penalty(model: VAE, q: Posterior) -> Tensor:
     return model.regularizer(q, q.mean, 1) - q.kl_continuous().sum() - q.kl_categorical().sum()
 
 
-def pulled(matrix: np.ndarray, od: float, d: float) -> float:
+def pull(matrix: Array, od: float, d: float) -> float:
     """The formula, entry by entry: every pair of latents counts in both orders."""
     total = 0.0
     for i in range(len(matrix)):
@@ -72,13 +55,13 @@ def pulled(matrix: np.ndarray, od: float, d: float) -> float:
 def test_the_covariance_is_pulled_to_the_identity(kind: type[VAE], od: float, d: float) -> None:
     x = batch()
     model = small(kind, lambda_od=od, lambda_d=d)
-    mean, logvar, *_ = model.encoder(x).detach().split([D, D, *SIZES], 1)
-    # numpy's covariance of all rows as a population: divided by B, as disentanglement_lib has it
-    matrix = np.cov(mean.numpy(), rowvar=False, bias=True)
+    mean, logvar, _ = encoded(model, x)
+    # numpy's covariance of all rows as a population: divided by B, as in disentanglement_lib
+    matrix = np.cov(mean, rowvar=False, bias=True)
     if kind is DIPVAE2:
-        matrix += np.diag(np.exp(logvar.numpy()).mean(0))
+        matrix += np.diag(np.exp(logvar).mean(0))
     added = loss(model, x) - loss(small(VAE), x)
-    expected = pulled(matrix, od, d)
+    expected = pull(matrix, od, d)
     assert expected > 0.1
     assert added.item() == pytest.approx(expected, rel=1e-11)
 
@@ -115,7 +98,7 @@ def test_the_covariance_is_that_of_a_population() -> None:
     values = draw(50, 4) @ draw(4, 4, seed=1) + 3
     expected = np.cov(values.numpy(), rowvar=False, bias=True)
     np.testing.assert_allclose(covariance(values), expected, rtol=1e-12, atol=1e-14)
-    # E[m m^T] - E[m] E[m]^T, as disentanglement_lib writes it
+    # E[m m^T] - E[m] E[m]^T, as disentanglement_lib computes it
     moments = values.T @ values / 50 - torch.outer(values.mean(0), values.mean(0))
     torch.testing.assert_close(covariance(values), moments, rtol=1e-12, atol=1e-12)
 
@@ -200,13 +183,13 @@ def test_extreme_posteriors_have_finite_losses_and_gradients(
 
 
 def test_independent_means_cost_what_a_batch_shows_by_chance() -> None:
-    # Of normal means, variance 1: an off-diagonal entry has mean 0 and variance (B - 1) / B^2; one
-    # on the diagonal is chi-squared of B - 1 degrees over B, with mean 1 - 1 / B and variance
-    # 2 (B - 1) / B^2. So the penalty is not 0, but falls as 1 / B.
+    # For normal means of variance 1, an off-diagonal entry has mean 0 and variance (B - 1) / B^2; a
+    # diagonal one is chi-squared with B - 1 degrees of freedom over B, with mean 1 - 1 / B and
+    # variance 2 (B - 1) / B^2. So the penalty is not 0, but falls as 1 / B.
     od, d, latents = 2.0, 3.0, 4
     for size in (8, 64):
         values = draw(2000, size, latents, seed=size)
-        costs = np.array([from_identity(covariance(v), od, d).item() for v in values])
+        costs = np.array([distance_from_identity(covariance(v), od, d).item() for v in values])
         pairs, diagonal = latents * (latents - 1), latents
         expected = od * pairs * (size - 1) + d * diagonal * (2 * (size - 1) + 1)
         expected /= size**2

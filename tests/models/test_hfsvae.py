@@ -2,55 +2,33 @@
 
 import itertools
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 
 from bench.models.hfsvae import HFSVAE, hausdorff
+from tests.models import conftest
+from tests.models.conftest import (
+    BATCH,
+    SEED,
+    Array,
+    assert_scalar,
+    batch,
+    encoded,
+    expected_terms,
+    generator,
+)
 
-SHAPE = (2, 3, 4)
-BATCH, SEED, TEMPERATURE = 6, 11, 0.67
-Array = np.ndarray
 ONE_PAIR = torch.tensor([[0, 1]])
+small = partial(conftest.small, HFSVAE)
 
 
-def generator(seed: int = SEED) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def small(continuous: int = 3, categorical: tuple[int, ...] = (3, 2), **settings: Any) -> HFSVAE:
-    """Linear networks in float64, with weights that keep every term far from 0."""
-    model = HFSVAE(
-        image_shape=SHAPE,
-        continuous=continuous,
-        categorical=categorical,
-        network="mlp1200",
-        **settings,
-    )
-    pixels = math.prod(SHAPE)
-    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(pixels, model.latents.parameters))
-    model.decoder = nn.Sequential(nn.Linear(model.latents.width, pixels), nn.Unflatten(1, SHAPE))
-    weights = generator(1)
-    for parameter in model.double().parameters():
-        nn.init.normal_(parameter, std=0.5, generator=weights)
-    return model
-
-
-def batch(rows: int = BATCH) -> Tensor:
-    return torch.from_numpy(np.random.default_rng(2).random((rows, *SHAPE)))
-
-
-def softmax(logits: Array) -> Array:
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
-
-
-def directed(one: Array, other: Array) -> float:
-    """Squared directed Hausdorff distance: from the point of `one` farthest from all of `other`."""
-    return max(min(float(np.sum((p - q) ** 2)) for q in other) for p in one)
+def directed(start: Array, end: Array) -> float:
+    """Squared directed Hausdorff distance: from the point of `start` farthest from all of `end`."""
+    return max(min(float(np.sum((p - q) ** 2)) for q in end) for p in start)
 
 
 def combinations_of(points: Array) -> Array:
@@ -63,13 +41,8 @@ def looped(z: Array, pairs: Any) -> float:
     return sum(directed(combinations_of(points), points) for points in planes)
 
 
-def distance(z: Array, pairs: Tensor = ONE_PAIR, points: int = 0, seed: int = SEED) -> float:
+def distance(z: Array, pairs: torch.Tensor = ONE_PAIR, points: int = 0, seed: int = SEED) -> float:
     return hausdorff(torch.from_numpy(z), pairs, points, generator(seed)).item()
-
-
-def equal(given: Tensor, known: float) -> None:
-    assert given.shape == ()
-    assert given.item() == pytest.approx(known, rel=1e-12, abs=1e-12)
 
 
 # the objective
@@ -89,53 +62,39 @@ def equal(given: Tensor, known: float) -> None:
 def test_the_objective_is_its_formula(
     beta: float, continuous: int, categorical: tuple[int, ...], settings: dict[str, int]
 ) -> None:
-    model, x = small(continuous, categorical, beta=beta, gamma=7.0, **settings), batch()
+    latents = {"continuous": continuous, "categorical": categorical}
+    model, x = small(**latents, beta=beta, gamma=7.0, **settings), batch()
     given = model.objective(x, 1, generator())
 
-    source = generator()
+    draws = generator()
     pairs = list(itertools.combinations(range(continuous), 2))
     if "pairs" in settings:
-        order = torch.randperm(len(pairs), generator=source)[: settings["pairs"]]
+        order = torch.randperm(len(pairs), generator=draws)[: settings["pairs"]]
         pairs = [pairs[n] for n in order.tolist()]
-    parameters = model.encoder(x).detach().numpy()
-    mean, logvar = np.split(parameters[:, : 2 * continuous], 2, 1)
-    noise = torch.empty(BATCH, continuous, dtype=torch.float64).normal_(generator=source)
-    blocks = [mean + np.exp(logvar / 2) * noise.numpy()]
-    kl = np.sum((np.exp(logvar) + mean**2 - 1 - logvar) / 2) / BATCH
-    start = 2 * continuous
-    for size in categorical:
-        q = softmax(parameters[:, start : start + size])
-        wait = torch.empty(BATCH, size, dtype=torch.float64).exponential_(generator=source)
-        blocks.append(softmax((np.log(q) - np.log(wait.numpy())) / TEMPERATURE))
-        kl += np.sum(q * np.log(q * size)) / BATCH
-        start += size
-    z = torch.from_numpy(np.concatenate(blocks, 1))
-    p = 1 / (1 + np.exp(-model.decoder(z).detach().numpy()))
-    pixels = x.numpy()
-    reconstruction = -np.sum(pixels * np.log(p) + (1 - pixels) * np.log(1 - p)) / BATCH
-
+    expected = expected_terms(model, x, draws)
+    mean, _, _ = encoded(model, x)
     if points := settings.get("points"):
-        rows = torch.randint(BATCH, (2, len(pairs), points), generator=source).numpy()
+        rows = torch.randint(BATCH, (2, len(pairs), points), generator=draws).numpy()
         apart = 0.0
         for n, (i, j) in enumerate(pairs):
-            drawn = np.stack([mean[rows[0, n], i], mean[rows[1, n], j]], 1)
-            apart += directed(drawn, mean[:, [i, j]])
+            combinations = np.stack([mean[rows[0, n], i], mean[rows[1, n], j]], 1)
+            apart += directed(combinations, mean[:, [i, j]])
     else:
         apart = looped(mean, pairs)
-    assert kl > 0.1
+    assert expected.kl > 0.1
     assert apart > 0.1
 
-    loss = reconstruction + beta * kl + 7 * apart
-    equal(given.losses["vae"], loss)
-    equal(given.terms["loss"], loss)
-    equal(given.terms["reconstruction"], reconstruction)
-    equal(given.terms["hausdorff"], apart)
-    equal(given.terms["kl_continuous"] + given.terms["kl_categorical"], kl)
+    loss = expected.reconstruction + beta * expected.kl + 7 * apart
+    assert_scalar(given.losses["vae"], loss)
+    assert_scalar(given.terms["loss"], loss)
+    assert_scalar(given.terms["reconstruction"], expected.reconstruction)
+    assert_scalar(given.terms["hausdorff"], apart)
+    assert_scalar(given.terms["kl_continuous"] + given.terms["kl_categorical"], expected.kl)
 
 
 def test_a_batch_shown_twice_gives_the_same_terms() -> None:
     # No combination is new then, and the pairs are drawn before the noise, whose variance is 0.
-    model, x = small(6, (), beta=0.5, pairs=4), batch()
+    model, x = small(continuous=6, categorical=(), beta=0.5, pairs=4), batch()
     with torch.no_grad():
         model.encoder[1].weight[6:] = 0
         model.encoder[1].bias[6:] = -1500
@@ -143,48 +102,49 @@ def test_a_batch_shown_twice_gives_the_same_terms() -> None:
     twice = model.objective(torch.cat([x, x]), 1, generator()).terms
     assert once["hausdorff"] > 0.1
     for name in once:
-        equal(twice[name], once[name].item())
+        assert_scalar(twice[name], once[name].item())
 
 
 @pytest.mark.parametrize("settings", [{"pairs": 2}, {"points": 3}])
-def test_the_objective_hangs_on_its_generator_alone(settings: dict[str, int]) -> None:
-    model, x = small(5, **settings), batch()
+def test_the_objective_depends_only_on_its_generator(settings: dict[str, int]) -> None:
+    model, x = small(continuous=5, **settings), batch()
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        one = model.objective(x, 1, generator()).losses["vae"]
+        loss = model.objective(x, 1, generator()).losses["vae"]
         torch.manual_seed(2)
         before = torch.get_rng_state()
-        two = model.objective(x, 1, generator()).losses["vae"]
+        same_seed = model.objective(x, 1, generator()).losses["vae"]
         assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(one, two)
-    other = {model.objective(x, 1, generator(s)).terms["hausdorff"].item() for s in range(9)}
-    assert len(other) > 1
+    assert torch.equal(loss, same_seed)
+    distances = {model.objective(x, 1, generator(s)).terms["hausdorff"].item() for s in range(9)}
+    assert len(distances) > 1
 
 
-def test_pairs_are_drawn_without_repetition_and_all_alike() -> None:
-    model, source, draws = small(4, (), pairs=2), generator(), 3_000
+def test_pairs_are_drawn_without_repetition_and_are_equally_likely() -> None:
+    model, source, draws = small(continuous=4, categorical=(), pairs=2), generator(), 3_000
     seen = dict.fromkeys(itertools.combinations(range(4), 2), 0)
     for _ in range(draws):
-        one, other = (tuple(pair) for pair in model.draw_pairs(source).tolist())
-        assert one != other
-        seen[one] += 1
-        seen[other] += 1
+        first, second = (tuple(pair) for pair in model.draw_pairs(source).tolist())
+        assert first != second
+        seen[first] += 1
+        seen[second] += 1
     # each of 6 pairs is among 2 with probability 1 / 3
     assert all(abs(n - draws / 3) < 4 * math.sqrt(draws * 2 / 9) for n in seen.values())
 
 
 @pytest.mark.parametrize("pairs", [6, 25])
-def test_all_pairs_are_taken_where_there_are_no_more(pairs: int) -> None:
-    every = [list(pair) for pair in itertools.combinations(range(4), 2)]
-    assert small(4, (), pairs=pairs).draw_pairs(generator()).tolist() == every
+def test_all_pairs_are_taken_if_there_are_no_more(pairs: int) -> None:
+    expected = [list(pair) for pair in itertools.combinations(range(4), 2)]
+    model = small(continuous=4, categorical=(), pairs=pairs)
+    assert model.draw_pairs(generator()).tolist() == expected
 
 
 # the distance
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])
-def test_a_grid_without_one_corner_is_as_far_as_known_by_hand(scale: float) -> None:
-    # Missing is (2, 3); of its neighbours (2, 0) and (0, 3) the latter is nearer, at 2^2.
+def test_a_grid_without_one_corner_is_as_far_as_worked_out_by_hand(scale: float) -> None:
+    # (2, 3) is missing; of its neighbours (2, 0) and (0, 3) the latter is nearer, at 2^2.
     z = scale * np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
     assert distance(z) == 4 * scale**2
 
@@ -201,7 +161,7 @@ def test_the_direction_from_the_codes_to_their_factorised_support_is_always_0() 
         assert both > 0
 
 
-def test_a_full_grid_is_at_no_distance_whatever_its_density() -> None:
+def test_a_full_grid_is_at_distance_0_whatever_its_density() -> None:
     corners = list(itertools.product([-1.0, 0.5, 2.0], [0.0, 7.0]))
     often = [corner for n, corner in enumerate(corners) for _ in range(n + 1)]
     z = torch.tensor(often, requires_grad=True)
@@ -222,7 +182,7 @@ def test_the_distance_is_that_of_loops_over_combinations(rows: int, latents: int
     assert distance(z, torch.tensor(some)) == pytest.approx(looped(z, some), rel=1e-12)
 
 
-def test_drawn_points_never_exceed_all_of_them_and_reach_them() -> None:
+def test_the_distance_over_drawn_points_reaches_that_over_all_and_never_exceeds_it() -> None:
     z = np.random.default_rng(5).normal(size=(5, 2))
     few = [distance(z, points=2, seed=seed) for seed in range(200)]
     most = distance(z)
@@ -232,7 +192,7 @@ def test_drawn_points_never_exceed_all_of_them_and_reach_them() -> None:
     assert distance(z, points=500) == pytest.approx(most, rel=1e-12)
 
 
-def test_drawn_points_are_all_combinations_alike() -> None:
+def test_all_combinations_are_drawn_equally_often() -> None:
     # Of 9 combinations of the grid without a corner, 1 is that corner: rows 1 and 2.
     z = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
     draws = 1_800
@@ -249,7 +209,7 @@ def test_gradients_are_those_of_finite_differences(points: int) -> None:
 
 
 def test_the_gradient_moves_the_combination_and_its_nearest_point_together() -> None:
-    # (2, 3) has its first value from row 1 and its second from row 2, which is also the nearest
+    # (2, 3) takes its first value from row 1 and its second from row 2, which is also the nearest
     # point: (z_10 - z_20)^2 + (z_21 - z_21)^2.
     z = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 3.0]], requires_grad=True)
     hausdorff(z, ONE_PAIR, 0, generator()).backward()
@@ -257,12 +217,12 @@ def test_the_gradient_moves_the_combination_and_its_nearest_point_together() -> 
     assert z.grad.tolist() == [[0, 0], [4, 0], [-4, 0]]
 
 
-def test_the_distance_moves_means_alone() -> None:
+def test_the_distance_moves_only_means() -> None:
     model = small()
     model.objective(batch(), 1, generator()).terms["hausdorff"].backward()
     gradient = model.encoder[1].bias.grad
     assert gradient is not None
-    # To shift one latent of all codes changes nothing, to shift weights does.
+    # Shifting one latent of all codes changes nothing; changing weights does.
     assert gradient.abs().max() < 1e-12
     weight = model.encoder[1].weight.grad
     assert weight is not None
@@ -300,7 +260,7 @@ def test_float32_agrees_with_float64() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"beta": -1.0}, "beta=-1.0"),
         ({"gamma": -1.0}, "gamma=-1.0"),
@@ -311,7 +271,7 @@ def test_float32_agrees_with_float64() -> None:
     ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name(
-    settings: dict[str, Any], said: str
+    settings: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         small(**settings)

@@ -11,31 +11,26 @@ from torch import Tensor
 from bench.models import VAE
 from bench.models.likelihoods import (
     LIKELIHOODS,
+    expected_image,
     log_partition,
-    mean_of,
+    mean_image_reconstruction,
     negative_log_likelihood,
-    of_constant_image,
 )
-
-SHAPE = (2, 3, 4)
+from tests.models.conftest import SHAPE, generator
 
 
 @pytest.fixture
 def logits() -> Tensor:
-    return 3 * torch.randn(5, *SHAPE, dtype=torch.float64, generator=generator())
+    return 3 * torch.randn(5, *SHAPE, dtype=torch.float64, generator=generator(4))
 
 
 @pytest.fixture
 def x() -> Tensor:
-    return torch.rand(5, *SHAPE, dtype=torch.float64, generator=generator())
-
-
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(4)
+    return torch.rand(5, *SHAPE, dtype=torch.float64, generator=generator(4))
 
 
 def density(likelihood: str, x: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """log p(x) of each pixel, worked out apart from the code under test."""
+    """log p(x) of each pixel, independent of the code under test."""
     p = 1 / (1 + np.exp(-logits))
     if likelihood == "bernoulli":
         return x * np.log(p) + (1 - x) * np.log1p(-p)
@@ -71,13 +66,15 @@ def test_the_continuous_bernoulli_integrates_to_one(l: float) -> None:  # noqa: 
     whole, _ = quad(lambda x: np.exp(l * x - top), 0, 1, epsabs=1e-13)
     assert log_partition(at).item() == pytest.approx(np.log(whole) + top, rel=1e-8, abs=1e-10)
     first, _ = quad(lambda x: x * np.exp(l * x - top), 0, 1, epsabs=1e-13)
-    assert mean_of("continuous_bernoulli", at).item() == pytest.approx(first / whole, rel=1e-6)
+    assert expected_image("continuous_bernoulli", at).item() == pytest.approx(
+        first / whole, rel=1e-6
+    )
 
 
 def test_the_mean_is_the_gradient_of_the_log_partition() -> None:
     logits = torch.linspace(-20, 20, 401, dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(log_partition(logits).sum(), logits)
-    mean = mean_of("continuous_bernoulli", logits.detach())
+    mean = expected_image("continuous_bernoulli", logits.detach())
     torch.testing.assert_close(slope, mean, rtol=1e-6, atol=1e-8)
 
 
@@ -88,21 +85,21 @@ def test_extreme_logits_give_finite_losses_gradients_and_means(likelihood, dtype
     logits = logits.requires_grad_()
     loss = negative_log_likelihood(likelihood, torch.full_like(logits, 0.5), logits)
     (slope,) = torch.autograd.grad(loss, logits)
-    mean = mean_of(likelihood, logits)
+    mean = expected_image(likelihood, logits)
     for each in (loss, slope, mean):
         assert each.isfinite().all()
     assert ((mean >= 0) & (mean <= 1)).all()
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-def test_no_constant_image_is_better_than_the_constant_image(likelihood) -> None:
-    x = torch.rand(40, 1, 1, 1, dtype=torch.float64, generator=generator()).square()
+def test_no_constant_image_is_better_than_the_mean_image(likelihood) -> None:
+    x = torch.rand(40, 1, 1, 1, dtype=torch.float64, generator=generator(4)).square()
 
     def loss(logit: float) -> float:
         return float(negative_log_likelihood(likelihood, x, torch.full_like(x, logit)))
 
     best = minimize_scalar(loss, bounds=(-20, 20), method="bounded", options={"xatol": 1e-10})
-    given = of_constant_image(likelihood, x.mean(0), x.square().mean(0))
+    given = mean_image_reconstruction(likelihood, x.mean(0), x.square().mean(0))
     assert given == pytest.approx(best.fun, rel=1e-9)
 
 
@@ -110,12 +107,12 @@ def test_no_constant_image_is_better_than_the_constant_image(likelihood) -> None
 def test_a_model_reconstructs_and_draws_by_its_likelihood(likelihood) -> None:
     model = VAE(image_shape=(1, 32, 32), likelihood=likelihood)
     z = torch.zeros(2, 10)
-    assert torch.equal(model.pictures(z), mean_of(likelihood, model.decode(z)))
-    x = torch.rand(2, 1, 32, 32, generator=generator())
+    assert torch.equal(model.pictures(z), expected_image(likelihood, model.decode(z)))
+    x = torch.rand(2, 1, 32, 32, generator=generator(4))
     expected = negative_log_likelihood(likelihood, x, model.decode(z))
     assert torch.equal(model.reconstruction(x, model.decode(z)), expected)
 
 
-def test_an_unknown_likelihood_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_likelihood_is_refused_naming_the_known_ones() -> None:
     with pytest.raises(ValueError, match="'laplace'.*" + ".*".join(LIKELIHOODS)):
         VAE(likelihood="laplace")  # type: ignore[arg-type]

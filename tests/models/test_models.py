@@ -11,8 +11,7 @@ from bench.datasets import Toy
 from bench.models import MODELS, VAE, FactorVAE
 from bench.store.run import Run
 from bench.streams import rows_stream, torch_stream
-from bench.train.feed import images, rows_of
-from bench.train.loop import train
+from bench.train.loop import images, rows_of, train
 
 CPU = torch.device("cpu")
 LATENTS: dict[str, Any] = {"continuous": 3, "categorical": (3, 2)}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bench.datasets import DSprites
 from bench.models import NETWORKS, VAE, JointVAE
 from bench.models.networks import INITIALISATIONS, decoder, encoder
-from bench.train.feed import images
+from bench.train.loop import images
 
 CONVOLUTIONAL = tuple(name for name in NETWORKS if name != "mlp1200")
 
@@ -26,7 +26,7 @@ def test_shapes(network: str, size: int, channels: int) -> None:
 
 
 def layers(network: nn.Sequential) -> list[str]:
-    """Every layer in short: `Conv2d 1-32`, `ReLU`."""
+    """Short names of all layers: `Conv2d 1-32`, `ReLU`."""
     return [
         f"{'Conv2d' if isinstance(layer, nn.Conv2d) else 'Linear'} "
         f"{layer.weight.shape[1]}-{layer.weight.shape[0]}"
@@ -79,23 +79,23 @@ def test_decoders_of_the_papers(
     expected.append("Unflatten")
     for before, after in zip(convolutions, convolutions[1:], strict=False):
         expected += [f"ConvTranspose2d {before}-{after}", "ReLU"]
-    assert layers(decoder(network, (1, size, size), 10)) == expected[:-1]  # it ends in logits
+    assert layers(decoder(network, (1, size, size), 10)) == expected[:-1]  # ends in logits
 
 
 @pytest.mark.parametrize("side", [encoder, decoder])
 @pytest.mark.parametrize("shape", [(1, 27, 27), (1, 129, 129), (1, 64, 32), (2, 64, 64)])
 @pytest.mark.parametrize("network", CONVOLUTIONAL)
-def test_other_sizes_are_refused_with_those_it_takes(
+def test_other_shapes_are_refused_naming_those_that_are_taken(
     network: str, shape: tuple[int, int, int], side: Any
 ) -> None:
-    asked = "x".join(map(str, shape))
-    with pytest.raises(ValueError, match=f"{network}.*28 to 128 pixels.*1 or 3.*not {asked}"):
+    refused = "x".join(map(str, shape))
+    with pytest.raises(ValueError, match=f"{network}.*28 to 128 pixels.*1 or 3.*not {refused}"):
         side(network, shape, 4)
 
 
 @pytest.mark.parametrize("size", [28, 29, 31, 47, 48, 50, 63, 65, 96, 127, 128])
 @pytest.mark.parametrize("network", CONVOLUTIONAL)
-def test_any_size_is_encoded_and_comes_back(network: str, size: int) -> None:
+def test_images_of_any_size_are_encoded_and_decoded(network: str, size: int) -> None:
     shape = (1, size, size)
     code = encoder(network, shape, 4)(torch.rand(2, *shape))
     assert code.shape == (2, 4)
@@ -103,7 +103,7 @@ def test_any_size_is_encoded_and_comes_back(network: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [47, 48])
-def test_a_network_has_one_halving_less_below_48_pixels(size: int) -> None:
+def test_a_network_has_one_halving_fewer_below_48_pixels(size: int) -> None:
     def halvings(network: str) -> int:
         return sum(isinstance(layer, nn.Conv2d) for layer in encoder(network, (1, size, size), 4))
 
@@ -120,7 +120,7 @@ def test_locatellos_inner_kernels_are_2x2() -> None:
     assert kernels == [(4, 4), (4, 4), (2, 2), (2, 2)]
 
 
-def test_a_residual_block_halves_by_two_ways_that_add_up() -> None:
+def test_a_residual_block_adds_up_two_ways_of_halving() -> None:
     down = encoder("residual", (1, 64, 64), 4)[2]
     x = torch.rand(2, 32, 32, 32)
     whole = down(x)
@@ -155,13 +155,13 @@ def test_initialisations(initialisation: str) -> None:
     assert (dense.bias == 0).all() == (initialisation != "pytorch")
 
 
-def test_an_unknown_initialisation_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_initialisation_is_refused_naming_the_known_ones() -> None:
     with pytest.raises(ValueError, match="'zero'.*" + ".*".join(INITIALISATIONS)):
         VAE(initialisation="zero")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("side", [encoder, decoder])
-def test_an_unknown_network_is_refused_with_the_known_ones(side: Any) -> None:
+def test_an_unknown_network_is_refused_naming_the_known_ones(side: Any) -> None:
     with pytest.raises(ValueError, match="'resnet'.*" + ".*".join(NETWORKS)):
         side("resnet", (1, 64, 64), 4)
 

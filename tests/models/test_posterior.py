@@ -6,25 +6,17 @@ from collections import Counter
 
 import pytest
 import torch
-from torch import Tensor
 from torch.distributions import Categorical, Normal, kl_divergence
 
 from bench.models import Latents, Posterior
 from bench.models.factorvae import permute_latents
+from tests.models.conftest import generator, random_posterior
 
 SIZES = (3, 5)
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def posterior(rows: int = 7, scale: float = 1.5, dtype: torch.dtype = torch.float64) -> Posterior:
-    def draw(width: int) -> Tensor:
-        return (scale * torch.randn(rows, width, generator=g, dtype=torch.float64)).to(dtype)
-
-    g = generator(5)
-    return Posterior(draw(4), draw(4), tuple(draw(size) for size in SIZES))
+def posterior(rows: int = 7) -> Posterior:
+    return random_posterior(rows, 4, SIZES, scale=1.5)
 
 
 def test_kl_of_continuous_latents_is_that_of_torch_distributions() -> None:
@@ -56,7 +48,7 @@ def test_certain_categories_have_finite_kl_gradients_and_samples(dtype: torch.dt
     q = Posterior(torch.zeros(2, 1, dtype=dtype), torch.zeros(2, 1, dtype=dtype), (logits,))
     kl = q.kl_categorical()
     assert kl.item() == pytest.approx((math.log(3) + math.log(1.5)) / 2, rel=1e-6)
-    sample = q.sample(generator())
+    sample = q.sample(generator(0))
     (kl.sum() + sample.square().sum()).backward()
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
@@ -69,11 +61,11 @@ def test_no_draw_however_rare_makes_a_sample_infinite() -> None:
     q = Posterior(torch.zeros(2, 0), torch.zeros(2, 0), (torch.zeros(2, 3),))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.Tensor, "exponential_", lambda self, generator: self.zero_())
-        assert q.sample(generator()).isfinite().all()
+        assert q.sample(generator(0)).isfinite().all()
 
 
 def test_a_sample_is_a_row_of_values_and_blocks_that_sum_to_one() -> None:
-    z = posterior(rows=50).sample(generator())
+    z = posterior(rows=50).sample(generator(0))
     assert z.shape == (50, 4 + sum(SIZES))
     blocks = z[:, 4:].split(SIZES, -1)
     for block in blocks:
@@ -105,23 +97,23 @@ def test_samples_follow_the_posterior() -> None:
     assert ((frequencies - p).abs() < 4 * (p * (1 - p) / rows).sqrt()).all()
 
 
-def test_a_sample_hangs_on_its_generator_alone() -> None:
+def test_a_sample_depends_only_on_its_generator() -> None:
     q = posterior()
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        one = q.sample(generator(3))
+        sample = q.sample(generator(3))
         torch.manual_seed(2)
         before = torch.get_rng_state()
-        two = q.sample(generator(3))
+        same_seed = q.sample(generator(3))
         assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(one, two)
-    assert not torch.equal(one, q.sample(generator(4)))
+    assert torch.equal(sample, same_seed)
+    assert not torch.equal(sample, q.sample(generator(4)))
 
 
 def test_gradients_reach_every_parameter_through_a_sample() -> None:
     q = posterior()
     leaves = [k.detach().requires_grad_() for k in (q.mean, q.logvar, *q.logits)]
-    z = Posterior(leaves[0], leaves[1], tuple(leaves[2:])).sample(generator())
+    z = Posterior(leaves[0], leaves[1], tuple(leaves[2:])).sample(generator(0))
     z[:, :4].sum().backward(retain_graph=True)
     assert torch.equal(leaves[0].grad, torch.ones(7, 4, dtype=torch.float64))
     torch.testing.assert_close(leaves[1].grad, (z[:, :4] - leaves[0]).detach() / 2)
@@ -135,13 +127,14 @@ def test_latents_count_their_columns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"), [((0, ()), "at least one"), ((-1, (3,)), "at least"), ((2, (1,)), "size")]
+    ("arguments", "message"),
+    [((0, ()), "at least one"), ((-1, (3,)), "at least"), ((2, (1,)), "size")],
 )
 def test_latents_that_make_no_sense_are_refused(
-    given: tuple[int, tuple[int, ...]], said: str
+    arguments: tuple[int, tuple[int, ...]], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=said):
-        Latents(*given)
+    with pytest.raises(ValueError, match=message):
+        Latents(*arguments)
 
 
 # the permutation of FactorVAE
@@ -149,20 +142,21 @@ def test_latents_that_make_no_sense_are_refused(
 
 def test_permuted_latents_keep_their_values_and_categories_stay_whole() -> None:
     rows = 64
-    z = torch.arange(rows)[:, None] * 10.0 + torch.arange(8)  # a digit for the column
-    permuted = permute_latents(z, [1, 1, 3, 1, 2], generator())
-    assert torch.equal(permuted % 10, torch.arange(8.0).expand(rows, 8))  # no column changes
+    z = torch.arange(rows)[:, None] * 10.0 + torch.arange(8)  # the last digit is the column
+    permuted = permute_latents(z, [1, 1, 3, 1, 2], generator(0))
+    # all entries stay in their column
+    assert torch.equal(permuted % 10, torch.arange(8.0).expand(rows, 8))
     sources = (permuted // 10).long()  # the row that each entry comes from
     assert torch.equal(sources.sort(0).values, torch.arange(rows)[:, None].expand(rows, 8))
     assert (sources[:, 2:5] == sources[:, 2:3]).all()
     assert (sources[:, 6:] == sources[:, 6:7]).all()
     orders = [*sources[:, [0, 1, 2, 5, 6]].T, torch.arange(rows)]
-    for one, other in itertools.combinations(orders, 2):
-        assert (one == other).sum() < 8  # 1 of 64 agrees by chance
+    for first, second in itertools.combinations(orders, 2):
+        assert (first == second).sum() < 8  # 1 of 64 agrees by chance
 
 
 def test_every_pair_of_permutations_is_equally_likely() -> None:
-    z, g = torch.arange(3)[:, None].repeat(1, 2), generator()
+    z, g = torch.arange(3)[:, None].repeat(1, 2), generator(0)
     draws = 3600
     seen = Counter(tuple(permute_latents(z, [1, 1], g).T.flatten().tolist()) for _ in range(draws))
     assert len(seen) == 36  # 3! orders of each of two latents
@@ -172,9 +166,8 @@ def test_every_pair_of_permutations_is_equally_likely() -> None:
 def test_a_deterministic_code_is_its_mode_and_has_no_divergence() -> None:
     logits = (torch.tensor([[0.0, 1.0, -1.0]]),)
     posterior = Posterior(torch.tensor([[1.5, -2.0]]), None, logits)
-    generator = torch.Generator().manual_seed(0)
     expected = torch.tensor([[1.5, -2.0, 0.0, 1.0, 0.0]])
-    assert torch.equal(posterior.sample(generator), expected)
+    assert torch.equal(posterior.sample(generator()), expected)
     assert torch.equal(posterior.mode(), expected)
     assert torch.equal(posterior.variance, torch.zeros(1, 2))
     with pytest.raises(ValueError, match="deterministic"):

@@ -1,55 +1,37 @@
-"""QLAE: values of its own for each latent, the loss and who moves by which part of it."""
+"""QLAE: values of its own for each latent, the loss, and what each part of it moves."""
 
-import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.datasets import Toy
 from bench.encode import encode, samples
-from bench.models import Objective
 from bench.models.qlae import QLAE
+from tests.models import conftest
+from tests.models.conftest import BATCH, PIXELS, Array, batch, generator, linear, objective
 
 CPU = torch.device("cpu")
-SHAPE, SIZES, BATCH = (2, 3, 4), (4, 3, 2), 6
-PIXELS, C = math.prod(SHAPE), len(SIZES)
+SIZES = (4, 3, 2)
+C = len(SIZES)
+# values and numbers are spread so that every latent uses several values
+small = partial(conftest.small, QLAE, continuous=0, categorical=SIZES, seed=35, std=0.7)
 
 
-def small(**settings: Any) -> QLAE:
-    """Linear networks in float64; values and numbers spread so that every latent uses several."""
-    model = QLAE(image_shape=SHAPE, categorical=SIZES, network="mlp1200", **settings)
-    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, C))
-    model.decoder = nn.Sequential(nn.Linear(C, PIXELS), nn.Unflatten(1, SHAPE))
-    generator = torch.Generator().manual_seed(35)
-    for parameter in model.double().parameters():
-        nn.init.normal_(parameter, std=0.7, generator=generator)
-    return model
-
-
-def batch() -> Tensor:
-    return torch.from_numpy(np.random.default_rng(2).random((BATCH, *SHAPE)))
-
-
-def objective(model: QLAE, x: Tensor) -> Objective:
-    return model.objective(x, 1, torch.Generator().manual_seed(0))
-
-
-def arrays(model: QLAE) -> dict[str, np.ndarray]:
+def arrays(model: QLAE) -> dict[str, Array]:
     return {name: tensor.detach().numpy().copy() for name, tensor in model.state_dict().items()}
 
 
-def codebooks(model: QLAE) -> list[np.ndarray]:
+def codebooks(model: QLAE) -> list[Array]:
     return np.split(arrays(model)["values"], np.cumsum(SIZES)[:-1])
 
 
-def known(model: QLAE, x: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def quantised(model: QLAE, x: Tensor) -> tuple[Array, Array, Array]:
     """Numbers (B, C), the nearest values (B, C) and their indices (B, C), one by one."""
-    w = arrays(model)
-    pixels = x.numpy().reshape(len(x), -1)
-    numbers = pixels @ w["encoder.1.weight"].T + w["encoder.1.bias"]
+    numbers = linear(model.encoder[1], x.numpy().reshape(len(x), -1))
     values, indices = np.zeros_like(numbers), np.zeros(numbers.shape, dtype=int)
     for b in range(len(x)):
         for c, codebook in enumerate(codebooks(model)):
@@ -60,13 +42,12 @@ def known(model: QLAE, x: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return numbers, values, indices
 
 
-def probabilities(model: QLAE, z: np.ndarray) -> np.ndarray:
-    w = arrays(model)
-    return 1 / (1 + np.exp(-(z @ w["decoder.0.weight"].T + w["decoder.0.bias"])))
+def probabilities(model: QLAE, z: Array) -> Array:
+    return 1 / (1 + np.exp(-linear(model.decoder[0], z)))
 
 
 def test_the_fixture_uses_several_values_of_each_latent() -> None:
-    _, _, indices = known(small(), batch())
+    _, _, indices = quantised(small(), batch())
     assert all(len(set(column)) > 1 for column in indices.T)
 
 
@@ -75,10 +56,10 @@ def test_the_loss_is_the_authors_times_the_number_of_pixels(
     quantization: float, commitment: float
 ) -> None:
     model, x = small(quantization=quantization, commitment=commitment), batch()
-    numbers, values, _ = known(model, x)
+    numbers, values, _ = quantised(model, x)
     p, pixels = probabilities(model, values), x.numpy().reshape(BATCH, -1)
     entropies = -(pixels * np.log(p) + (1 - pixels) * np.log(1 - p))
-    # as the authors have it: everything is a mean, over pixels and over latents
+    # as in the authors' code: everything is a mean, over pixels and over latents
     theirs = entropies.mean() + (quantization + commitment) * np.mean((numbers - values) ** 2)
 
     given = objective(model, x)
@@ -94,12 +75,12 @@ def test_the_loss_is_the_authors_times_the_number_of_pixels(
 
 
 def test_each_part_of_the_loss_moves_what_it_should() -> None:
-    """Straight through: the decoder's gradient at the value becomes that of the number.
+    """Straight-through: the decoder's gradient at the value becomes that of the number.
 
-    The values move by the quantisation loss alone, the numbers by reconstruction and commitment.
+    Only the quantisation loss moves the values; reconstruction and commitment move the numbers.
     """
     model, x = small(quantization=0.2, commitment=0.3), batch()
-    numbers, values, indices = known(model, x)
+    numbers, values, indices = quantised(model, x)
     objective(model, x).losses["vae"].backward()
 
     p, pixels = probabilities(model, values), x.numpy().reshape(BATCH, -1)
@@ -129,7 +110,7 @@ def test_a_batch_shown_twice_gives_the_same_terms() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_latent_is_a_category_of_probability_one(dtype: torch.dtype) -> None:
     model, x = small().to(dtype), batch().to(dtype)
-    _, _, indices = known(model, x)
+    _, _, indices = quantised(model, x)
     posterior = model.encode(x)
     assert posterior.mean.shape == (BATCH, 0)
     assert posterior.mean.dtype == dtype
@@ -138,11 +119,10 @@ def test_a_latent_is_a_category_of_probability_one(dtype: torch.dtype) -> None:
     for logits, size, index in zip(posterior.logits, SIZES, indices.T, strict=True):
         assert np.array_equal(logits.softmax(-1).numpy(), np.eye(size)[index])
     assert posterior.kl_categorical().tolist() == pytest.approx(np.log(SIZES), rel=1e-6)
-    generator = torch.Generator().manual_seed(0)
-    assert torch.equal(posterior.sample(generator), posterior.mode())
+    assert torch.equal(posterior.sample(generator()), posterior.mode())
 
 
-def test_a_number_between_two_values_takes_the_first() -> None:
+def test_a_number_midway_between_two_values_takes_the_first() -> None:
     model = small()
     with torch.no_grad():
         model.values.copy_(torch.tensor([1.0, 0.0, 3.0, 1.0, -1.0, 0.0, 1.0, 0.0, 2.0]))
@@ -150,9 +130,9 @@ def test_a_number_between_two_values_takes_the_first() -> None:
     assert model.nearest(number.double()).tolist() == [[0, 0, 0], [0, 1, 1], [1, 0, 0]]
 
 
-def test_a_code_is_decoded_by_the_values_it_names() -> None:
+def test_a_code_is_decoded_to_the_values_it_names() -> None:
     model, x = small(), batch()
-    _, values, _ = known(model, x)
+    _, values, _ = quantised(model, x)
     shaped = model.decoder(torch.from_numpy(values))
     torch.testing.assert_close(model.decode(model.encode(x).mode()), shaped, rtol=1e-12, atol=0)
     # a traversal of the second latent, and a blend of two of its values
@@ -173,7 +153,7 @@ def test_the_decoder_of_training_gets_what_a_code_decodes_to() -> None:
     assert given.item() == pytest.approx(again.item(), rel=1e-12)
 
 
-def test_both_networks_have_a_number_for_each_latent_and_values_start_evenly() -> None:
+def test_both_networks_have_one_number_per_latent_and_values_start_evenly_spaced() -> None:
     model = QLAE(image_shape=(1, 32, 32), categorical=(5, 3))
     assert model.encoder(torch.zeros(2, 1, 32, 32)).shape == (2, 2)
     assert model.decoder(torch.zeros(2, 2)).shape == (2, 1, 32, 32)
@@ -184,7 +164,7 @@ def test_both_networks_have_a_number_for_each_latent_and_values_start_evenly() -
     assert default.values.shape == (100,)
 
 
-def test_the_named_initialisation_is_kept_by_both_networks() -> None:
+def test_both_networks_have_the_initialisation_of_the_setting() -> None:
     model = QLAE(image_shape=(1, 32, 32), initialisation="he")
     biases = [p for name, p in model.named_parameters() if name.endswith("bias")]
     assert biases
@@ -193,14 +173,14 @@ def test_the_named_initialisation_is_kept_by_both_networks() -> None:
 
 def test_weights_decay_and_biases_and_values_do_not() -> None:
     model = small(lr=0.01, weight_decay=0.1)
-    held = model.players()["vae"]
-    assert {id(p) for p in held} == {id(p) for p in model.parameters()}
-    assert len(held) == 5
+    parameters = model.players()["vae"]
+    assert {id(p) for p in parameters} == {id(p) for p in model.parameters()}
+    assert len(parameters) == 5
     optimizer = model.optimizers()["vae"]
     moved = [p for group in optimizer.param_groups for p in group["params"]]
-    assert all(one is other for one, other in zip(moved, held, strict=True))
+    assert all(p is q for p, q in zip(moved, parameters, strict=True))
     before = arrays(model)
-    for parameter in held:
+    for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     for name, after in arrays(model).items():
@@ -212,11 +192,11 @@ def test_codes_and_pictures_of_categories_alone() -> None:
     data, rows = Toy(image_size=32), np.arange(0, 576, 2)
     torch.manual_seed(0)
     model = QLAE(image_shape=(1, 32, 32), categorical=(5, 3))
-    representation, evaluation = encode(model, data, rows, CPU)
+    representation = encode(model, data, rows, CPU).representation
     assert representation.codes.shape == (288, 0)
     assert representation.category_sizes == (5, 3)
     assert representation.logvar is None
-    assert evaluation["kl"] is None
+    assert representation.kl is None
     assert representation.probabilities is not None
     assert set(np.unique(representation.probabilities)) == {0, 1}
     pictures = samples(model, data, rows, representation.codes, CPU)
@@ -225,7 +205,7 @@ def test_codes_and_pictures_of_categories_alone() -> None:
 
 
 @pytest.mark.parametrize("far", [1e4, -1e4])
-def test_numbers_far_out_leave_loss_and_gradients_finite(far: float) -> None:
+def test_extreme_numbers_leave_loss_and_gradients_finite(far: float) -> None:
     model, x = small().float(), batch().float()
     with torch.no_grad():
         model.encoder[1].bias.fill_(far)
@@ -236,7 +216,7 @@ def test_numbers_far_out_leave_loss_and_gradients_finite(far: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"continuous": 2}, "continuous=2.*set continuous=0"),
         ({"continuous": 2, "categorical": ()}, "continuous=2.*categorical"),
@@ -247,7 +227,7 @@ def test_numbers_far_out_leave_loss_and_gradients_finite(far: float) -> None:
         ({"weight_decay": -0.1}, "weight_decay"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said) as error:
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
         QLAE(image_shape=(1, 32, 32), **settings)
     assert "\n" not in str(error.value)

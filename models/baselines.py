@@ -1,8 +1,8 @@
-"""Yardsticks: what nobody trains, and what every table should be read against.
+"""Baselines: codes that need no training, against which every table should be read.
 
-The factors themselves score what a metric can give at most; an untrained network and principal
-components score what needs no learning of representations. Higgins et al. 2017 compare with the
-ground truth, with PCA and with an untrained VAE, too.
+The factors themselves score the most that a metric can give; an untrained network and principal
+components score what needs no representation learning. Higgins et al. 2017 too compare with the
+ground truth, with PCA and with an untrained VAE.
 """
 
 import math
@@ -14,16 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .encoder import Encoder, Feed
+from .encoder import Encoder, Input
 from .networks import Initialisation, Network, encoder, initialise
 from .posterior import Latents, Posterior
 
 _CERTAIN = 1e4  # a logit beside zeros whose softmax is exactly 1
-_BATCH = 256  # images that are encoded at once
+_BATCH = 256  # images encoded at once
 
 
 class Factor(Protocol):
-    """What a yardstick needs to know of a factor; a data set's factors are such."""
+    """What a baseline needs to know about a factor; the factors of a data set have it."""
 
     @property
     def size(self) -> int: ...
@@ -35,16 +35,20 @@ class Factor(Protocol):
 class GroundTruth(Encoder):
     """Ground truth: the factors themselves as codes, the ceiling (no paper).
 
-    A categorical factor is a categorical latent of its size, any other a continuous one: its
-    class index, standardised for classes that are equally frequent. A factor of one class has
-    nothing to tell and is no latent.
+    A categorical factor is a categorical latent of the same size. Any other factor is a continuous
+    latent: its class index, standardised as if all classes were equally frequent. A factor with one
+    class says nothing and is no latent.
 
-    image_shape: no matter
-    factors: those of the data set, in the order of `encode`'s columns; no setting, the suite
-        hands them over
+    Attributes:
+        image_shape: has no effect.
+        factors: those of the data set, in the order of `encode`'s columns. They are no setting: the
+            suite passes them.
+
+    Raises:
+        ValueError: no factor varies.
     """
 
-    feed: ClassVar[Feed] = "factors"
+    input: ClassVar[Input] = "factors"
 
     image_shape: tuple[int, int, int] = (1, 64, 64)
     factors: Sequence[Factor] = ()
@@ -52,18 +56,16 @@ class GroundTruth(Encoder):
     def __post_init__(self) -> None:
         nn.Module.__init__(self)
         sizes = [factor.size for factor in self.factors]
-        told = [k for k, size in enumerate(sizes) if size > 1]
-        if not told:
-            raise ValueError(
-                "the ground truth needs factors that vary: hand over those of a data set"
-            )
-        self._categorical = [k for k in told if self.factors[k].kind == "categorical"]
-        self._continuous = [k for k in told if k not in self._categorical]
+        varying = [k for k, size in enumerate(sizes) if size > 1]
+        if not varying:
+            raise ValueError("the ground truth needs factors that vary: pass those of a data set")
+        self._categorical = [k for k in varying if self.factors[k].kind == "categorical"]
+        self._continuous = [k for k in varying if k not in self._categorical]
         self._sizes = sizes
         self.latents = Latents(len(self._continuous), tuple(sizes[k] for k in self._categorical))
 
     def encode(self, x: Tensor) -> Posterior:
-        """The codes of factor classes x (B, K) int."""
+        """The codes of factor classes (B, K) int."""
         columns = [_standardised(x[:, k], self._sizes[k]) for k in self._continuous]
         mean = (
             torch.stack(columns, -1) if columns else x.new_zeros((len(x), 0), dtype=torch.float32)
@@ -79,13 +81,15 @@ class GroundTruth(Encoder):
 class RandomEncoder(Encoder):
     """Random encoder: a network as it was initialised, a floor (no paper).
 
-    The scale of such codes means nothing, and metrics that leave out latents of little spread
-    would be left with none: each latent is standardised over the images given to `fit`.
+    The scale of such codes means nothing, and metrics that ignore latents of little spread would be
+    left with none; so each latent is standardised over the images given to `fit`.
 
-    image_shape: (C, H, W) of the images, values in [0, 1]
-    continuous: number D of latents
-    network: the encoder, see `networks.py`
-    initialisation: of its weights, see `networks.py`
+    Attributes:
+        image_shape: (C, H, W) of the images, values in [0, 1].
+        continuous: number D of latents.
+        network: name of the encoder, see `networks.py`.
+        initialisation: how its weights are set, see `networks.py`.
+        centre, spread: mean and standard deviation of each latent, (D,), from `fit`.
     """
 
     image_shape: tuple[int, int, int] = (1, 64, 64)
@@ -107,7 +111,7 @@ class RandomEncoder(Encoder):
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
-        """Find mean and standard deviation of each latent over images (N, C, H, W)."""
+        """Find the mean and the standard deviation of each latent over images (N, C, H, W)."""
         outputs = torch.cat([self.encoder(batch) for batch in x.split(_BATCH)])
         spread = outputs.std(0, correction=0)
         self.centre.copy_(outputs.mean(0))
@@ -122,10 +126,16 @@ class PCA(Encoder):
     """Principal components of the pixels, a floor (Pearson 1901).
 
     Pearson 1901, doi 10.1080/14786440109462720. The codes are the projections of the centred
-    images to the first components, not scaled.
+    images on the first components, not scaled.
 
-    image_shape: (C, H, W) of the images, values in [0, 1]
-    continuous: number D of components; 10 latents are what the models have
+    Attributes:
+        image_shape: (C, H, W) of the images, values in [0, 1].
+        continuous: number D of components; 10, as the models have 10 latents.
+        mean: of each pixel, (C H W,), from `fit`.
+        components: (C H W, D), from `fit`.
+
+    Raises:
+        ValueError: there are not that many components.
     """
 
     image_shape: tuple[int, int, int] = (1, 64, 64)
@@ -144,15 +154,19 @@ class PCA(Encoder):
         self.register_buffer("components", torch.zeros(pixels, self.continuous))
 
     def fit(self, x: Tensor) -> None:
-        """Find mean and components of images (N, C, H, W), with N above `continuous`."""
-        from sklearn.decomposition import PCA as Fitted
+        """Find the mean and the components of images (N, C, H, W).
+
+        Raises:
+            ValueError: there are no more images than components.
+        """
+        from sklearn.decomposition import PCA as SklearnPCA
 
         if len(x) <= self.continuous:
             raise ValueError(
                 f"{len(x)} images have no {self.continuous} components: lower continuous"
             )
-        # exact for the few components asked for, and the same whenever it is asked
-        fitted = Fitted(self.continuous, svd_solver="arpack", random_state=0)
+        # exact for a few components, and reproducible
+        fitted = SklearnPCA(self.continuous, svd_solver="arpack", random_state=0)
         fitted.fit(x.flatten(1).cpu().numpy())
         self.mean.copy_(torch.from_numpy(fitted.mean_))
         self.components.copy_(torch.from_numpy(fitted.components_.copy()).T)
@@ -162,5 +176,5 @@ class PCA(Encoder):
 
 
 def _standardised(classes: Tensor, size: int) -> Tensor:
-    """Classes 0 to size - 1 with mean 0 and variance 1 where all are equally frequent."""
+    """Classes 0 to size - 1, scaled to mean 0 and variance 1 if all are equally frequent."""
     return (classes - (size - 1) / 2) / math.sqrt((size**2 - 1) / 12)

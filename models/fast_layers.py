@@ -1,8 +1,8 @@
-"""The layers of the networks that PyTorch's kernels are slow at, with PyTorch's own weights.
+"""Faster layers: deleting this file and using torch.nn's layers instead changes only the speed.
 
-Each equals the plain layer that it is a subclass of in values and gradients, which the tests prove
-in float64; weights have the same names and shapes. What is done differently is done on the CPU
-only, and docs/performance.md says what each difference is worth.
+Up to rounding, each layer equals the plain one that it derives from in values and gradients, as the
+tests prove, and its weights have the same names and shapes. Only on the CPU is anything done
+differently; docs/performance.md says how much each difference gains.
 """
 
 from typing import Any, NamedTuple
@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-NARROW = 4  # channels up to which a transposed convolution is faster as a plain one
+NARROW = 4  # output channels up to which a transposed convolution is faster as a plain one
 _aten = torch.ops.aten
 
 
 class Halving(nn.Conv2d):
-    """A convolution of stride 2: half the size."""
+    """A convolution of stride 2, which halves the size."""
 
     def __init__(self, before: int, after: int, kernel: int) -> None:
         super().__init__(before, after, kernel, stride=2, padding=kernel // 2 - 1)
@@ -26,7 +26,7 @@ class Halving(nn.Conv2d):
 
 
 class Doubling(nn.ConvTranspose2d):
-    """A transposed 4x4 convolution of stride 2 and padding 1: twice the size, and `odd` more."""
+    """A transposed 4x4 convolution of stride 2 and padding 1: doubles the size and adds `odd`."""
 
     def __init__(self, before: int, after: int, odd: int = 0) -> None:
         super().__init__(before, after, 4, stride=2, padding=1, output_padding=odd)
@@ -36,15 +36,16 @@ class Doubling(nn.ConvTranspose2d):
 
 
 class Layers(nn.Sequential):
-    """Layers one after the other, of which neighbouring convolutions share one gradient.
+    """A sequence of layers in which neighbouring convolutions share one backward pass.
 
-    Within it nobody else holds the gradient of an activation, so that ReLU's is taken in place.
+    Within that pass nothing else holds the gradient of an activation, so that ReLU's gradient is
+    computed in place.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         if _plain(x):
-            whole: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
-            return whole
+            y: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+            return y
         chain: list[nn.Module] = []
         for layer in self:
             if isinstance(layer, Halving | Doubling) or (chain and isinstance(layer, nn.ReLU)):
@@ -56,12 +57,19 @@ class Layers(nn.Sequential):
 
 
 def _plain(x: Tensor) -> bool:
-    """Whether PyTorch's own layers are best: off the CPU, and in what is exported or compiled."""
+    """Whether to use PyTorch's own layers: off the CPU, and in what is exported or compiled."""
     return not x.is_cpu or torch.compiler.is_compiling()
 
 
 class _Link(NamedTuple):
-    """A convolution within a chain, and whether ReLU follows."""
+    """A convolution within a chain.
+
+    Attributes:
+        transposed: whether it is a Doubling.
+        padding: on each side.
+        odd: the output padding of a Doubling.
+        relu: whether a ReLU follows.
+    """
 
     transposed: bool
     padding: int
@@ -70,7 +78,7 @@ class _Link(NamedTuple):
 
 
 def _chained(x: Tensor, layers: list[nn.Module]) -> Tensor:
-    """Halvings and Doublings, a ReLU after any of them, applied to x (B, C, H, W)."""
+    """Apply Halvings and Doublings, each with or without a ReLU after it, to x (B, C, H, W)."""
     links: list[_Link] = []
     parameters: list[Tensor] = []
     for layer in layers:
@@ -91,25 +99,26 @@ def _chained(x: Tensor, layers: list[nn.Module]) -> Tensor:
 def _activations(
     x: Tensor, links: list[_Link], parameters: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
-    found = []
+    """The result of each link, after its ReLU."""
+    activations = []
     for link, weight, bias in zip(links, parameters[::2], parameters[1::2], strict=True):
         padding = [link.padding, link.padding]
         if not link.transposed:
-            x = F.conv2d(_last(x), weight, bias, stride=2, padding=padding)
+            x = F.conv2d(_channels_last(x), weight, bias, stride=2, padding=padding)
         elif weight.shape[1] <= NARROW and not link.odd:
-            x = _narrow(x, weight, bias)
+            x = _narrow_doubling(x, weight, bias)
         else:
             x = F.conv_transpose2d(x, weight, bias, 2, padding, link.odd)
         if link.relu:
             x = x.relu_()
-        found.append(x)
-    return tuple(found)
+        activations.append(x)
+    return tuple(activations)
 
 
-def _last(x: Tensor) -> Tensor:
-    """Images of one channel with strides from which PyTorch can tell that channels come last.
+def _channels_last(x: Tensor) -> Tensor:
+    """Give images of one channel strides from which PyTorch can tell that channels come last.
 
-    Without, it takes a kernel that is four times as slow.
+    Without them it takes a kernel that is four times slower.
     """
     if x.shape[1] != 1:
         return x
@@ -117,16 +126,16 @@ def _last(x: Tensor) -> Tensor:
     return x.reshape(rows, height, width, 1).permute(0, 3, 1, 2)
 
 
-def _narrow(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The transposed convolution as a plain 2x2 one, which does the same products.
+def _narrow_doubling(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Compute a transposed convolution as a plain 2x2 one, which does the same products.
 
-    Each of the four pixels that a pixel becomes is a channel of its own; they are put side by side
-    afterwards. PyTorch's kernel runs at a few per cent of the processor's rate where few channels
-    come out, as in the layer that gives the image.
+    Each pixel becomes four; these are separate channels first, and are put side by side afterwards.
+    PyTorch's kernel reaches only a few per cent of the processor's rate where few channels come
+    out, as in the layer that gives the image.
     """
     inputs, outputs = weight.shape[:2]
-    # the pixel (2i + a - 1, 2j + b - 1) that comes out is the sum over p and q of the
-    # kernel's tap (a + 2p, b + 2q) times the pixel (i - p, j - q) that goes in
+    # the output pixel (2i + a - 1, 2j + b - 1) is the sum over p and q of the kernel's
+    # tap (a + 2p, b + 2q) times the input pixel (i - p, j - q)
     taps = weight.reshape(inputs, outputs, 2, 2, 2, 2).flip(2, 4)  # p, a, q, b
     kernel = taps.permute(3, 5, 1, 0, 2, 4).reshape(4 * outputs, inputs, 2, 2)
     four = F.conv2d(x, kernel, bias.repeat(4), padding=1)
@@ -137,10 +146,10 @@ def _narrow(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class _Chain(torch.autograd.Function):
-    """All activations of a chain, of which the last is the result.
+    """All activations of a chain; the last one is its result.
 
-    PyTorch's own gradient of a bias of a transposed convolution takes longer than the whole
-    convolution, and that of both operands at once longer than one after the other.
+    PyTorch's own gradient of the bias of a transposed convolution takes longer than the whole
+    convolution, and its gradients of both operands at once take longer than one after the other.
     """
 
     @staticmethod
@@ -151,55 +160,46 @@ class _Chain(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         x, ctx.links, *parameters = inputs
         ctx.save_for_backward(x, *output, *parameters[::2])
-        ctx.of_biases = [bias.dtype for bias in parameters[1::2]]
+        ctx.bias_dtypes = [bias.dtype for bias in parameters[1::2]]
         ctx.mark_non_differentiable(*output[:-1])
-        ctx.set_materialize_grads(False)  # no zeros for them
-
-    @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[Any, ...], x: Tensor, links: list[_Link], *parameters: Tensor
-    ) -> tuple[tuple[Tensor, ...], int]:
-        def of_one(x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
-            return _activations(x, links, parameters)
-
-        of_all = torch.vmap(of_one, in_dims=(in_dims[0], *in_dims[2:]))
-        return of_all(x, *parameters), 0
+        ctx.set_materialize_grads(False)  # no zeros as their gradients
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, *saved = ctx.saved_tensors
         count, gradient = len(ctx.links), gradients[-1]
         activations, weights = [x, *saved[:count]], saved[count:]
-        found: list[Tensor | None] = [None] * (2 + 2 * count)
-        ours = False  # whether the gradient is a tensor that nobody else holds
-        for at in reversed(range(count)):
-            link, after = ctx.links[at], activations[at + 1]
+        # one for each argument of forward: x, links, then weight and bias of each link
+        results: list[Tensor | None] = [None] * (2 + 2 * count)
+        owned = False  # whether the gradient is a tensor that nothing else holds
+        for index in reversed(range(count)):
+            link, after = ctx.links[index], activations[index + 1]
             # under autocast activations and weights may be of other types
-            before, weight = (t.to(gradient.dtype) for t in (activations[at], weights[at]))
+            before, weight = (t.to(gradient.dtype) for t in (activations[index], weights[index]))
             if not link.relu:
-                gradient = _last(gradient)
-            elif ours and not torch.is_grad_enabled():
+                gradient = _channels_last(gradient)
+            elif owned and not torch.is_grad_enabled():
                 _aten.threshold_backward.grad_input(gradient, after, 0, grad_input=gradient)
             else:
                 gradient = _aten.threshold_backward(gradient, after, 0)
-            place = 2 + 2 * at
-            if ctx.needs_input_grad[place]:
-                of_weight = _of_weight(gradient, before, weight, link)
-                found[place] = of_weight.to(weights[at].dtype)
-            if ctx.needs_input_grad[place + 1]:
-                found[place + 1] = gradient.sum((0, 2, 3)).to(ctx.of_biases[at])
-            if at == 0 and not ctx.needs_input_grad[0]:
+            argument = 2 + 2 * index
+            if ctx.needs_input_grad[argument]:
+                weight_gradient = _weight_gradient(gradient, before, weight, link)
+                results[argument] = weight_gradient.to(weights[index].dtype)
+            if ctx.needs_input_grad[argument + 1]:
+                results[argument + 1] = gradient.sum((0, 2, 3)).to(ctx.bias_dtypes[index])
+            if index == 0 and not ctx.needs_input_grad[0]:
                 break
-            gradient, ours = _of_input(gradient, before, weight, link), True
+            gradient, owned = _input_gradient(gradient, before, weight, link), True
         else:
-            found[0] = gradient.to(x.dtype)
-        return tuple(found)
+            results[0] = gradient.to(x.dtype)
+        return tuple(results)
 
 
-def _of_weight(gradient: Tensor, x: Tensor, weight: Tensor, link: _Link) -> Tensor:
-    of_weight: Tensor = _aten.convolution_backward(
+def _weight_gradient(gradient: Tensor, x: Tensor, weight: Tensor, link: _Link) -> Tensor:
+    weight_gradient: Tensor = _aten.convolution_backward(
         gradient,
-        x if link.transposed else _last(x),
+        x if link.transposed else _channels_last(x),
         weight,
         None,
         [2, 2],
@@ -210,13 +210,13 @@ def _of_weight(gradient: Tensor, x: Tensor, weight: Tensor, link: _Link) -> Tens
         1,
         [False, True, False],
     )[1]
-    return of_weight
+    return weight_gradient
 
 
-def _of_input(gradient: Tensor, x: Tensor, weight: Tensor, link: _Link) -> Tensor:
+def _input_gradient(gradient: Tensor, x: Tensor, weight: Tensor, link: _Link) -> Tensor:
     if link.transposed:
         return F.conv2d(gradient, weight, stride=2, padding=link.padding)
-    # what halving has dropped
+    # the rows and columns that halving has dropped
     least = [2 * (side - 1) + weight.shape[2] - 2 * link.padding for side in gradient.shape[2:]]
-    odd = [side - other for side, other in zip(x.shape[2:], least, strict=True)]
+    odd = [side - kept for side, kept in zip(x.shape[2:], least, strict=True)]
     return F.conv_transpose2d(gradient, weight, None, 2, link.padding, odd)
