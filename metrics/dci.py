@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .arrays import MISSING
-from .boosting import Boosting, Loss, Told, boost
+from .gradient_boosting import Boosting, Loss, Told, boost
 from .information import entropy_of_counts
 from .representation import Representation, Score
 

@@ -1,6 +1,6 @@
 """Gradient boosting on binned columns, the trees of all classes of a factor at a time.
 
-Same losses, leaves and importances as in `boosting`, but a split lies between two bins, a stage
+Same losses, leaves and importances as in `gradient_boosting`, but a split lies between two bins, a stage
 takes a longer step, and a row is summed into the histograms of all classes at once.
 
 Letters: N rows to fit on, M rows held out, F columns of the latents, S columns of scores, B bins,
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from .arrays import FloatArray, IntArray
-from .boosting import Loss, Told, shares
+from .gradient_boosting import Loss, Told, shares
 
 # The first row of a class in a leaf of its own is a step without end (the curvature goes to 0).
 LONGEST_STEP = 2.0

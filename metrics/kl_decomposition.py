@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .controlled import Controlled
+from .control_variates import Controlled
 from .joint_posterior import Joint, cells, summed
 from .posterior import HALF_LOG_2PI, Draw, Floats, Posterior, negentropy
 from .relations import BIASED

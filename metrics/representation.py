@@ -11,7 +11,7 @@ from typing import Any, Concatenate, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arrays, loose
+from . import arrays, inputs
 from .arrays import MISSING, FloatArray, IntArray
 
 
@@ -120,7 +120,7 @@ class Representation:
             "kl": kl,
         }
         return cls(
-            **loose.filled(given, category_sizes, factor_names, factor_kinds, factor_sizes, test)
+            **inputs.filled(given, category_sizes, factor_names, factor_kinds, factor_sizes, test)
         )
 
     def __len__(self) -> int:

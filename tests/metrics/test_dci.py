@@ -13,9 +13,9 @@ import pytest
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 
 from bench.metrics import Metric, Representation
-from bench.metrics.boosting import Boosting, Loss, boost
 from bench.metrics.dci import _purity, dci
 from bench.metrics.dci_fast import dci_fast
+from bench.metrics.gradient_boosting import Boosting, Loss, boost
 from bench.metrics.histograms import Bins, boost_binned
 
 CASES = (
@@ -187,9 +187,9 @@ def test_bins_hold_equally_many_rows_and_keep_few_values() -> None:
 @pytest.mark.parametrize("cores", [1, 3])
 def test_the_cores_change_no_number(monkeypatch, cores: int) -> None:
     representation = represent(draw(), draw() + noise())
-    monkeypatch.setattr("bench.metrics.boosting.cores", lambda: cores)
+    monkeypatch.setattr("bench.metrics.gradient_boosting.cores", lambda: cores)
     score = dci(representation, rng(), stages=4)
-    monkeypatch.setattr("bench.metrics.boosting.cores", lambda: 2)
+    monkeypatch.setattr("bench.metrics.gradient_boosting.cores", lambda: 2)
     again = dci(representation, rng(), stages=4)
     assert three(score) == three(again)
     np.testing.assert_array_equal(score.details["importances"], again.details["importances"])

@@ -14,7 +14,7 @@ from sklearn.metrics import mutual_info_score
 from bench.datasets import Toy
 from bench.metrics import Representation, Score, active_units, kl_decomposition, mig_posterior
 from bench.metrics import joint_posterior as joint_module
-from bench.metrics.controlled import Controlled
+from bench.metrics.control_variates import Controlled
 from bench.metrics.posterior import log_density
 from bench.score import applicable, definition
 
