@@ -3,7 +3,7 @@
 import numpy as np
 
 from .dci import Problem, check_boosting
-from .histograms import Bins, boost_binned
+from .gradient_boosting import Bins, boost_binned
 from .representation import Representation, Score
 
 

@@ -15,8 +15,7 @@ from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegress
 from bench.metrics import Metric, Representation
 from bench.metrics.dci import _purity, dci
 from bench.metrics.dci_fast import dci_fast
-from bench.metrics.gradient_boosting import Boosting, Loss, boost
-from bench.metrics.histograms import Bins, boost_binned
+from bench.metrics.gradient_boosting import Bins, Boosting, Loss, boost, boost_binned
 
 CASES = (
     "a_perfect",
