@@ -72,6 +72,7 @@ def active_units(
             "points": len(representation),
         },
         warnings=[PLAIN] if plain else [],
+        rows_used=len(representation),
     )
 
 

@@ -83,8 +83,8 @@ def betavae_score(
     confusion = np.zeros((len(names), len(names)), dtype=np.int64)
     if not active.any():
         recall = {name: None if name in details["left_out"] else 0.0 for name in names}
-        note = "no latent is active"
-        return Score(0.0, {**details, "confusion": confusion, "recall": recall, "note": note})
+        details |= {"confusion": confusion, "recall": recall, "note": "no latent is active"}
+        return Score(0.0, details, rows_used=len(representation))
 
     latents = _latents(representation, active)
     fitted, labels = _points(*latents, pools, points, pairs, rng)
@@ -99,6 +99,7 @@ def betavae_score(
     return Score(
         float((told == truth).mean()),
         {**details, "confusion": confusion, "recall": recall, "converged": converged},
+        rows_used=len(representation),
     )
 
 

@@ -120,6 +120,7 @@ class Problem:
     fitted: Representation
     scored: Representation
     tasks: tuple[Task, ...]
+    rows_used: int
 
     @classmethod
     def of(
@@ -159,7 +160,7 @@ class Problem:
                 f"{alone} is the only factor that can be predicted, so that {name} would be 1 for "
                 "any code: leave it out for this data"
             )
-        return cls(fitted, scored, tuple(tasks))
+        return cls(fitted, scored, tuple(tasks), representation.rows_used(fitted, scored))
 
     def score(self, told: Sequence[Told], predictor: Mapping[str, Any]) -> Score:
         """The score; `told` answers `tasks` one by one, `predictor` says by what."""
@@ -200,7 +201,7 @@ class Problem:
             details["note"] = "no latent tells of a factor"
         informed = float(np.mean([scored for scored, _ in right]))
         parts = {"completeness": completeness, "informativeness": informed}
-        return Score(disentanglement, details, parts, warnings)
+        return Score(disentanglement, details, parts, warnings, self.rows_used)
 
 
 def check_boosting(*, stages: int, depth: int, rate: float) -> None:

@@ -71,4 +71,5 @@ def dcimig(
             **relations.details,
         },
         warnings=relations.warnings,
+        rows_used=relations.rows,
     )

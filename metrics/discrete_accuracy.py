@@ -78,6 +78,7 @@ def discrete_accuracy(representation: Representation, rng: np.random.Generator) 
             "rows_fitted": len(fitted),
             "rows_scored": len(scored),
         },
+        rows_used=representation.rows_used(fitted, scored),
     )
 
 

@@ -120,6 +120,7 @@ def explicitness(
             "rows_scored": len(scored),
         },
         warnings=[f"{', '.join(unsettled)}: the classifier did not converge"] if unsettled else [],
+        rows_used=representation.rows_used(fitted, scored),
     )
 
 

@@ -87,11 +87,10 @@ def factorvae_score(
     }
     if not active.any():
         recall = {name: None if name in details["left_out"] else 0.0 for name in names}
-        note = "no latent is active"
         empty = np.zeros((0, len(names)), dtype=np.int64)
-        return Score(
-            0.0, {**details, "vote_matrix": empty, "assigned": {}, "recall": recall, "note": note}
-        )
+        details |= {"vote_matrix": empty, "assigned": {}, "recall": recall}
+        details["note"] = "no latent is active"
+        return Score(0.0, details, rows_used=len(representation))
 
     latents = _Latents.of(representation, active)
     voted, truth = _vote(latents, pools, votes, batch, rng)
@@ -115,6 +114,7 @@ def factorvae_score(
             },
             "recall": recall,
         },
+        rows_used=len(representation),
     )
 
 

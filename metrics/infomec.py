@@ -148,6 +148,7 @@ def infomec(
         details=details,
         parts={"infoe": float(np.mean(explicitness)), "infoc": float(compactness.mean())},
         warnings=_warnings(latents[active & ~telling].tolist(), useless),
+        rows_used=len(representation),
     )
 
 

@@ -78,11 +78,9 @@ def irs(
         "points": len(representation),
     }
     if not active.any():
-        note = "no latent is active"
-        empty = np.zeros((0, len(names)))
-        return Score(
-            0.0, {**details, "irs": empty, "scores": {}, "parents": {}, "weights": {}, "note": note}
-        )
+        details |= {"irs": np.zeros((0, len(names))), "scores": {}, "parents": {}, "weights": {}}
+        details["note"] = "no latent is active"
+        return Score(0.0, details, rows_used=len(representation))
 
     continuous, largest = _continuous(codes[:, varies], pools, quantile)
     categorical = _categorical(representation.categories[:, informative], pools)
@@ -103,6 +101,7 @@ def irs(
             "parents": dict(zip(details["active"], [names[k] for k in parents], strict=True)),
             "weights": dict(zip(details["active"], weights.tolist(), strict=True)),
         },
+        rows_used=len(representation),
     )
 
 

@@ -83,4 +83,5 @@ def jemmig(
             **relations.details,
         },
         warnings=relations.warnings,
+        rows_used=relations.rows,
     )

@@ -134,7 +134,7 @@ def kl_decomposition(
             f"{largest:.2f} nats; of more rows it is at least {information:.2f} and {bound}, "
             "and total correlation is smaller by what it gains; give more rows"
         )
-    return Score(float(kl.sum()), details, parts, warnings)
+    return Score(float(kl.sum()), details, parts, warnings, rows_used=len(posterior))
 
 
 @dataclass(frozen=True, eq=False)

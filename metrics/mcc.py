@@ -82,6 +82,7 @@ def mcc(
             "correlation": correlation,
             "points": len(representation),
         },
+        rows_used=len(representation),
     )
 
 

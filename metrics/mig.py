@@ -58,4 +58,5 @@ def mig(
             **relations.details,
         },
         warnings=relations.warnings,
+        rows_used=relations.rows,
     )

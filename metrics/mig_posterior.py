@@ -124,6 +124,7 @@ def mig_posterior(
             "points": len(representation),
         },
         warnings=warnings,
+        rows_used=len(representation),
     )
 
 

@@ -87,5 +87,11 @@ def mig_sup(
         **relations.details,
     }
     if not active.any():
-        return Score(0.0, {**details, "note": "no latent is active"})
-    return Score(min(1.0, float(gaps.mean())), details, warnings=relations.warnings)
+        note = "no latent is active"
+        return Score(0.0, {**details, "note": note}, rows_used=relations.rows)
+    return Score(
+        value=min(1.0, float(gaps.mean())),
+        details=details,
+        warnings=relations.warnings,
+        rows_used=relations.rows,
+    )

@@ -81,5 +81,11 @@ def modularity(
         **relations.details,
     }
     if not active.any():
-        return Score(0.0, {**details, "note": "no latent is active"})
-    return Score(float(np.clip(scores.mean(), 0.0, 1.0)), details, warnings=relations.warnings)
+        note = "no latent is active"
+        return Score(0.0, {**details, "note": note}, rows_used=relations.rows)
+    return Score(
+        value=float(np.clip(scores.mean(), 0.0, 1.0)),
+        details=details,
+        warnings=relations.warnings,
+        rows_used=relations.rows,
+    )

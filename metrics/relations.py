@@ -32,6 +32,7 @@ class Relations:
             the rows where the factor is known.
         entropies: (K,) of the factors.
         varying: (K,) which factors take more than one value.
+        rows: how many rows there are.
         details: what every metric that reads this reports.
         warnings: the factors for which the rows are too few for the estimator, in a line.
     """
@@ -41,6 +42,7 @@ class Relations:
     latent_entropies: NDArray[np.float64]
     entropies: NDArray[np.float64]
     varying: NDArray[np.bool_]
+    rows: int
     details: dict[str, Any]
     warnings: tuple[str, ...]
 
@@ -83,6 +85,7 @@ class Relations:
             latent_entropies=each(lambda table: entropy_of_counts(table.sum(axis=1))),
             entropies=entropies,
             varying=varying,
+            rows=len(representation),
             details={
                 "entropies": dict(zip(names, entropies.tolist(), strict=True)),
                 "mutual_information": information,

@@ -170,7 +170,7 @@ class Representation:
 
     @property
     def varying(self) -> NDArray[np.bool_]:
-        """(K,) which factors take more than one value over the rows; a missing label is no value."""
+        """(K,) which factors take more than one value over the rows; a missing label is none."""
         return np.array([_varies(column) for column in self.factors.T])
 
     def number(self, factor: int) -> NDArray[np.float64]:
@@ -180,7 +180,7 @@ class Representation:
         return self.factors[:, factor].astype(np.float64)
 
     def take(self, rows: IntArray) -> "Representation":
-        """The representation of some rows only; `kl` remains that of all rows, `test` is dropped."""
+        """Some of the rows; `kl` remains that of all rows, and `test` is dropped."""
 
         def some(array: FloatArray | None) -> FloatArray | None:
             return None if array is None else array[rows]

@@ -97,6 +97,7 @@ def sap(
             "rows_fitted": len(fitted),
             "rows_scored": len(scored),
         },
+        rows_used=representation.rows_used(fitted, scored),
     )
 
 

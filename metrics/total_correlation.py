@@ -91,4 +91,5 @@ def total_correlation(
             "points": len(representation),
             **({"note": "; ".join(notes)} if notes else {}),
         },
+        rows_used=len(representation),
     )
