@@ -183,13 +183,13 @@ def test_latents_with_a_small_kl_are_left_out() -> None:
         assert metric(known, rng(), min_kl=0.09).value < perfect - 0.01
 
 
-def test_chances_are_those_of_pearsons_test() -> None:
+def test_p_values_are_those_of_pearsons_test() -> None:
     represented = represent(draw(500, (3, 6)), rng(1).normal(size=(500, 2)))
     relations = Relations.of(represented, rng(), "mig", 5, "width", 500)
     for d, z in enumerate(bin_latents(represented, 5)):
         for k, v in enumerate(represented.factors.T):
             expected = chi2_contingency(contingency(z, v), correction=False).pvalue
-            assert relations.chances[d, k] == pytest.approx(expected, rel=1e-9)
+            assert relations.p_values[d, k] == pytest.approx(expected, rel=1e-9)
 
 
 def test_as_many_noise_latents_pass_as_the_level_says() -> None:
