@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from bench.metrics import Representation
 from bench.metrics.explicitness import areas, explicitness
-from bench.metrics.logistic import fit, inputs
+from bench.metrics.logistic import features, fit
 
 CASES = (
     "a_perfect",
@@ -86,7 +86,7 @@ def test_three_definitions_of_one_name(shared: Path) -> None:
 @pytest.mark.parametrize("penalty", [1.0, 0.01])
 def test_both_classifiers_are_those_of_scikit_learn(penalty: float) -> None:
     representation = noisy()
-    columns, labels = inputs(representation)[0], representation.factors[:, 1]
+    columns, labels = features(representation)[0], representation.factors[:, 1]
     ours = fit(columns, labels, penalty=penalty, tolerance=1e-8)
     theirs = LogisticRegression(C=penalty, tol=1e-8, max_iter=1_000).fit(columns, labels)
     assert ours.converged
@@ -108,7 +108,7 @@ def test_balanced_classes_without_penalty() -> None:
     representation = noisy()
     rows = np.flatnonzero((representation.factors[:, 1] < 5) | (rng(3).random(3_000) < 0.2))
     rare = representation.take(rows)
-    columns, labels = inputs(rare)[0], rare.factors[:, 1]
+    columns, labels = features(rare)[0], rare.factors[:, 1]
     ours = fit(columns, labels, penalty=np.inf, balanced=True, iterations=100, tolerance=1e-8)
     theirs = LogisticRegression(C=np.inf, class_weight="balanced", tol=1e-6, max_iter=1_000)
     expected = log_loss(labels, theirs.fit(columns, labels).predict_proba(columns))
@@ -125,12 +125,12 @@ def test_it_says_whether_it_converged(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "v2, v3: the classifier did not converge" in explicitness(noisy(), rng()).warnings[0]
 
 
-def test_inputs_have_the_scale_of_the_fitted_rows() -> None:
+def test_features_have_the_scale_of_the_fitted_rows() -> None:
     codes = np.column_stack([1e200 * np.arange(4.0), 1e-200 * np.arange(4.0), np.full(4, 0.1)])
     factors, categories = np.zeros((4, 1), dtype=int), np.array([[0], [2], [1], [0]])
     fitted = Representation.of(codes=codes, categories=categories, factors=factors)
     other = replace(fitted, codes=codes + [0, 0, 5])
-    first, second = inputs(fitted, other)
+    first, second = features(fitted, other)
     scaled = np.array([-3, -1, 1, 3]) / 5**0.5
     np.testing.assert_allclose(first[:, :3], np.column_stack([scaled, scaled, 0 * scaled]))
     np.testing.assert_array_equal(first[:, 3:], np.eye(3)[categories[:, 0]])
