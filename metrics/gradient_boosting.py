@@ -1,14 +1,15 @@
-"""Gradient boosting: Friedman 2001, "Greedy function approximation", algorithms 3, 5 and 6.
+"""The two predictors of DCI: gradient boosting, as in scikit-learn and on binned columns.
 
-The trees are those of scikit-learn and so are the results; the loop is here so that the trees of
-one stage are grown side by side, one for each class of each factor, on all cores.
+Friedman 2001, "Greedy function approximation", algorithms 3, 5 and 6. `boost` is for dci: the trees
+are those of scikit-learn and so are the results; the loop is here so that the trees of one stage,
+one per class of each factor, are grown in parallel on all cores.
 
-On binned columns (`boost_binned`) losses, leaves and importances are the same, but a split lies
-between two bins, a stage takes a longer step, and a row is summed into the histograms of all
-classes of a factor at once.
+`boost_binned` is for dci_fast: losses, leaves and importances are the same, but a split lies
+between two bins, a stage takes a longer step, and a row is added to the histograms of all classes
+of a factor at once.
 
-Letters: N rows to fit on, M rows held out, F columns of the latents, S columns of scores, B bins,
-Q nodes of a level.
+Letters: N rows to fit on, M rows held out, F columns of the latents, S columns of scores, B bins, Q
+nodes of a level.
 """
 
 import os
@@ -24,25 +25,26 @@ from scipy.special import expit
 
 from .arrays import FloatArray, IntArray
 
-_DRAWS = 2**31 - 1  # scikit-learn draws one number below it for each tree
-# The first row of a class in a leaf of its own is a step without end (the curvature goes to 0).
+_DRAWS = 2**31 - 1  # scikit-learn draws one number below this for each tree
+# Without a limit, the first row of a class in a leaf of its own would be a step of any length, as
+# the curvature goes to 0.
 LONGEST_STEP = 2.0
 # Stages that could not change the importances by more than this share are not grown.
 NEGLIGIBLE = 1e-3
-# Bounds the memory: so many columns of scores are grown at a time.
+# Columns of scores that are grown at a time, to bound the memory.
 CHUNK = 64
-# Gains so close are the same: which column is split is then chance.
+# Gains this close count as equal: which column is split is then left to chance.
 TIE = 1e-6
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What is boosted: one score (N, 1) of a number or of two classes, or one of each class.
+    """What is minimised: one column of scores for a number or for two classes, else one per class.
 
-    Args:
+    Attributes:
         truth: (N, S) the number, or 1 where the class of the column is that of the row, else 0.
         start: (S,) the scores before the first stage.
-        classes: (S,) or two classes; None where a number is predicted, by the squared loss.
+        classes: (S,) or two classes; None if a number is predicted, by the squared loss.
     """
 
     truth: FloatArray
@@ -71,7 +73,7 @@ class Loss:
         return int(self.truth.shape[1])
 
     def residuals(self, scores: FloatArray) -> FloatArray:
-        """(N, S) negative gradient of the loss at the scores: what a stage fits."""
+        """(N, S) negative gradient of the loss at the scores, to which a stage is fitted."""
         if self.classes is None:
             return self.truth - scores
         if self.columns == 1:
@@ -82,7 +84,7 @@ class Loss:
         return self.truth - probabilities
 
     def curvature(self, residuals: FloatArray, truth: FloatArray) -> FloatArray:
-        """Second derivative of the loss where the residuals are these."""
+        """Second derivative of the loss at given residuals."""
         if self.classes is None:
             return np.ones_like(residuals)
         probabilities = truth - residuals
@@ -90,12 +92,12 @@ class Loss:
         return curvature
 
     def steps(self, slopes: NDArray[Any], curvatures: NDArray[Any]) -> FloatArray:
-        """Newton steps from sums (or means) over the rows of a leaf; 0 where it is flat."""
+        """Newton steps from sums (or means) over the rows of a leaf; 0 if the loss is flat."""
         flat = np.abs(curvatures) < 1e-150
         steps: FloatArray = np.where(flat, 0, slopes / np.where(flat, 1, curvatures))
         return steps * ((self.columns - 1) / self.columns) if self.columns > 1 else steps
 
-    def told(self, scores: FloatArray) -> NDArray[Any]:
+    def predicted(self, scores: FloatArray) -> NDArray[Any]:
         """(M,) the class or the number that (M, S) scores stand for."""
         if self.classes is None:
             return scores[:, 0]
@@ -105,12 +107,12 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the boosted trees make of one factor.
+class Prediction:
+    """What boosted trees predict for one factor.
 
-    Args:
+    Attributes:
         importances: (F,) share of each column in what the splits explain; 0 without a split.
-        fitted: (N,) the class or number told of the rows fitted on.
+        fitted: (N,) the predicted class or number of the rows fitted on.
         held_out: (M,) that of the rows held out.
     """
 
@@ -120,14 +122,17 @@ class Told:
 
 
 @dataclass
-class Boosting:
-    """The trees of one factor, as far as they are grown; of a tree only its effect is kept.
+class GradientBoosting:
+    """The boosted trees of one factor, as far as they are grown; only a tree's effect is kept.
 
-    Args:
+    Attributes:
         inputs: (N, F) float32, C order.
         held_out: (M, F) float32, C order.
         loss: of the N rows.
-        seed: which column is split where several split alike is chance.
+        seed: chooses which column is split if several split a node equally well.
+        scores: (N, S) and (M, S) sums of the trees' steps.
+        gains: (S, F) what the splits of each column explain.
+        residuals: (N, S) what the present stage is fitted to.
     """
 
     inputs: NDArray[np.float32]
@@ -141,19 +146,19 @@ class Boosting:
     def __post_init__(self) -> None:
         from sklearn.utils import check_random_state
 
-        # Column by column in memory: two cores that write to neighbours in it hold each other up.
+        # Stored column by column, as cores that write to the same cache lines slow each other down.
         self.loss = replace(self.loss, truth=np.asfortranarray(self.loss.truth))
         rows = (len(self.inputs), len(self.held_out))
         self.scores = [np.asfortranarray(np.tile(self.loss.start, (n, 1))) for n in rows]
         self.gains = np.zeros((self.loss.columns, self.inputs.shape[1]))
-        # One generator a column of scores, each at its place in the sequence that scikit-learn
-        # draws from tree by tree: the trees are the same in whatever order they are grown.
+        # One generator per column of scores, each at its place in the sequence from which
+        # scikit-learn draws tree by tree: the order in which trees are grown does not change them.
         self.draws = [check_random_state(self.seed) for _ in range(self.loss.columns)]
         for column, draw in enumerate(self.draws):
             draw.randint(_DRAWS, size=column)
 
-    def turn(self) -> None:
-        """Takes the residuals for the next stage."""
+    def update_residuals(self) -> None:
+        """Computes what the trees of the next stage are fitted to."""
         self.residuals = self.loss.residuals(self.scores[0])
 
     def grow(self, column: int, depth: int, rate: float) -> None:
@@ -162,12 +167,12 @@ class Boosting:
 
         slopes, truth = self.residuals[:, column], self.loss.truth[:, column]
         draw = self.draws[column]
-        grown = DecisionTreeRegressor(max_depth=depth, random_state=draw)
-        tree = grown.fit(self.inputs, slopes, check_input=False).tree_
+        regressor = DecisionTreeRegressor(max_depth=depth, random_state=draw)
+        tree = regressor.fit(self.inputs, slopes, check_input=False).tree_
         draw.randint(_DRAWS, size=self.loss.columns - 1)
         leaves = tree.apply(self.inputs)
         curvatures = self.loss.curvature(slopes, truth)
-        # Means leaf by leaf over the rows in order: to the last bit those of scikit-learn.
+        # Means over the rows of each leaf in order: equal to those of scikit-learn to the last bit.
         order = np.argsort(leaves, kind="stable")
         slopes, curvatures = slopes[order], curvatures[order]
         means = np.zeros((2, tree.node_count))
@@ -183,61 +188,63 @@ class Boosting:
         if tree.node_count > 1:
             self.gains[column] += tree.compute_feature_importances(normalize=False)
 
-    def told(self) -> Told:
-        """The answers of the trees grown so far."""
-        fitted, held_out = (self.loss.told(scores) for scores in self.scores)
-        return Told(shares(self.gains.sum(axis=0)), fitted, held_out)
+    def prediction(self) -> Prediction:
+        """What the trees grown so far predict."""
+        fitted, held_out = (self.loss.predicted(scores) for scores in self.scores)
+        return Prediction(shares(self.gains.sum(axis=0)), fitted, held_out)
 
 
-def boost(factors: Sequence[Boosting], stages: int, depth: int, rate: float) -> list[Told]:
-    """Grows the trees of all factors, stage by stage; the cores change no number."""
+def boost(
+    factors: Sequence[GradientBoosting], stages: int, depth: int, rate: float
+) -> list[Prediction]:
+    """Grows the trees of all factors, stage by stage; the number of cores changes no result."""
     from sklearn import config_context
 
-    trees = [(each, column) for each in factors for column in range(each.loss.columns)]
-    largest_first = sorted(factors, key=lambda each: -each.loss.columns)
+    trees = [(factor, column) for factor in factors for column in range(factor.loss.columns)]
+    largest_first = sorted(factors, key=lambda factor: -factor.loss.columns)
     workers = cores()
 
-    def turn(waiting: Iterator[Boosting]) -> None:
-        for each in waiting:
-            each.turn()
+    def update(queue: Iterator[GradientBoosting]) -> None:
+        for factor in queue:
+            factor.update_residuals()
 
-    def grow(waiting: Iterator[tuple[Boosting, int]]) -> None:
-        with config_context(skip_parameter_validation=True):  # it holds the interpreter
-            for each, column in waiting:
-                each.grow(column, depth, rate)
+    def grow(queue: Iterator[tuple[GradientBoosting, int]]) -> None:
+        with config_context(skip_parameter_validation=True):  # validation holds the interpreter
+            for factor, column in queue:
+                factor.grow(column, depth, rate)
 
-    # Threads are enough: scikit-learn lets go of the interpreter while it grows a tree. All take
+    # Threads are enough: scikit-learn releases the interpreter while it grows a tree. All take
     # from one iterator, so that none waits while there is something to do.
     with ThreadPoolExecutor(workers) as pool:
         for _ in range(stages):
-            list(pool.map(turn, [iter(largest_first)] * workers))
+            list(pool.map(update, [iter(largest_first)] * workers))
             list(pool.map(grow, [iter(trees)] * workers))
-    return [each.told() for each in factors]
+    return [factor.prediction() for factor in factors]
 
 
 def cores() -> int:
-    """The cores that this process may use, no more than OMP_NUM_THREADS where that is a number."""
+    """How many cores this process may use: at most OMP_NUM_THREADS, if that is a number."""
     affinity = getattr(os, "sched_getaffinity", None)
-    here = len(affinity(0)) if affinity else os.cpu_count() or 1
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(here, max(1, int(asked))) if asked.isdecimal() else here
+    available = len(affinity(0)) if affinity else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(available, max(1, int(limit))) if limit.isdecimal() else available
 
 
 def shares(gains: FloatArray) -> NDArray[np.float64]:
-    """(F,) gains divided by their sum; 0 where there is none."""
+    """(F,) gains divided by their sum; 0 if there are none."""
     total = float(gains.sum())
     return (gains / total if total > 0 else np.zeros(len(gains))).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Columns cut into bins of equal frequency; one of no more values than bins keeps them all.
+    """Columns cut into bins of equal frequency; one with no more values than bins keeps them all.
 
-    Args:
+    Attributes:
         fitted: (F, N) the bin of each row.
-        held_out: (F, M) likewise.
-        table: (F * B, N) sparse, 1 where a row lies in the bin of the column, in float32.
-        counts: (F, B) rows fitted on in each bin.
+        held_out: (F, M) the bin of each row.
+        table: (F * B, N) sparse float32, 1 where a row lies in the bin of the column.
+        counts: (F, B) how many rows fitted on lie in each bin.
     """
 
     fitted: IntArray
@@ -247,12 +254,12 @@ class Bins:
 
     @classmethod
     def of(cls, fitted: FloatArray, held_out: FloatArray, bins: int) -> "Bins":
-        """Cuts (N, F) and (M, F) columns half way between two values of the rows fitted on."""
+        """Cuts (N, F) and (M, F) columns halfway between two values of the rows fitted on."""
         rows, columns = fitted.shape
-        cut = [_edges(column, bins) for column in fitted.T]
+        cuts = [_edges(column, bins) for column in fitted.T]
         sides = [
             np.array(
-                [np.searchsorted(edges, x) for edges, x in zip(cut, side.T, strict=True)],
+                [np.searchsorted(edges, x) for edges, x in zip(cuts, side.T, strict=True)],
                 np.min_scalar_type(bins),
             )
             for side in (fitted, held_out)
@@ -277,11 +284,20 @@ def boost_binned(
     stages: int,
     depth: int,
     rate: float,
-) -> Told:
-    """Grows the trees of one factor; `loss` is one of float32."""
+) -> Prediction:
+    """Grows the trees of one factor.
+
+    Args:
+        loss: of the N rows, in float32.
+        bins: the columns of both sides.
+        rng: chooses among columns that split a node equally well.
+        stages: at most this many.
+        depth: of the trees.
+        rate: learning rate.
+    """
     scores = [np.tile(loss.start, (side.shape[1], 1)) for side in (bins.fitted, bins.held_out)]
     gains = np.zeros(len(bins.counts))
-    # The leaves of all columns of scores, numbered one after the other.
+    # The leaves of all columns of scores are numbered consecutively.
     offsets = np.arange(loss.columns) << depth
     for stage in range(stages):
         residuals = loss.residuals(scores[0])
@@ -306,30 +322,35 @@ def boost_binned(
         gains += gained
         if gained.sum() * (stages - stage - 1) <= NEGLIGIBLE * gains.sum():
             break
-    return Told(shares(gains), loss.told(scores[0]), loss.told(scores[1]))
+    return Prediction(shares(gains), loss.predicted(scores[0]), loss.predicted(scores[1]))
 
 
 @dataclass(frozen=True)
 class _Trees:
-    """One tree a column of scores: the leaf of each row, (S, N) and (S, M), and the gains (F,)."""
+    """One tree per column of scores.
+
+    Attributes:
+        leaves: (S, N) and (S, M) the leaf of each row.
+        gains: (F,) what the splits of each column explain.
+    """
 
     leaves: list[NDArray[np.uint8]]
     gains: NDArray[np.float64]
 
 
 def _grow(bins: Bins, residuals: FloatArray, depth: int, rng: np.random.Generator) -> "_Trees":
-    """One tree a column of (N, S) residuals."""
+    """Grows one tree per column of (N, S) residuals."""
     rows, columns = residuals.shape
     codes = (bins.fitted, bins.held_out)
     nodes = [np.zeros((columns, side.shape[1]), np.uint8) for side in codes]
     gains = np.zeros(len(bins.counts))
-    # (F, B, 2, Q, S): sums of the residuals and numbers of rows
+    # (F, B, 2, Q, S) sums of the residuals and numbers of rows
     sums = bins.sums(residuals)[:, :, None, None]
     counts = np.broadcast_to(bins.counts[:, :, None, None, None], sums.shape)
     table = np.concatenate([sums, counts], axis=2)
     for level in range(depth):
         if level:
-            # Sums are taken of the left children only: the right ones have the rest.
+            # Sums are computed for the left children only: the right ones have the rest.
             here = np.ascontiguousarray(nodes[0].T)
             left = np.empty((rows, 2, 1 << (level - 1), columns), np.float32)
             for parent in range(1 << (level - 1)):
@@ -355,7 +376,7 @@ def _best(
     """Column, last bin to the left and gain (Q, S) of the best split of each node."""
     below = table.cumsum(axis=1)
     whole, below = below[:1, -1:], below[:, :-1]
-    # An empty side has neither sum nor rows: such a split gains 0.
+    # An empty side has no sum and no rows: such a split gains 0.
     explained = below[:, :, 0] ** 2 / np.maximum(below[:, :, 1], 1)
     rest = whole - below
     explained += rest[:, :, 0] ** 2 / np.maximum(rest[:, :, 1], 1)
@@ -371,7 +392,7 @@ def _best(
 
 
 def _edges(column: FloatArray, bins: int) -> FloatArray:
-    """At most `bins` - 1 edges between the values of a column, as equally many rows apart."""
+    """At most `bins` - 1 edges between values of a column, with nearly equal numbers of rows."""
     values, counts = np.unique(column.astype(np.float64), return_counts=True)
     below = counts.cumsum()[:-1]
     if len(values) > bins:

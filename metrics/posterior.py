@@ -54,7 +54,7 @@ class Posterior:
                 f"logvar runs from {logvar.min():.3g} to {logvar.max():.3g}: {metric} computes "
                 f"with {-WIDEST:g} to {WIDEST:g} only, drop the diverged model or rows"
             )
-        return cls(mean, logvar, blocks(r))
+        return cls(mean, logvar, category_probabilities(r))
 
     def __len__(self) -> int:
         """N, the number of rows."""
@@ -77,7 +77,7 @@ class Posterior:
         return np.column_stack([continuous, *categorical])
 
 
-def blocks(representation: Representation) -> tuple[Floats, ...]:
+def category_probabilities(representation: Representation) -> tuple[Floats, ...]:
     """The probabilities (N, S_c) of each categorical latent, rows made to sum to 1.
 
     Raises:

@@ -15,7 +15,13 @@ from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegress
 from bench.metrics import Metric, Representation
 from bench.metrics.dci import _purity, dci
 from bench.metrics.dci_fast import dci_fast
-from bench.metrics.gradient_boosting import Bins, Boosting, Loss, boost, boost_binned
+from bench.metrics.gradient_boosting import (
+    Bins,
+    GradientBoosting,
+    Loss,
+    boost,
+    boost_binned,
+)
 
 CASES = (
     "a_perfect",
@@ -129,33 +135,37 @@ def test_boosting_is_that_of_scikit_learn(classes: int, twice: bool) -> None:
     truth = labels(classes) * 10
     model = GradientBoostingClassifier(n_estimators=15, max_depth=3, random_state=5)
     model.fit(columns, truth)
-    ours = Boosting(columns, held_out, Loss.of_classes(truth), seed=5)
-    (told,) = boost([ours], 15, 3, 0.1)
-    np.testing.assert_allclose(told.importances, model.feature_importances_, atol=1e-12)
-    assert (told.importances > 0).all()
+    ours = GradientBoosting(columns, held_out, Loss.of_classes(truth), seed=5)
+    (prediction,) = boost([ours], 15, 3, 0.1)
+    np.testing.assert_allclose(prediction.importances, model.feature_importances_, atol=1e-12)
+    assert (prediction.importances > 0).all()
     for scores, rows in zip(ours.scores, (columns, held_out), strict=True):
         expected = model.decision_function(rows).reshape(scores.shape)
         np.testing.assert_allclose(scores, expected, atol=1e-9)
-    np.testing.assert_array_equal(told.fitted, model.predict(columns))
-    np.testing.assert_array_equal(told.held_out, model.predict(held_out))
+    np.testing.assert_array_equal(prediction.fitted, model.predict(columns))
+    np.testing.assert_array_equal(prediction.held_out, model.predict(held_out))
 
 
 def test_boosting_of_many_classes_is_that_of_scikit_learn_but_for_rounding() -> None:
     # Columns that each cut off the same few rows tie; the last bit of a sum then decides.
     truth = labels(20)
     model = GradientBoostingClassifier(n_estimators=15, random_state=5).fit(COLUMNS, truth)
-    (told,) = boost([Boosting(COLUMNS, HELD_OUT, Loss.of_classes(truth), seed=5)], 15, 3, 0.1)
-    np.testing.assert_allclose(told.importances, model.feature_importances_, atol=0.01)
-    assert (told.fitted == model.predict(COLUMNS)).mean() > 0.95
+    (prediction,) = boost(
+        [GradientBoosting(COLUMNS, HELD_OUT, Loss.of_classes(truth), seed=5)], 15, 3, 0.1
+    )
+    np.testing.assert_allclose(prediction.importances, model.feature_importances_, atol=0.01)
+    assert (prediction.fitted == model.predict(COLUMNS)).mean() > 0.95
 
 
 def test_boosting_of_a_number_is_that_of_scikit_learn() -> None:
     truth = COLUMNS[:, 0] ** 2 + 0.3 * noise(1_500, 1, seed=5)[:, 0]
     model = GradientBoostingRegressor(n_estimators=15, max_depth=2, random_state=5)
     model.fit(COLUMNS, truth)
-    (told,) = boost([Boosting(COLUMNS, HELD_OUT, Loss.of_number(truth), seed=5)], 15, 2, 0.1)
-    np.testing.assert_allclose(told.importances, model.feature_importances_, atol=1e-12)
-    np.testing.assert_allclose(told.held_out, model.predict(HELD_OUT), atol=1e-9)
+    (prediction,) = boost(
+        [GradientBoosting(COLUMNS, HELD_OUT, Loss.of_number(truth), seed=5)], 15, 2, 0.1
+    )
+    np.testing.assert_allclose(prediction.importances, model.feature_importances_, atol=1e-12)
+    np.testing.assert_allclose(prediction.held_out, model.predict(HELD_OUT), atol=1e-9)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
@@ -165,10 +175,10 @@ def test_boosting_on_bins_without_binning_is_that_of_scikit_learn(classes: int) 
     model = GradientBoostingClassifier(n_estimators=15, random_state=5).fit(COLUMNS, truth)
     cut = Bins.of(COLUMNS, HELD_OUT, 1_500)
     loss = Loss.of_classes(truth, np.float32)
-    told = boost_binned(loss, cut, rng(), 15, 3, 0.1)
-    np.testing.assert_allclose(told.importances, model.feature_importances_, atol=2e-3)
-    assert (told.fitted == model.predict(COLUMNS)).mean() > 0.99
-    assert (told.held_out == model.predict(HELD_OUT)).mean() > 0.98
+    prediction = boost_binned(loss, cut, rng(), 15, 3, 0.1)
+    np.testing.assert_allclose(prediction.importances, model.feature_importances_, atol=2e-3)
+    assert (prediction.fitted == model.predict(COLUMNS)).mean() > 0.99
+    assert (prediction.held_out == model.predict(HELD_OUT)).mean() > 0.98
 
 
 def test_bins_hold_equally_many_rows_and_keep_few_values() -> None:
@@ -273,7 +283,9 @@ def test_one_factor_or_one_latent_leaves_nothing_to_mix(metric: Metric) -> None:
     one = metric(represent(factors, 1.0 * factors @ [[20], [5], [1]]), rng(), stages=5)
     assert one.parts["completeness"] == 1
     assert one.value < 0.5
-    assert one.warnings == ["one latent only: completeness is 1 for every factor that it tells"]
+    assert one.warnings == [
+        "only one latent: completeness is 1 for every factor that depends on it"
+    ]
 
 
 # Categories
