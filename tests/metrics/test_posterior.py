@@ -14,7 +14,7 @@ from sklearn.metrics import mutual_info_score
 
 from bench.datasets import Toy
 from bench.metrics import Representation, Score, active_units, kl_decomposition, mig_posterior
-from bench.metrics.control_variates import Controlled
+from bench.metrics.control_variates import ControlledMeans
 from bench.metrics.posterior import log_density
 from bench.score import applicable, definition
 
@@ -404,24 +404,24 @@ def test_controls_take_out_what_they_explain() -> None:
     x = rng(1).normal(size=(4_000, 2))
     noise = rng(2).normal(size=4_000)
     terms = np.column_stack([3 + x @ [2, -1] + 0.1 * noise, noise, 3 + x @ [2, -1] + 1.1 * noise])
-    found = Controlled.of(terms, x + [5, -5], np.tile([5.0, -5.0], (10, 1)))
-    assert found.means[0] == pytest.approx(3, abs=4 * 0.1 / np.sqrt(4_000))
-    assert found.sampling_error(np.array([1, 0, 0])) == pytest.approx(0.1 / np.sqrt(4_000), rel=0.1)
+    means = ControlledMeans.of(terms, x + [5, -5], np.tile([5.0, -5.0], (10, 1)))
+    assert means.values[0] == pytest.approx(3, abs=4 * 0.1 / np.sqrt(4_000))
+    assert means.sampling_error(np.array([1, 0, 0])) == pytest.approx(0.1 / np.sqrt(4_000), rel=0.1)
     # A linear relation of terms is one of their means.
-    assert found.means[0] + found.means[1] == pytest.approx(found.means[2], abs=1e-12)
+    assert means.values[0] + means.values[1] == pytest.approx(means.values[2], abs=1e-12)
     # Without samples enough, or far off what is known, means are plain.
     for few, known in ((5, 5.0), (4_000, 6.0)):
-        plain = Controlled.of(terms[:few], x[:few] + 5, np.full((10, 2), known))
-        np.testing.assert_allclose(plain.means, terms[:few].mean(axis=0), atol=1e-12)
+        plain = ControlledMeans.of(terms[:few], x[:few] + 5, np.full((10, 2), known))
+        np.testing.assert_allclose(plain.values, terms[:few].mean(axis=0), atol=1e-12)
 
 
 def test_a_mean_of_rows_that_controls_know_has_the_error_of_rows() -> None:
     by_row = rng(1).normal(size=(100, 1))
     rows = np.arange(1_000) % 100
-    found = Controlled.of(by_row[rows], by_row[rows], by_row)
-    assert found.sampling_error(np.ones(1)) == pytest.approx(0, abs=1e-9)
-    assert found.standard_error(np.ones(1)) == pytest.approx(by_row.std() / 10)
-    assert found.standard_error(-np.ones(1), by_row[:, 0]) == pytest.approx(0, abs=1e-9)
+    means = ControlledMeans.of(by_row[rows], by_row[rows], by_row)
+    assert means.sampling_error(np.ones(1)) == pytest.approx(0, abs=1e-9)
+    assert means.standard_error(np.ones(1)) == pytest.approx(by_row.std() / 10)
+    assert means.standard_error(-np.ones(1), by_row[:, 0]) == pytest.approx(0, abs=1e-9)
 
 
 # MIG by the aggregate posterior
