@@ -112,6 +112,39 @@ def entangled(
     )
 
 
+def with_posterior(
+    codes: np.ndarray | None = None,
+    logvar: Any = None,
+    probabilities: tuple[np.ndarray, ...] = (),
+    factors: np.ndarray | None = None,
+    **fields: Any,
+) -> Representation:
+    """Codes with their log variance, which may be one number, and the most likely categories."""
+    rows = len(codes if codes is not None else probabilities[0])
+    if factors is None:
+        factors = rng(50).integers(3, size=(rows, 1))
+    arrays: dict[str, Any] = {"factors": factors, **fields}
+    if codes is not None:
+        arrays |= {"codes": codes, "logvar": np.broadcast_to(logvar, codes.shape)}
+    if probabilities:
+        arrays["categories"] = np.stack([p.argmax(axis=1) for p in probabilities], axis=1)
+        arrays["probabilities"] = np.hstack(probabilities)
+        arrays["category_sizes"] = [p.shape[1] for p in probabilities]
+    return Representation.of(**arrays)
+
+
+def labelled(rows: int = 2_000) -> Representation:
+    """Three latents of different widths and a category: each is informative about each factor."""
+    factors = rng(1).integers([3, 8], size=(rows, 2))
+    scaled = (factors - [1, 3.5]) / [1, 2.5]
+    mixed = scaled @ np.array([[1.0, 0.4, 0.1], [0.2, 1.0, 0.5]])
+    codes = mixed + 0.3 * rng(2).normal(size=(rows, 3))
+    logvar = np.log([0.3, 0.5, 0.8]) * 2 + 0.2 * rng(3).normal(size=(rows, 3))
+    p = 0.1 + 0.7 * np.eye(3)[factors[:, 0]]
+    kinds = ("categorical", "ordinal")
+    return with_posterior(codes, logvar, (p,), factors, factor_kinds=kinds)
+
+
 # Golden values
 
 

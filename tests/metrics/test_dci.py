@@ -248,10 +248,10 @@ def test_one_factor_or_one_latent_leaves_nothing_to_mix(metric: Metric) -> None:
     factors = draw(1_000, SIZES)
     with pytest.raises(ValueError, match="v1 is the only factor .* would be 1 for any code"):
         metric(represent(factors[:, :1], noise()), rng(), stages=5)
-    one = metric(represent(factors, 1.0 * factors @ [[20], [5], [1]]), rng(), stages=5)
-    assert one.parts["completeness"] == 1
-    assert one.value < 0.5
-    assert one.warnings == [
+    single = metric(represent(factors, 1.0 * factors @ [[20], [5], [1]]), rng(), stages=5)
+    assert single.parts["completeness"] == 1
+    assert single.value < 0.5
+    assert single.warnings == [
         "only one latent: completeness is 1 for every factor that depends on it"
     ]
 
@@ -263,13 +263,13 @@ def test_one_factor_or_one_latent_leaves_nothing_to_mix(metric: Metric) -> None:
 def test_a_category_is_one_latent(metric: Metric) -> None:
     factors = draw(2_000, (5, 4))
     code = factors[:, 1:] + 0.3 * noise(2_000, 1)
-    given = represent(factors, code, categories=(factors[:, :1] + 2) % 5)
-    score = metric(given, rng(), stages=20)
+    representation = represent(factors, code, categories=(factors[:, :1] + 2) % 5)
+    score = metric(representation, rng(), stages=20)
     assert three(score)[:2] == pytest.approx((1, 1), abs=0.05)
     assert score.details["latents"] == ["z1", "c1"]
     np.testing.assert_allclose(score.details["importances"], [[0, 1], [1, 0]], atol=0.02)
     # As five latents, none of which is complete.
-    flat = represent(factors, np.hstack([code, np.eye(5)[given.categories[:, 0]]]))
+    flat = represent(factors, np.hstack([code, np.eye(5)[representation.categories[:, 0]]]))
     assert metric(flat, rng(), stages=20).parts["completeness"] < 0.7
 
 
@@ -296,8 +296,8 @@ def test_a_useless_category_lifts_nothing_but_the_base_of_completeness(metric: M
 def test_a_continuous_factor_is_a_number(metric: Metric) -> None:
     values = rng(3).random((2_000, 2)) ** [1, 8]
     codes = np.column_stack([np.exp(values[:, 1]), values[:, 0]])
-    given = represent(values, codes, factor_kinds=("continuous", "continuous"))
-    score = metric(given, rng())
+    representation = represent(values, codes, factor_kinds=("continuous", "continuous"))
+    score = metric(representation, rng())
     assert three(score) == pytest.approx((1, 1, 1), abs=0.02)
     assert score.details["measures"] == {"v1": "r2", "v2": "r2"}
     far = metric(represent(1e6 + 1e-3 * values, codes, factor_kinds=("continuous",) * 2), rng())
@@ -335,12 +335,12 @@ def test_a_class_that_was_not_fitted_is_never_predicted(metric: Metric) -> None:
     fitted, scored = draw(600, SIZES), draw(400, SIZES, seed=98)
     fitted[:, 2] %= 4
     test = {"factors": scored, "codes": 1.0 * scored}
-    given = represent(fitted, 1.0 * fitted, factor_sizes=SIZES, test=test)
-    accuracy = metric(given, rng(), stages=30).details["informativeness"]["v3"]
+    representation = represent(fitted, 1.0 * fitted, factor_sizes=SIZES, test=test)
+    accuracy = metric(representation, rng(), stages=30).details["informativeness"]["v3"]
     assert accuracy == pytest.approx((scored[:, 2] < 4).mean())
     # Constant where it is fitted, so that there is nothing to fit.
     fitted[:, 2] = 0
-    left_out = metric(replace(given, factors=fitted), rng(), stages=5).details["left_out"]
+    left_out = metric(replace(representation, factors=fitted), rng(), stages=5).details["left_out"]
     assert left_out == ["v3"]
 
 
@@ -349,7 +349,7 @@ def test_where_nothing_varies_there_is_no_score(metric: Metric) -> None:
     factors = np.ones((100, 2), dtype=int)
     with pytest.raises(ValueError, match=f"{metric.__name__} is undefined, give more rows"):
         metric(represent(factors, noise(100)), rng())
-    given = represent(draw(100, SIZES), noise(100))
+    representation = represent(draw(100, SIZES), noise(100))
     options: tuple[dict[str, Any], ...] = (
         {"points": 1},
         {"test_points": 1},
@@ -359,7 +359,7 @@ def test_where_nothing_varies_there_is_no_score(metric: Metric) -> None:
     )
     for wrong in (*options, *([{"bins": 1}] if metric is dci_fast else [])):
         with pytest.raises(ValueError, match=r"give at least [12]") as caught:
-            metric(given, rng(), **wrong)
+            metric(representation, rng(), **wrong)
         assert "\n" not in str(caught.value)
 
 
@@ -369,9 +369,9 @@ def test_where_nothing_varies_there_is_no_score(metric: Metric) -> None:
 @pytest.mark.parametrize("metric", BOTH)
 def test_at_most_so_many_rows(metric: Metric) -> None:
     test = {"factors": draw(300, SIZES, seed=98), "codes": noise(300)}
-    given = represent(draw(1_000, SIZES), noise(), test=test)
+    representation = represent(draw(1_000, SIZES), noise(), test=test)
     for options, rows in (({}, (1_000, 300)), ({"points": 200, "test_points": 100}, (200, 100))):
-        details = metric(given, rng(), stages=2, **options).details
+        details = metric(representation, rng(), stages=2, **options).details
         assert (details["rows_fitted"], details["rows_scored"]) == rows
 
 

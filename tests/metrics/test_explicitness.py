@@ -147,11 +147,11 @@ def test_rescaled() -> None:
 
 def test_one_line_separates_only_the_outer_classes() -> None:
     labels = rng(1).integers(3, size=(2_000, 1))
-    given = Representation.of(codes=1.0 * labels, factors=labels)
-    lines = explicitness(given, rng(), classifier="one_vs_rest").details["aucs"]["v1"]
+    representation = Representation.of(codes=1.0 * labels, factors=labels)
+    lines = explicitness(representation, rng(), classifier="one_vs_rest").details["aucs"]["v1"]
     assert lines[0] == lines[2] == 1
     assert lines[1] < 0.6
-    assert explicitness(given, rng()).value == 1
+    assert explicitness(representation, rng()).value == 1
 
 
 def test_a_category_without_a_factor_raises_nothing() -> None:
@@ -182,10 +182,10 @@ def test_rows_held_out_are_scored_and_labels_may_be_missing() -> None:
 def test_classes_that_occur_on_one_side_only() -> None:
     labels = np.array([[0], [1], [3]] * 20)
     others = np.array([[0], [1], [2]] * 20)
-    given = Representation.of(
+    representation = Representation.of(
         codes=1.0 * labels, factors=labels, test={"codes": 1.0 * others, "factors": others}
     )
-    assert explicitness(given, rng()).details["aucs"]["v1"] == [1, 1, 0.5, None]
+    assert explicitness(representation, rng()).details["aucs"]["v1"] == [1, 1, 0.5, None]
     single = Representation.of(
         codes=1.0 * labels[::3],
         factors=labels[::3],
@@ -196,8 +196,8 @@ def test_classes_that_occur_on_one_side_only() -> None:
 
 def test_continuous_factors_are_taken_as_classes() -> None:
     v = rng(1).random((3_000, 1))
-    given = {"codes": v, "factors": v, "factor_sizes": (6,)}
-    continuous = Representation.of(**given, factor_kinds=("continuous",))
+    arrays = {"codes": v, "factors": v, "factor_sizes": (6,)}
+    continuous = Representation.of(**arrays, factor_kinds=("continuous",))
     classes = Representation.of(codes=v, factors=continuous.factors)
     assert explicitness(continuous, rng()).value == explicitness(classes, rng()).value > 0.95
     assert len(explicitness(continuous, rng()).details["aucs"]["v1"]) == 6
@@ -214,9 +214,9 @@ def test_continuous_factors_are_taken_as_classes() -> None:
     ],
 )
 def test_bad_requests(factors: np.ndarray, options: dict[str, Any], message: str) -> None:
-    given = Representation.of(codes=1.0 * factors, factors=factors)
+    representation = Representation.of(codes=1.0 * factors, factors=factors)
     with pytest.raises(ValueError, match=message) as caught:
-        explicitness(given, rng(), **options)
+        explicitness(representation, rng(), **options)
     assert "\n" not in str(caught.value)
 
 

@@ -202,8 +202,8 @@ def test_variants_differ_in_the_latents_that_count(variant: Any, active: list[st
     v, w = (factors := grid(3, 4, copies=50)).T
     far = np.where(np.arange(600) % 100 == 0, 8.0, 0.01 * v)  # wide, with close quartiles
     codes = np.column_stack([far, w / 6, v / 10])
-    given = Representation.of(codes=codes, categories=v[:, None], factors=factors)
-    score = infomec(given, rng(), variant=variant)
+    representation = Representation.of(codes=codes, categories=v[:, None], factors=factors)
+    score = infomec(representation, rng(), variant=variant)
     assert score.details["active"] == active
     assert set(score.details["active"]).isdisjoint(score.details["pruned"])
     assert score.details["modularity"]["z1"] is None or "z1" in active
@@ -243,14 +243,14 @@ def test_missing_labels() -> None:
 def test_continuous_factors() -> None:
     v, w = rng(1).random((2, 1_500))
     shape = rng(2).integers(3, size=1_500)
-    given = {
+    fields = {
         "factors": np.column_stack([v, w, shape]),
         "factor_kinds": ("continuous", "continuous", "categorical"),
         "factor_sizes": (20, 20, 3),
         "category_sizes": (3,),
     }
     perfect = Representation.of(
-        codes=np.column_stack([3 * v, -w]), categories=shape[:, None], **given
+        codes=np.column_stack([3 * v, -w]), categories=shape[:, None], **fields
     )
     score = infomec(perfect, rng())
     assert score.value > 0.98
@@ -262,7 +262,7 @@ def test_continuous_factors() -> None:
     )
     # A third of a number, by a category; and a nonlinear relation.
     bent = Representation.of(
-        codes=np.abs(w - 0.5)[:, None], categories=(3 * v).astype(int)[:, None], **given
+        codes=np.abs(w - 0.5)[:, None], categories=(3 * v).astype(int)[:, None], **fields
     )
     score = infomec(bent, rng())
     assert score.details["nmi"][1, 0] * score.details["normalizers"]["v1"] == pytest.approx(
@@ -307,9 +307,9 @@ def test_few_rows_are_a_warning() -> None:
     ],
 )
 def test_bad_requests(factors: np.ndarray, options: dict[str, Any], message: str) -> None:
-    given = Representation.of(codes=1.0 * factors, factors=factors)
+    representation = Representation.of(codes=1.0 * factors, factors=factors)
     with pytest.raises(ValueError, match=message) as caught:
-        infomec(given, rng(), **options)
+        infomec(representation, rng(), **options)
     assert "\n" not in str(caught.value)
 
 
