@@ -1,6 +1,6 @@
 """The arrays of a representation: their types, and what each must be.
 
-Each function returns its array or raises a ValueError of one line that names array and remedy.
+Whatever is refused raises a ValueError of one line that names the array and the remedy.
 """
 
 from collections.abc import Sequence

@@ -33,8 +33,8 @@ def factorvae_score(
     often that is right on fresh votes. A latent without a training vote is never right.
 
     Variances are half the mean distance of two rows: unbiased variance for a continuous latent. A
-    categorical latent is one latent (Gini variance); with n_c of L rows in category c it has (L^2 -
-    sum_c n_c^2) / (2 L (L - 1)).
+    categorical latent is one latent (Gini variance); with n_c of L rows in category c it has
+    (L^2 - sum_c n_c^2) / (2 L (L - 1)).
 
     Known flaws: the score sees whether the latents are aligned with the factors, not how well they
     encode them. Useless codes score about 1/K, and latents of noise that are not pruned raise it

@@ -46,7 +46,7 @@ def infomec(
     level: float = 1e-3,
     points: int = 10_000,
 ) -> Score:
-    """InfoMEC (Hsu et al. 2023): does each latent capture one factor (InfoM)? And InfoE, InfoC.
+    """InfoMEC (Hsu et al. 2023): does each latent capture one factor (InfoM)? InfoE and InfoC.
 
     Hsu et al., "Disentanglement via Latent Quantization", NeurIPS 2023, arXiv 2305.18378. With
     NMI(v, z) = I(v; z) / H(v), K factors that vary and A active latents,

@@ -49,13 +49,13 @@ def kl_decomposition(
 
     Known flaw: I(x; z) cannot exceed the log of the number of rows, and comes out too low well
     before that, as each sample's own row counts for too much in q(z) (Jensen: the log of a mean is
-    below the mean of logs). What I lacks is counted as total correlation. With 10,000 rows (ln N =
-    9.2) and 4, 6 and 10 equally correlated Gaussian latents, I of 5.90, 6.86 and 11.2 came out as
-    5.83, 6.58 and 8.79, and total correlations of 0.54, 0.37 and 0.82 as 0.61, 0.64 and 3.25.
-    Without its own row a sample's density is too low instead: `mutual_information_bounds` has both,
-    between which the true I lies, up to the standard error. For a data set that is given whole, the
-    lower one is exact. Dimension-wise KL comes out too high in the same way, but only slightly:
-    0.01 nats per latent with 2,000 rows and posteriors of deviation 0.05.
+    below the mean of logs). What I lacks is counted as total correlation. With 10,000 rows
+    (ln N = 9.2) and 4, 6 and 10 equally correlated Gaussian latents, I of 5.90, 6.86 and 11.2 came
+    out as 5.83, 6.58 and 8.79, and total correlations of 0.54, 0.37 and 0.82 as 0.61, 0.64 and
+    3.25. Without its own row a sample's density is too low instead: `mutual_information_bounds` has
+    both, between which the true I lies, up to the standard error. For a data set that is given
+    whole, the lower one is exact. Dimension-wise KL comes out too high in the same way, but only
+    slightly: 0.01 nats per latent with 2,000 rows and posteriors of deviation 0.05.
 
     Args:
         representation: (N, D) codes with logvar, (N, C) categories with probabilities.

@@ -26,8 +26,8 @@ def mig(
     The estimator is that of Locatello et al. 2019: codes as given (posterior means), bins of equal
     width, all factors. Chen et al. themselves use samples of the posterior, the aggregate posterior
     of the whole data set, and leave out the factor of shape: their numbers are not comparable. The
-    bins limit the value: codes that repeat the dSprites factors score 0.79 / 0.90 / 0.99 with 10 /
-    20 / 50 bins, and a few outliers widen the bins and lower it; bins of equal frequency are
+    bins limit the value: codes that repeat the dSprites factors score 0.79 / 0.90 / 0.99 with
+    10 / 20 / 50 bins, and a few outliers widen the bins and lower it; bins of equal frequency are
     insensitive to outliers and to any other monotone warp of a latent.
 
     Args:

@@ -22,9 +22,9 @@ def mig_posterior(
     """MIG by the aggregate posterior (Chen et al. 2018): does one latent capture each factor?
 
     Chen et al., "Isolating Sources of Disentanglement in VAEs", arXiv 1802.04942, eq. 6 and section
-    4.1, with their own estimator. mig has the same formula, the mean over factors of [I(z_1st; v) -
-    I(z_2nd; v)] / H(v), on bins of posterior means (Locatello et al. 2019); the two are different
-    metrics. Here latents are samples of their posterior, and
+    4.1, with their own estimator. mig has the same formula, the mean over factors of
+    [I(z_1st; v) - I(z_2nd; v)] / H(v), on bins of posterior means (Locatello et al. 2019); the two
+    are different metrics. Here latents are samples of their posterior, and
 
         I(z_d; v) = E[log q(z_d | v) - log q(z_d)],
 

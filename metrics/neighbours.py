@@ -136,8 +136,8 @@ def _radii(
 ) -> NDArray[np.float64]:
     """Distance of each value to its k-th nearest neighbour, with every class sorted.
 
-    A value and its k nearest are k + 1 in a row: the distance is the smallest, over the runs of k +
-    1 that hold the value, of that to the far end.
+    A value and its k nearest are k + 1 in a row: the distance is the smallest, over the runs of
+    k + 1 that hold the value, of that to the far end.
     """
     here = np.arange(len(values))
     radii = np.full(len(values), np.inf)
