@@ -88,5 +88,5 @@ def test_the_links_are_tracked_as_links() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: f"{p.parent.name}/{p.name}")
 def test_a_module_is_short_and_says_what_it_is(path: Path) -> None:
     text = path.read_text()
-    assert len(text.splitlines()) < 300
+    assert len(text.splitlines()) <= 500
     assert ast.get_docstring(ast.parse(text))
