@@ -41,7 +41,7 @@ ONLY_IN_SDIST = ("PKG-INFO", "setup.cfg", f"{STEM.split('-')[0]}.egg-info/")
 FROM_THE_ROOT = (
     "tests/test_layout.py::test_a_link_in_the_trunk_is_the_leaf",
     "tests/docs/test_docs.py::test_every_metric_has_a_section",
-    "tests/docs/test_readme.py::test_table_of_the_readme_is_that_of_the_committed_records",
+    "tests/docs/test_readme.py::test_the_table_of_the_readme_is_that_of_the_committed_records",
     "tests/commands/test_list.py",
     "tests/datasets/test_files.py",
     "tests/models/test_posterior.py",
