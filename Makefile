@@ -20,7 +20,7 @@ test: $(VENV)/.installed-dev
 # First with kernels of a processor without AVX-512, then without those of oneDNN.
 test-numeric: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -n auto $(NUMERIC)
-	OMP_NUM_THREADS=1 BENCH_TEST_MKLDNN=0 $(BIN)/python -m pytest -n auto $(NUMERIC)
+	OMP_NUM_THREADS=1 BENCH_TEST_ONEDNN=0 $(BIN)/python -m pytest -n auto $(NUMERIC)
 
 check: lint types test
 
