@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-
 from bench.errors import RequestError
-from bench.store.files import read_json, write_json
+from bench.store.files import read_as, write_json
 from bench.store.record import Evaluation, ScoreRecord
 from bench.store.study import unwritable
 
@@ -157,13 +155,9 @@ def _plain(scores: Mapping[str, ScoreRecord]) -> dict[str, Any]:
 
 def _read(path: Path, kind: type[T], remedy: str = "remove it and run again") -> T:
     try:
-        return TypeAdapter(kind).validate_python(read_json(path))
-    except ValidationError as error:  # its own words would fill several lines
-        problem = error.errors()[0]
-        reason = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+        return read_as(path, kind)
     except (OSError, ValueError) as error:
-        reason = str(error)
-    raise RequestError(f"{path} cannot be read ({reason}): {remedy}")
+        raise RequestError(f"{path} cannot be read ({error}): {remedy}") from error
 
 
 def _write(path: Path, content: Mapping[str, Any], folder: Path) -> None:

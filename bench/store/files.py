@@ -12,14 +12,18 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 if TYPE_CHECKING:
     import torch
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -60,13 +64,38 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def read_as(
+    path: Path, kind: type[T], completed: Callable[[Any], Any] = lambda values: values
+) -> T:
+    """A JSON file, validated as a dataclass or any other type that pydantic knows.
+
+    Args:
+        path: of the file.
+        kind: what it must hold.
+        completed: applied to the plain values first, for files of older versions.
+
+    Raises:
+        ValueError: the file holds something else; one line says what and where.
+        OSError: the file cannot be read.
+    """
+    try:
+        value: T = _adapter(kind).validate_python(completed(read_json(path)))
+    except ValidationError as error:  # its own words would fill several lines
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise ValueError(f"{place}: {problem['msg']}".removeprefix(": ")) from error
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return value
+
+
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     with replacing(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an npz file. Raises OSError, and ValueError where it is damaged."""
+    """The arrays of an npz file. Raises ValueError if it is damaged."""
     try:
         # opened here, as numpy leaves a damaged file open
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
@@ -108,6 +137,8 @@ def plain(value: Any) -> Any:
         return value.tolist()
     raise TypeError(f"{type(value).__name__} has no place in a record")
 
+
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)

@@ -7,15 +7,12 @@ trains also checkpoint.pt, after a failure error.txt, and `export/` after `bench
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
-
 from bench.errors import RequestError
-from bench.store.files import read_json, write_json
-from bench.store.run import Run
+from bench.store.files import read_as, write_json
+from bench.store.run import Run, read_run
 
 SETTINGS = "settings.json"
 STATUS = "status.json"
@@ -227,9 +224,9 @@ class Record:
 def read_record(folder: Path) -> Record:
     """The record of one run's folder. Raises RequestError where it cannot be read."""
     try:
-        run = Run.from_dict(read_json(folder / SETTINGS))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise _unreadable(folder, error) from error
+        run = read_run(folder / SETTINGS)
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder, SETTINGS, error) from error
     return Record(folder, run, read_status(folder), read_scores(folder), read_evaluation(folder))
 
 
@@ -300,22 +297,12 @@ def _read(
     if not path.exists():
         return None
     try:
-        value: T = _adapter(kind).validate_python(completed(read_json(path)))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise _unreadable(folder, error, name) from error
-    return value
+        return read_as(path, kind, completed)
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder, name, error) from error
 
 
-_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
-
-
-def _unreadable(folder: Path, error: Exception, name: str = SETTINGS) -> RequestError:
-    errors = getattr(error, "errors", None)  # pydantic's, which would fill several lines
-    if errors is not None:
-        first = errors()[0]
-        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")
-    else:
-        reason = f"{type(error).__name__}: {error}"
+def _unreadable(folder: Path, name: str, error: Exception) -> RequestError:
     return RequestError(
-        f"{folder}: not a readable run ({name}: {reason}); remove the folder and run again"
+        f"{folder}: not a readable run ({name}: {error}); remove the folder and run again"
     )

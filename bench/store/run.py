@@ -5,10 +5,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
+from bench.store.files import read_as
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -109,13 +109,6 @@ class Run:
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Run":
-        """The inverse of `as_dict`. Raises ValueError where the values are not those of a run."""
-        run = _adapter().validate_python(values)
-        settings, changed = _tuples(run.settings), _tuples(run.changed)
-        return replace(run, settings=settings, changed=changed)
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -130,14 +123,19 @@ class Difference:
     words: str
 
 
+def read_run(path: Path) -> Run:
+    """The run in a file that holds its `as_dict`.
+
+    Raises:
+        OSError, ValueError: as `read_as`.
+    """
+    run = read_as(path, Run)
+    return replace(run, settings=_tuples(run.settings), changed=_tuples(run.changed))
+
+
 # A preset is a name for settings that are all here; `data_settings` act through the fingerprint.
 # Runs of a changed model file take the place of the old ones, when that is asked for.
 _NAMES_ONLY = {"changed", "preset", "data_settings", "code"}
-
-
-@cache
-def _adapter() -> TypeAdapter[Run]:
-    return TypeAdapter(Run)
 
 
 def _tuples(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter, ValidationError
 
 from bench.errors import RequestError
-from bench.store.files import read_json, write_json
+from bench.store.files import read_as, write_json
 
 STUDY = "study.json"
 
@@ -51,13 +50,9 @@ def read_study(folder: Path) -> StudyRecord:
     if not is_study(folder):
         raise RequestError(f"{folder} holds no study: name a folder that bench run has written")
     try:
-        return TypeAdapter(StudyRecord).validate_python(read_json(folder / STUDY))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        reason = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+        return read_as(folder / STUDY, StudyRecord)
     except (OSError, ValueError) as error:
-        reason = str(error)
-    raise RequestError(f"{folder / STUDY} cannot be read ({reason}): {ELSEWHERE}")
+        raise RequestError(f"{folder / STUDY} cannot be read ({error}): {ELSEWHERE}") from error
 
 
 def check_folder(folder: Path, study: StudyRecord) -> None:

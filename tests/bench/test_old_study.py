@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.store.record import read_records
-from bench.store.run import Run
+from bench.store.run import read_run
 
 STUDY = Path(__file__).parent / "study_of_0_1_0"
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
@@ -63,4 +63,4 @@ def test_a_metric_more_is_scored_without_training(bench, study: Path) -> None:
     "path", sorted(REFERENCE.rglob("settings.json")), ids=lambda path: path.parent.name
 )
 def test_no_committed_run_has_another_identity(path: Path) -> None:
-    assert Run.from_dict(json.loads(path.read_text())).folder == path.parent.name
+    assert read_run(path).folder == path.parent.name
