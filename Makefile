@@ -1,18 +1,26 @@
 # make demo: install into .venv and run the first comparison. make test: the test suite.
-# make check: what has to be green before a change lands. make benchmark: how fast the suite is.
+# make test-numeric: the numeric tests again as on other processors. make check: what has to be green
+# before a change lands. make conformance: what each metric gives for codes whose scores are known.
+# make benchmark: how fast the suite is.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INPUTS := pyproject.toml constraints.txt
+INPUTS := pyproject.toml setup.py constraints.txt
+NUMERIC := tests/models tests/metrics
 
-.PHONY: demo test check lint types benchmark clean
+.PHONY: demo test test-numeric check lint types conformance benchmark clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bench run --models jointvae,betavae --dataset dsprites
 
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+# First with kernels of a processor without AVX-512, then without those of oneDNN.
+test-numeric: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -n auto $(NUMERIC)
+	OMP_NUM_THREADS=1 BENCH_TEST_ONEDNN=0 $(BIN)/python -m pytest -n auto $(NUMERIC)
 
 check: lint types test
 
@@ -23,6 +31,9 @@ lint: $(VENV)/.installed-dev
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
+conformance: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.metrics.conformance
+
 benchmark: $(VENV)/.installed
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/commands.py
@@ -30,7 +41,7 @@ benchmark: $(VENV)/.installed
 	$(BIN)/python benchmarks/data.py --seconds 1
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -196,7 +196,7 @@ def standard_errors(
         ValueError: there are fewer than 2 resamples or 4 rows, or a half is too small.
     """
     total = len(representation)
-    used = min(total, _rows_used(representation, whole))
+    used = total if whole.rows_used is None else min(total, whole.rows_used)
     half = used // 2
     if resamples < 2 or half < 2:
         raise ValueError(f"{resamples} resamples of {used} rows: give at least 2 of 4 rows")
@@ -214,15 +214,6 @@ def standard_errors(
         name: factor * float(np.std([entry[name] for entry in values], ddof=1))
         for name in values[0]
     }
-
-
-def _rows_used(representation: Representation, score: Score) -> int:
-    """How many of the rows, except those held out, a score stands on."""
-    details = score.details
-    if "rows_fitted" in details:
-        halved = representation.test is None
-        return int(details["rows_fitted"] + (details["rows_scored"] if halved else 0))
-    return int(details.get("points", len(representation)))
 
 
 # --- which latents are in use

@@ -1,8 +1,9 @@
 """Seconds and memory of every metric: python benchmarks/metrics.py [--large] [METRIC...]
 
-Each is timed in a process of its own on one core, with 10,000 training and 5,000 test rows, 10
-latents and the 5 factors of dSprites; `dci` also on all cores. `--large` adds the peak memory at
-1,000,000 rows of 32 latents, with the arrays themselves, for the metrics that take seconds.
+Each metric is timed in a process of its own on one core, with 10,000 training and 5,000 test rows,
+10 latents and the 5 factors of dSprites; `dci` also on all cores. `--large` adds the seconds and
+the peak memory (including the arrays themselves) at 1,000,000 rows of 32 latents, for metrics that
+take seconds.
 """
 
 import argparse
@@ -23,7 +24,7 @@ LARGE = ("1000000", "32", "0")
 
 
 def representation(rows: int, latents: int, held_out: int):
-    """Noisy codes of the factors, five latents a factor's neighbours, with a posterior."""
+    """Noisy codes, each a mix of a factor and its neighbour, with a posterior."""
     from bench.metrics import Representation
 
     rng = np.random.default_rng(0)
@@ -32,8 +33,8 @@ def representation(rows: int, latents: int, held_out: int):
         factors = rng.integers(SIZES, size=(count, len(SIZES))).astype(np.uint8)
         codes = np.empty((count, latents), dtype=np.float32)
         for d in range(latents):
-            k, other = d % len(SIZES), (d + 1) % len(SIZES)
-            mixed = factors[:, k] / SIZES[k] + 0.3 * factors[:, other] / SIZES[other]
+            k, neighbour = d % len(SIZES), (d + 1) % len(SIZES)
+            mixed = factors[:, k] / SIZES[k] + 0.3 * factors[:, neighbour] / SIZES[neighbour]
             codes[:, d] = mixed + 0.1 * rng.standard_normal(count, dtype=np.float32)
         return {"codes": codes, "factors": factors, "logvar": np.full_like(codes, -4.0)}
 
@@ -42,17 +43,17 @@ def representation(rows: int, latents: int, held_out: int):
 
 
 def measure(name: str, rows: int, latents: int, held_out: int) -> dict[str, float]:
-    """Seconds of one call, and MB of the peak above the bare interpreter and libraries."""
+    """Seconds and value of one call, and the process's peak memory before and after it, in MB."""
     from bench.metrics import METRICS
 
-    given = representation(rows, latents, held_out)
-    METRICS[name](given.take(np.arange(200)), np.random.default_rng(0))  # imports what it needs
-    arrays = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    codes = representation(rows, latents, held_out)
+    METRICS[name](codes.take(np.arange(200)), np.random.default_rng(0))  # imports what it needs
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     started = time.perf_counter()
-    value = METRICS[name](given, np.random.default_rng(0)).value
+    value = METRICS[name](codes, np.random.default_rng(0)).value
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": seconds, "value": value, "before": arrays, "peak": peak}
+    return {"seconds": seconds, "value": value, "before": before, "peak": peak}
 
 
 def main() -> None:
@@ -62,30 +63,30 @@ def main() -> None:
     from bench.metrics import METRICS
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("metrics", nargs="*", help="by name; all without any")
-    parser.add_argument("--large", action="store_true", help="memory at 1,000,000 rows too")
-    given = parser.parse_args()
+    parser.add_argument("metrics", nargs="*", help="names of metrics; all by default")
+    parser.add_argument("--large", action="store_true", help="also measure 1,000,000 rows")
+    options = parser.parse_args()
     cores = os.sched_getaffinity(0)
-    one = {min(cores)}
+    one_core = {min(cores)}
     print(f"{machine()}\n")
     head = "| metric | seconds, one core | peak MB |" + (
-        " 1M x 32: seconds | peak MB |" * given.large
+        " 1M x 32: seconds | peak MB |" * options.large
     )
     print(head)
     print("| --- " * (head.count("|") - 1) + "|")
-    for name in given.metrics or METRICS:
-        small = in_process(__file__, [name, *SMALL], one)
+    for name in options.metrics or METRICS:
+        small = in_process(__file__, [name, *SMALL], one_core)
         row = f"| {name} | {small['seconds']:.2f} | {small['peak']:.0f} |"
-        if given.large and name not in SLOW:
-            large = in_process(__file__, [name, *LARGE], one)
+        if options.large and name not in SLOW:
+            large = in_process(__file__, [name, *LARGE], one_core)
             row += f" {large['seconds']:.2f} | {large['peak']:.0f} |"
-        elif given.large:
+        elif options.large:
             row += " | |"
         print(row, flush=True)
         if name == "dci":
-            every = in_process(__file__, [name, *SMALL], cores)
-            ratio = small["seconds"] / every["seconds"]
-            print(f"| {name}, {len(cores)} cores | {every['seconds']:.2f} ({ratio:.2f}x) | |")
+            all_cores = in_process(__file__, [name, *SMALL], cores)
+            ratio = small["seconds"] / all_cores["seconds"]
+            print(f"| {name}, {len(cores)} cores | {all_cores['seconds']:.2f} ({ratio:.2f}x) | |")
 
 
 if __name__ == "__main__":

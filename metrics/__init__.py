@@ -1,8 +1,8 @@
 """Disentanglement metrics: pure functions of a representation and a random generator.
 
 Each is called as ``metric(representation, rng, *, options) -> Score``. To add one, write a file
-with one function whose docstring starts with a line on the metric, its paper and year, and name it
-in `METRICS` and `VERSIONS`.
+with one function whose docstring starts with a line on the metric, its paper and year; import it
+here, and enter it in `METRICS` and `TITLES`.
 """
 
 from collections.abc import Callable
@@ -29,6 +29,7 @@ from .sap import sap
 from .total_correlation import total_correlation
 from .udr import udr
 
+# `bench list` reads both registries from the source, so they are written out.
 METRICS: dict[str, Metric] = {
     "mig": mig,
     "factorvae_score": factorvae_score,
@@ -51,34 +52,50 @@ METRICS: dict[str, Metric] = {
     "dci": dci,
 }
 
-# Compare models: called with the representations of several, answer with a score for each.
+# These compare models: called with the representations of several, they return a score for each.
 STUDY_METRICS: dict[str, Callable[..., list[Score]]] = {
     "udr": udr,
 }
 
-# Raised whenever a definition changes, so that numbers of two definitions are never put together.
-VERSIONS: dict[str, int] = {
-    "mig": 1,
-    "factorvae_score": 1,
-    "discrete_accuracy": 1,
-    "mig_sup": 1,
-    "jemmig": 1,
-    "dcimig": 1,
-    "modularity": 1,
-    "betavae_score": 1,
-    "sap": 1,
-    "irs": 1,
-    "mcc": 1,
-    "total_correlation": 1,
-    "mig_posterior": 1,
-    "kl_decomposition": 1,
-    "active_units": 1,
-    "infomec": 1,
-    "explicitness": 1,
-    "dci": 1,
-    "dci_fast": 1,
-    "udr": 1,
+# What tables call the value of a metric (by its name) and its parts (by metric.part).
+TITLES: dict[str, str] = {
+    "mig": "MIG",
+    "factorvae_score": "FactorVAE score",
+    "discrete_accuracy": "Accuracy, majority",
+    "discrete_accuracy.one_to_one": "Accuracy, one-to-one",
+    "dci_fast": "Fast DCI disentanglement",
+    "dci_fast.completeness": "Fast DCI completeness",
+    "dci_fast.informativeness": "Fast DCI informativeness",
+    "mig_sup": "MIG-sup",
+    "jemmig": "JEMMIG",
+    "dcimig": "DCIMIG",
+    "modularity": "Modularity",
+    "betavae_score": "BetaVAE score",
+    "sap": "SAP",
+    "irs": "IRS",
+    "mcc": "MCC",
+    "total_correlation": "Total correlation",
+    "total_correlation.wasserstein": "Wasserstein correlation",
+    "mig_posterior": "MIG, aggregate posterior",
+    "kl_decomposition": "KL decomposition",
+    "kl_decomposition.mutual_information": "Index-code MI",
+    "kl_decomposition.total_correlation": "Total correlation (KL)",
+    "kl_decomposition.dimension_wise": "Dimension-wise KL",
+    "active_units": "Active units",
+    "active_units.share": "Active units, share",
+    "infomec": "InfoM",
+    "infomec.infoe": "InfoE",
+    "infomec.infoc": "InfoC",
+    "explicitness": "Explicitness",
+    "dci": "DCI disentanglement",
+    "dci.completeness": "DCI completeness",
+    "dci.informativeness": "DCI informativeness",
+    "udr": "UDR",
 }
+
+# Raised whenever a definition changes, so that scores of two definitions never share a column:
+# 1 for all but those listed here.
+VERSIONS: dict[str, int] = dict.fromkeys((*METRICS, *STUDY_METRICS), 1) | {}
 
 __all__ = [
     "METRICS",
@@ -86,6 +103,7 @@ __all__ = [
     "Representation",
     "STUDY_METRICS",
     "Score",
+    "TITLES",
     "VERSIONS",
     "active_units",
     "betavae_score",

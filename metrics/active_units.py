@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from .posterior import Floats, blocks
+from .posterior import Floats, category_probabilities
 from .representation import Representation, Score
 
-PLAIN = (
+NO_PROBABILITIES = (
     "categories come without their probabilities: a categorical latent counts as active even where "
     "the categories are chance; give `probabilities`"
 )
@@ -18,44 +18,45 @@ def active_units(
     threshold: float = 0.01,
     min_kl: float = 0.1,
 ) -> Score:
-    """Active units (Burda et al. 2016): the number of latents whose posterior mean moves with x.
+    """Active units (Burda et al. 2016): how many latents have a posterior mean that varies with x?
 
     Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, arXiv 1509.00519:
     a latent is active if its activity, the variance over the data of its posterior mean,
 
         A_d = Var_x(E_q(z_d|x)[z_d]),
 
-    is above the threshold. The value is their number, from 0 for a collapsed posterior to D + C.
+    is above the threshold. The value is the number of active latents, from 0 for a collapsed
+    posterior to D + C.
 
     A categorical latent is one latent. Its mean is the vector of the probabilities, and its
-    activity the sum of their variances over the data, at most 1 - 1/S. Of plain categories,
+    activity the sum of their variances over the data, at most 1 - 1/S. For plain categories,
     without probabilities, the vector is one-hot and the activity the Gini variance: a posterior
     that is uniform but for rounding then counts as active, and a warning says so.
 
-    Known flaws: no factor is asked, so a latent of noise is active too. The variance has the scale
-    of the codes and does not know the width of the posterior: means of deviation 0.09 are not
-    active, and may hold 3 nats if posteriors are narrow; by KL, in the details, they are active.
-    Where q(z_d) is the prior N(0, 1), the default threshold is a KL of 0.005 nats only.
+    Known flaws: no factor is used, so a latent of noise is active too. The variance has the scale
+    of the codes and ignores the width of the posterior: means with a deviation of 0.09 are not
+    active, and may carry 3 nats if posteriors are narrow; by KL, in the details, they are active.
+    If q(z_d) is the prior N(0, 1), the default threshold is a KL of only 0.005 nats.
 
     Args:
-        representation: (N, D) codes, (N, C) categories, with probabilities where they are known.
-        rng: not used; nothing here is left to chance.
-        threshold: least activity, at least 0, that does not make a latent active.
-        min_kl: mean KL in nats from which a latent is active by KL, where `kl` is known.
+        representation: (N, D) codes, (N, C) categories, with probabilities if they are known.
+        rng: not used, as nothing is drawn.
+        threshold: the activity above which a latent is active, at least 0.
+        min_kl: mean KL in nats from which a latent is active by KL, if `kl` is known.
 
     Returns:
-        Score: the number, not in [0, 1], with the part `share` of all latents. Details:
-        `activity` by latent, `active` and `inactive` latents, `active_by_kl` (None where `kl` is
-        not known), `points`.
+        Score: the number, not in [0, 1], with the part `share` of all latents. Details: `activity`
+        by latent, `active` and `inactive` latents, `active_by_kl` (None if `kl` is not known),
+        `points`.
 
     Raises:
-        ValueError: the threshold is below 0, or the probabilities are none.
+        ValueError: the threshold is below 0, or the probabilities are invalid.
     """
     if threshold < 0:
         raise ValueError(f"threshold is {threshold}: give at least 0")
     columns = [column[:, None] for column in representation.codes.astype(np.float64).T]
     plain = bool(representation.category_sizes) and representation.probabilities is None
-    vectors = _one_hot(representation) if plain else blocks(representation)
+    vectors = _one_hot(representation) if plain else category_probabilities(representation)
     activity = np.array([_variance(vector) for vector in (*columns, *vectors)])
     names, active, kl = np.array(representation.latent_names), activity > threshold, None
     if representation.kl is not None:
@@ -71,7 +72,8 @@ def active_units(
             "threshold": threshold,
             "points": len(representation),
         },
-        warnings=[PLAIN] if plain else [],
+        warnings=[NO_PROBABILITIES] if plain else [],
+        rows_used=len(representation),
     )
 
 
@@ -81,6 +83,6 @@ def _one_hot(representation: Representation) -> list[Floats]:
 
 
 def _variance(vectors: Floats) -> float:
-    """Sum of the variances of the columns (N, S); 0 where rounding alone would make it more."""
+    """Sum of the variances of (N, S) columns; exactly 0 for a constant column."""
     varies = np.ptp(vectors, axis=0) > 0
     return float(vectors[:, varies].var(axis=0).sum())

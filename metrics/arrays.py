@@ -1,32 +1,29 @@
 """The arrays of a representation: their types, and what each must be.
 
-Every refusal is a ValueError of one line that names the array and the remedy.
+Whatever is refused raises a ValueError of one line that names the array and the remedy.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from .representation import Representation
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 IntArray: TypeAlias = NDArray[np.integer[Any]]
 
 FACTOR_KINDS = ("categorical", "ordinal", "cyclic", "continuous")
-MISSING = -1  # the class of a factor that is not known for a row
+MISSING = -1  # the class index of a missing label
 
-_MEANT = {
-    "logvar": "one value for each of codes",
-    "kl": "one value a latent, continuous ones first",
-    "probabilities": "one column a category, one categorical latent beside the other",
+_LAYOUTS = {
+    "logvar": "one value per value of codes",
+    "kl": "one value per latent, continuous ones first",
+    "probabilities": "one column per category, one categorical latent after the other",
 }
 
 
 def matrix(name: str, array: NDArray[Any], letter: str) -> NDArray[Any]:
-    """The array if it has rows and columns."""
+    """The array, if it has rows and columns."""
     if np.ma.is_masked(array):
         raise ValueError(f"{name} is masked: fill it (-1 or NaN is a missing label), or drop rows")
     array = np.asarray(array)
@@ -36,7 +33,7 @@ def matrix(name: str, array: NDArray[Any], letter: str) -> NDArray[Any]:
 
 
 def floats(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """The array with a float type, all values finite."""
+    """The array with a float type, if all its values are finite."""
     array = np.asarray(array)
     if array.dtype not in (np.float32, np.float64):
         if array.dtype.kind != "f":
@@ -48,7 +45,7 @@ def floats(name: str, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def codes(array: NDArray[Any]) -> NDArray[Any]:
-    """(N, D) floats; whole numbers may be categories in the wrong place and are refused."""
+    """(N, D) floats; integers are refused, as they may be categories in the wrong place."""
     array = matrix("codes", array, "D")
     if array.dtype.kind in "iub" and array.shape[1]:
         raise ValueError(
@@ -59,15 +56,15 @@ def codes(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def shaped(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """The array with a float type, if it has this very shape."""
+    """The array with a float type, if it has exactly this shape."""
     array = np.asarray(array)
     if array.shape != shape:
-        raise ValueError(f"{name} is {array.shape}: it must be {shape}, {_MEANT[name]}")
+        raise ValueError(f"{name} is {array.shape}: it must be {shape}, {_LAYOUTS[name]}")
     return floats(name, array.astype(np.float64) if array.dtype.kind in "iu" else array)
 
 
 def classes(name: str, array: NDArray[Any], sizes: Sequence[int], lowest: int) -> IntArray:
-    """The (N, C) or (N, K) array of class indices, each at least `lowest` and below its size."""
+    """The (N, C) or (N, K) class indices, if each is at least `lowest` and below its size."""
     array = matrix(name, array, "C" if name == "categories" else "K")
     if array.dtype.kind not in "iu":
         raise ValueError(f"{name} has type {array.dtype}: give integer class indices")
@@ -87,16 +84,16 @@ def classes(name: str, array: NDArray[Any], sizes: Sequence[int], lowest: int) -
 
 
 def same_rows(**arrays: NDArray[Any]) -> None:
-    """All arrays have a row for each image, and there is one."""
+    """Checks that all arrays have as many rows, and at least one."""
     rows = {name: len(array) for name, array in arrays.items()}
     if len(set(rows.values())) > 1:
-        raise ValueError(f"numbers of rows differ ({rows}): give one row an image in each")
+        raise ValueError(f"numbers of rows differ ({rows}): give one row per image in each")
     if not all(rows.values()):
         raise ValueError("codes has no rows: encode at least one image")
 
 
-def factor_words(names: Sequence[str], kinds: Sequence[str], columns: int) -> None:
-    """Each of the K factors has a name of its own and a kind."""
+def factor_labels(names: Sequence[str], kinds: Sequence[str], columns: int) -> None:
+    """Checks that each of the K factors has a name of its own and a kind."""
     if not columns:
         raise ValueError("factors has no columns: give at least one factor")
     if not len(names) == len(kinds) == columns:
@@ -114,7 +111,7 @@ def factor_words(names: Sequence[str], kinds: Sequence[str], columns: int) -> No
 def values(
     array: NDArray[Any] | None, factors: NDArray[Any], kinds: Sequence[str]
 ) -> NDArray[np.float64]:
-    """(N, K) numbers, finite wherever a continuous factor has a label."""
+    """The (N, K) numbers, if they are finite wherever a continuous factor has a label."""
     if array is None:
         raise ValueError("a factor is continuous: give its numbers in values")
     array = np.asarray(array)
@@ -125,18 +122,3 @@ def values(
         if kind == "continuous" and not np.isfinite(numbers[factors[:, k] >= 0, k]).all():
             raise ValueError(f"values column {k} has NaN or infinite values: mark them by class -1")
     return numbers
-
-
-def same_kind(train: "Representation", test: "Representation") -> None:
-    """Rows held out have the latents and the factors of the others."""
-    if test.test is not None:
-        raise ValueError("test has a test of its own: give its rows only")
-    if test.codes.shape[1] != train.codes.shape[1]:
-        raise ValueError(
-            f"test has {test.codes.shape[1]} codes, the other rows {train.codes.shape[1]}: "
-            "encode both by one model"
-        )
-    for name in ("category_sizes", "factor_names", "factor_kinds", "factor_sizes"):
-        mine, other = getattr(train, name), getattr(test, name)
-        if mine != other:
-            raise ValueError(f"{name} of the test rows is {other}, not {mine}: give the same")

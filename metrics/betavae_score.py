@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import FloatArray, IntArray
-from .pools import Pools, active_latents, standardised
+from .pools import Pools, active_latents, standardised_columns
 from .representation import Representation, Score
 
-# Bounds the memory: one chunk gathers 2 * CHUNK * pairs rows.
+# Points computed at a time, to bound the memory: they gather 2 * CHUNK * pairs rows.
 CHUNK = 256
 
 
@@ -24,42 +24,42 @@ def betavae_score(
     min_kl: float = 0.1,
     min_std: float = 0.05,
 ) -> Score:
-    """BetaVAE score (Higgins et al. 2017): do differences of pairs tell which factor was held?
+    """BetaVAE score (Higgins et al. 2017): do differences of pairs show which factor was fixed?
 
     Higgins et al., "beta-VAE: Learning Basic Visual Concepts with a Constrained Variational
     Framework", ICLR 2017, section 3. One point: choose a factor at random; draw `pairs` pairs of
     rows, both rows of a pair with the same value of that factor (a random value for each pair);
-    average the absolute difference of the two over the pairs, latent by latent. A linear
-    classifier is trained to tell the factor from the point; the score is its accuracy on fresh
-    points. A categorical latent is one latent: its difference is 1 where the categories of a
-    pair differ and 0 where they agree.
+    average the absolute difference of the two over the pairs, for each latent. A linear classifier
+    is trained to predict the factor from the point; the score is its accuracy on fresh points. A
+    categorical latent is one latent: its difference is 1 if the categories of a pair differ and 0
+    if they agree.
 
     Points, pairs and the classifier (logistic regression of scikit-learn, C=1) are those of
-    Locatello et al. 2019. Otherwise than there, each column of the points is standardised, so that
-    the scale of a latent does not matter and the fit converges, and latents that carry nothing
-    are pruned as in factorvae_score, since standardising would blow them up. Higgins et al. drop
-    the worse half of the runs: their numbers are no plain means.
+    Locatello et al. 2019. Unlike there, each column of the points is standardised, so that the
+    scale of a latent does not matter and the fit converges, and latents that carry nothing are
+    pruned as in factorvae_score, since standardising would amplify them. Higgins et al. drop the
+    worse half of the runs: their numbers are not plain means.
 
-    The score saturates: it is 1 as soon as all factors but one are encoded, and axes that are
-    rotated cost little (0.96 for a random rotation of five factors). Useless codes score 1/K.
+    Known flaws: the score saturates: it is 1 as soon as all factors but one are encoded, and
+    rotated axes cost little (0.96 for a random rotation of five factors). Useless codes score 1/K.
 
     Args:
         representation: (N, D) codes, (N, C) categories, (N, K) factors.
         rng: chooses factors, values and rows.
         points: training points.
-        test_points: fresh points, on which the accuracy is taken.
-        pairs: pairs a point (L), each of two different rows.
-        min_kl: latents with a smaller mean KL in nats are pruned, where `kl` is known.
+        test_points: fresh points, on which the accuracy is measured.
+        pairs: pairs per point (L), each of two different rows.
+        min_kl: latents with a smaller mean KL in nats are pruned, if `kl` is known.
         min_std: without `kl`, continuous latents with a smaller standard deviation are pruned.
             Latents that are constant over all rows always are.
 
     Returns:
-        Score in [0, 1]; 0 if no latent is left. Details: `confusion` (K held, K told) counts of
-        the fresh points, `recall` by factor, `active` latents, `chance`, `protocol`, `converged`,
-        `left_out`: factors that do not vary, or of which no value has two rows.
+        Score in [0, 1]; 0 if no latent is left. Details: `confusion` (K fixed, K predicted) counts
+        of the fresh points, `recall` by factor, `active` latents, `chance`, `protocol`,
+        `converged`, `left_out`: factors that do not vary, or of which no value has two rows.
 
     Raises:
-        ValueError: fewer than two factors can be held while others vary, or an option is out of
+        ValueError: fewer than two factors can be fixed while others vary, or an option is out of
             range.
     """
     if points < 1 or test_points < 1 or pairs < 1:
@@ -71,7 +71,7 @@ def betavae_score(
     names = representation.factor_names
     known = representation.kl is not None
     details: dict[str, Any] = {
-        **pools.taking_part(representation, active),
+        **pools.details(representation, active),
         "protocol": {
             "points": points,
             "test_points": test_points,
@@ -83,22 +83,23 @@ def betavae_score(
     confusion = np.zeros((len(names), len(names)), dtype=np.int64)
     if not active.any():
         recall = {name: None if name in details["left_out"] else 0.0 for name in names}
-        note = "no latent is active"
-        return Score(0.0, {**details, "confusion": confusion, "recall": recall, "note": note})
+        details |= {"confusion": confusion, "recall": recall, "note": "no latent is active"}
+        return Score(0.0, details, rows_used=len(representation))
 
     latents = _latents(representation, active)
     fitted, labels = _points(*latents, pools, points, pairs, rng)
     scored, truth = _points(*latents, pools, test_points, pairs, rng)
-    told, converged = _classify(fitted, labels, scored)
-    np.add.at(confusion, (truth, told), 1)
-    asked = confusion.sum(axis=1)
+    predicted, converged = _classify(fitted, labels, scored)
+    np.add.at(confusion, (truth, predicted), 1)
+    totals = confusion.sum(axis=1)
     recall = {
-        name: float(confusion[k, k] / asked[k]) if asked[k] else None
+        name: float(confusion[k, k] / totals[k]) if totals[k] else None
         for k, name in enumerate(names)
     }
     return Score(
-        float((told == truth).mean()),
+        float((predicted == truth).mean()),
         {**details, "confusion": confusion, "recall": recall, "converged": converged},
+        rows_used=len(representation),
     )
 
 
@@ -107,7 +108,7 @@ def _latents(
 ) -> tuple[FloatArray, IntArray]:
     """The active latents: (N, active continuous) float32, centred, and (N, active categorical)."""
     split = representation.codes.shape[1]
-    codes = standardised(representation.codes, np.flatnonzero(active[:split]), ddof=0)
+    codes = standardised_columns(representation.codes, np.flatnonzero(active[:split]), ddof=0)
     return codes, representation.categories[:, active[split:]]
 
 
@@ -119,7 +120,7 @@ def _points(
     pairs: int,
     rng: np.random.Generator,
 ) -> tuple[FloatArray, IntArray]:
-    """Mean differences (P, active) of pairs and the factors (P,) that were held."""
+    """Mean differences (P, active) of pairs and the factors (P,) that were fixed."""
     factor = pools.factors[rng.integers(len(pools.factors), size=points)]
     differences = []
     for begin in range(0, points, CHUNK):
@@ -137,7 +138,7 @@ def _points(
 
 
 def _classify(fitted: FloatArray, labels: IntArray, scored: FloatArray) -> tuple[IntArray, bool]:
-    """The factors (P,) that a linear classifier tells, and whether its fit converged."""
+    """The factors (P,) that a linear classifier predicts, and whether its fit converged."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
@@ -147,9 +148,9 @@ def _classify(fitted: FloatArray, labels: IntArray, scored: FloatArray) -> tuple
     mean, deviation = fitted.mean(axis=0), fitted.std(axis=0)
     deviation[deviation == 0] = 1
     classifier = LogisticRegression(max_iter=1_000)
-    # Threads of so small products would mostly wait for one another.
+    # With products this small, threads would mostly wait for one another.
     with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
         warnings.simplefilter("ignore", ConvergenceWarning)
         classifier.fit((fitted - mean) / deviation, labels)
-    told: IntArray = classifier.predict((scored - mean) / deviation)
-    return told, bool(classifier.n_iter_.max() < 1_000)
+    predicted: IntArray = classifier.predict((scored - mean) / deviation)
+    return predicted, bool(classifier.n_iter_.max() < 1_000)

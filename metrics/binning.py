@@ -14,7 +14,7 @@ def equal_width_bins(codes: FloatArray, bins: int) -> IntArray:
     """Each column of (N, D) codes cut into bins of equal width from its minimum to its maximum.
 
     Bins are closed on the left, the last one on both sides; a constant column is all bin 0.
-    Computed in float64, as float32 edges put rows on a grid into other bins.
+    Computed in float64, as float32 edges would put rows on a grid into other bins.
 
     Returns:
         (N, D) int in 0 to bins - 1.
@@ -32,9 +32,9 @@ def equal_width_bins(codes: FloatArray, bins: int) -> IntArray:
 def equal_frequency_edges(column: FloatArray, bins: int) -> NDArray[np.float64]:
     """Inner edges that cut an (N,) column into bins of (nearly) equal numbers of rows.
 
-    Rows of equal value stay together: each cut lies halfway between two distinct values, where
-    the number of rows below is nearest to its quantile. A column of few distinct values thus
-    has fewer edges than bins - 1, a constant one none.
+    Rows of equal value stay together: each cut lies halfway between two distinct values, where the
+    number of rows below is closest to its quantile. A column of few distinct values thus has fewer
+    edges than bins - 1, a constant one none.
     """
     values, counts = np.unique(column.astype(np.float64), return_counts=True)
     if len(values) == 1:
@@ -49,5 +49,5 @@ def equal_frequency_edges(column: FloatArray, bins: int) -> NDArray[np.float64]:
 
 
 def apply_edges(column: FloatArray, edges: NDArray[np.float64]) -> IntArray:
-    """The bin, 0 to len(edges), of each value of an (N,) column."""
+    """(N,) the bin, 0 to len(edges), of each value of a column."""
     return np.searchsorted(edges, column.astype(np.float64), side="left")

@@ -1,4 +1,4 @@
-"""Correlation of two latents, or of a latent and a factor, whatever kinds they are of."""
+"""Correlation of two latents, or of a latent and a factor, of whatever kinds they are."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,8 +8,8 @@ from .arrays import FloatArray, IntArray
 from .information import contingency
 
 
-def unit(column: FloatArray | IntArray, ranked: bool) -> NDArray[np.float64]:
-    """An (N,) column, or its ranks, with mean 0 and length 1; all 0 where it is constant."""
+def unit_vector(column: FloatArray | IntArray, ranked: bool) -> NDArray[np.float64]:
+    """An (N,) column, or its ranks, with mean 0 and norm 1; all 0 if it is constant."""
     number = rankdata(column) if ranked else column.astype(np.float64)
     low, spread = number.min(), np.ptp(number)
     if spread == 0:
@@ -17,23 +17,29 @@ def unit(column: FloatArray | IntArray, ranked: bool) -> NDArray[np.float64]:
     # Scaled before it is squared, so that nothing overflows or underflows.
     number = (number - low) / spread
     number -= number.mean()
-    unit: NDArray[np.float64] = number / np.linalg.norm(number)
-    return unit
+    vector: NDArray[np.float64] = number / np.linalg.norm(number)
+    return vector
 
 
-def ratio(unit: NDArray[np.float64], categories: IntArray) -> float:
-    """Square root of the correlation ratio of (N,) numbers of mean 0, length 1 and categories."""
+def correlation_ratio(vector: NDArray[np.float64], categories: IntArray) -> float:
+    """Square root of the correlation ratio of an (N,) unit vector and categories.
+
+    It is corrected for chance: Kelley 1935.
+    """
     counts = np.bincount(categories)
-    sums = np.bincount(categories, weights=unit)[counts > 0]
+    sums = np.bincount(categories, weights=vector)[counts > 0]
     between = float((sums**2 / counts[counts > 0]).sum())
-    spare = len(unit) - len(sums)
-    if not unit.any() or spare == 0:
+    freedom = len(vector) - len(sums)
+    if not vector.any() or freedom == 0:
         return 0.0
-    return float(max(0.0, 1 - (1 - between) * (len(unit) - 1) / spare) ** 0.5)
+    return float(max(0.0, 1 - (1 - between) * (len(vector) - 1) / freedom) ** 0.5)
 
 
 def association(latent: IntArray, factor: IntArray) -> float:
-    """sqrt(phi^2 / (S - 1)) of (N,) categories and a factor of S classes, corrected for chance."""
+    """sqrt(phi^2 / (S - 1)) of (N,) categories and a factor of S classes.
+
+    It is corrected for chance: Bergsma 2013.
+    """
     table = contingency(latent, factor)
     table = table[table.any(axis=1)][:, table.any(axis=0)]
     categories, classes = table.shape
@@ -42,7 +48,7 @@ def association(latent: IntArray, factor: IntArray) -> float:
     total = float(table.sum())
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / total
     phi = float(((table - expected) ** 2 / expected).sum()) / total
-    # Rescaled so that a latent that tells every class still has 1.
+    # Rescaled so that a latent that determines every class still has 1.
     chance = (categories - 1) * (classes - 1) / (total - 1)
     largest = classes - 1 - chance
     return min(1.0, max(0.0, phi - chance) / largest) ** 0.5 if largest > 0 else 0.0

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .arrays import MISSING
-from .boosting import Boosting, Loss, Told, boost
+from .gradient_boosting import GradientBoosting, Loss, Prediction, boost
 from .information import entropy_of_counts
 from .representation import Representation, Score
 
@@ -27,7 +27,7 @@ def dci(
 
     Eastwood & Williams, "A Framework for the Quantitative Evaluation of Disentangled
     Representations", ICLR 2018. Each factor is predicted from all latents; R (latents, factors)
-    says how much each prediction owes to each latent, every column divided by its sum.
+    says how important each latent is to each prediction, every column divided by its sum.
 
         D_l = 1 - H(R_l. / sum) / ln K,  C_k = 1 - H(R_.k / sum) / ln (D + C),
 
@@ -35,61 +35,63 @@ def dci(
     of R; informativeness is the mean accuracy on rows that were not fitted on.
 
     Predictor and rows are those of Locatello et al. 2019 (disentanglement_lib): gradient boosting
-    as scikit-learn does it, 100 stages of a tree of depth 3 a class, importance of a latent being
-    the variance of the residuals that its splits explain. It runs on all cores that the process
-    may use (OMP_NUM_THREADS limits them) and takes minutes: 113 classes are 11,300 trees.
+    as in scikit-learn, 100 stages of one tree of depth 3 per class; the importance of a latent is
+    the variance of the residuals that its splits explain. It runs on all cores that the process may
+    use (OMP_NUM_THREADS limits them) and takes minutes: 113 classes are 11,300 trees.
 
     - A categorical latent is one latent: the trees see its one-hot columns, R their sum, and K, D
-      and C count factors and latents. All latents count in the base, the constant ones too.
+      and C count factors and latents. All latents count in the base, including constant ones.
     - A continuous factor is predicted by regression; its informativeness is R^2, at least 0.
     - With one factor every D_l is 1, whatever the code: data with a single one are refused. With
       one latent every C_k is 1, which is a warning.
 
-    Known flaws: R depends on the predictor (a perfect code with a tenth of noise: 0.74, by
-    lasso 1.00). It is fitted to the noise too, so the number of rows is part of the definition (a
-    rotated code: 0.27 of 10,000 rows, 0.19 of 1,000). Every column weighs the same, however badly
-    its factor is predicted: read both with informativeness, which is not corrected for chance
-    (useless codes of dSprites: 0.12). Completeness falls by a copy of a latent (0.92 for one of
-    five) or (cos, sin) of an angle, and rises by unused latents, which count in its base.
+    Known flaws: R depends on the predictor (a perfect code with a tenth of noise: 0.74, by lasso
+    1.00). The predictor also fits noise, so the number of rows is part of the definition (a rotated
+    code: 0.27 with 10,000 rows, 0.19 with 1,000). Every column weighs the same, however badly its
+    factor is predicted: read both with informativeness, which is not corrected for chance (useless
+    codes of dSprites: 0.12). Completeness falls with a copy of a latent (0.92 for one of five) or
+    with (cos, sin) of an angle, and rises with unused latents, which count in its base.
 
     Args:
         representation: (N, D) codes, (N, C) categories, (N, K) factors.
-        rng: chooses the rows, and among columns that split a node alike. Without `test`, rows are
-            fitted on one half and scored on the other.
-        points: at most so many rows are fitted on.
-        test_points: at most so many rows are scored.
+        rng: chooses the rows, and among columns that split a node equally well. Without `test`,
+            rows are fitted on one half and scored on the other.
+        points: at most this many rows are fitted on.
+        test_points: at most this many rows are scored.
         stages: boosting stages.
         depth: depth of the trees.
         rate: learning rate.
 
     Returns:
         Score in [0, 1]: disentanglement; parts `completeness`, `informativeness`. 0 if no latent
-        tells of a factor. Details: `importances` R (D + C, K), `disentanglement` by latent (None
-        where no factor needs it), `completeness`, `informativeness`, `informativeness_fitted` and
-        `measures` ("accuracy" or "r2") by factor, `predictor`, `left_out`: factors that do not
-        vary over the rows fitted on, or have no label in those scored. Rows without a label are
-        left out factor by factor; a class that was not fitted is never right.
+        has any importance. Details: `importances` R (D + C, K), `disentanglement` by latent (None
+        if no factor needs it), `completeness`, `informativeness`, `informativeness_fitted` and
+        `measures` ("accuracy" or "r2") by factor, `predictor`, `left_out`: factors that do not vary
+        over the rows fitted on, or have no label in those scored. Rows without a label are left out
+        factor by factor; a class that was not fitted is never predicted.
 
     Raises:
         ValueError: fewer than two factors vary, or an option is out of range.
     """
     check_boosting(stages=stages, depth=depth, rate=rate)
     problem = Problem.of(representation, rng, "dci", points, test_points)
-    factors = [Boosting(task.fitted, task.scored, task.loss(), task.seed) for task in problem.tasks]
+    factors = [
+        GradientBoosting(task.fitted, task.scored, task.loss(), task.seed) for task in problem.tasks
+    ]
     predictor = {"name": "gradient boosting", "stages": stages, "depth": depth, "rate": rate}
     return problem.score(boost(factors, stages, depth, rate), predictor)
 
 
 @dataclass(frozen=True)
 class Task:
-    """To predict one factor, from the rows that have its label.
+    """The prediction of one factor, from the rows that have its label.
 
-    Args:
+    Attributes:
         factor: which of the K.
         fitted: (N, F) float32, columns of the latents; one-hot ones for a categorical latent.
-        scored: (M, F) likewise.
+        scored: (M, F) the same for the rows scored.
         labels: (N,) class of each row, or the number of a continuous factor, standardised.
-        truth: (M,) likewise.
+        truth: (M,) the same for the rows scored.
         continuous: whether labels are numbers.
         seed: of the predictor.
     """
@@ -107,19 +109,27 @@ class Task:
         make = Loss.of_number if self.continuous else Loss.of_classes
         return make(self.labels, dtype)
 
-    def right(self, told: Told) -> tuple[float, float]:
-        """Accuracy on the rows scored and on those fitted; R^2, at least 0, of a number."""
+    def accuracy(self, prediction: Prediction) -> tuple[float, float]:
+        """Accuracy on the rows scored and on those fitted; for a number R^2, at least 0."""
         measure = _determination if self.continuous else _accuracy
-        return measure(told.held_out, self.truth), measure(told.fitted, self.labels)
+        return measure(prediction.held_out, self.truth), measure(prediction.fitted, self.labels)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """All that DCI asks of a predictor, and what it makes of the answers."""
+    """The predictions that DCI needs, and the score that they make.
+
+    Attributes:
+        fitted: the rows fitted on.
+        scored: the rows scored.
+        tasks: one per factor that can be predicted.
+        rows_used: how many of the representation's rows these are.
+    """
 
     fitted: Representation
     scored: Representation
     tasks: tuple[Task, ...]
+    rows_used: int
 
     @classmethod
     def of(
@@ -130,7 +140,18 @@ class Problem:
         points: int,
         test_points: int,
     ) -> "Problem":
-        """Divides the rows; raises ValueError where no factor varies or there are no points."""
+        """Divides the rows.
+
+        Args:
+            representation: latents and factors.
+            rng: chooses the rows and the seeds of the tasks.
+            name: of the metric, for the errors.
+            points: at most this many rows are fitted on.
+            test_points: at most this many rows are scored.
+
+        Raises:
+            ValueError: fewer than two factors can be predicted, or there are too few points.
+        """
         if points < 2 or test_points < 2:
             raise ValueError(f"points={points}, test_points={test_points}: give at least 2 of each")
         fitted, scored = representation.split(rng, points)
@@ -159,35 +180,43 @@ class Problem:
                 f"{alone} is the only factor that can be predicted, so that {name} would be 1 for "
                 "any code: leave it out for this data"
             )
-        return cls(fitted, scored, tuple(tasks))
+        return cls(fitted, scored, tuple(tasks), representation.rows_used(fitted, scored))
 
-    def score(self, told: Sequence[Told], predictor: Mapping[str, Any]) -> Score:
-        """The score; `told` answers `tasks` one by one, `predictor` says by what."""
+    def score(self, predictions: Sequence[Prediction], predictor: Mapping[str, Any]) -> Score:
+        """The score of one prediction per task.
+
+        Args:
+            predictions: in the order of the tasks.
+            predictor: its name and options, for the details.
+        """
         latents, names = self.fitted.latent_names, self.fitted.factor_names
-        # Which latent each column is of.
+        # Which latent each column belongs to.
         columns_of = [1] * self.fitted.codes.shape[1] + list(self.fitted.category_sizes)
         latent = np.repeat(np.arange(len(latents)), columns_of)
         importances = np.zeros((len(latents), len(names)))
-        for task, answer in zip(self.tasks, told, strict=True):
-            importances[:, task.factor] = np.bincount(latent, answer.importances, len(latents))
+        accuracies = []
+        for task, prediction in zip(self.tasks, predictions, strict=True):
+            importances[:, task.factor] = np.bincount(latent, prediction.importances, len(latents))
+            accuracies.append(task.accuracy(prediction))
         used = [task.factor for task in self.tasks]
         rows, disentanglement = _purity(importances[:, used])
         columns, completeness = _purity(importances[:, used].T)
-        right = [task.right(answer) for task, answer in zip(self.tasks, told, strict=True)]
 
         def by_factor(values: Sequence[Any]) -> dict[str, Any]:
-            known = dict(zip(used, values, strict=True))
-            return {name: known.get(k) for k, name in enumerate(names)}
+            value_of = dict(zip(used, values, strict=True))
+            return {name: value_of.get(k) for k, name in enumerate(names)}
 
         warnings = []
         if len(latents) == 1:
-            warnings.append("one latent only: completeness is 1 for every factor that it tells")
+            warnings.append(
+                "only one latent: completeness is 1 for every factor that depends on it"
+            )
         details = {
             "importances": importances,
             "disentanglement": dict(zip(latents, rows, strict=True)),
             "completeness": by_factor(columns),
-            "informativeness": by_factor([scored for scored, _ in right]),
-            "informativeness_fitted": by_factor([fitted for _, fitted in right]),
+            "informativeness": by_factor([scored for scored, _ in accuracies]),
+            "informativeness_fitted": by_factor([fitted for _, fitted in accuracies]),
             "measures": by_factor(["r2" if task.continuous else "accuracy" for task in self.tasks]),
             "latents": list(latents),
             "factors": list(names),
@@ -198,13 +227,13 @@ class Problem:
         }
         if not importances.any():
             details["note"] = "no latent tells of a factor"
-        informed = float(np.mean([scored for scored, _ in right]))
-        parts = {"completeness": completeness, "informativeness": informed}
-        return Score(disentanglement, details, parts, warnings)
+        informativeness = float(np.mean([scored for scored, _ in accuracies]))
+        parts = {"completeness": completeness, "informativeness": informativeness}
+        return Score(disentanglement, details, parts, warnings, self.rows_used)
 
 
 def check_boosting(*, stages: int, depth: int, rate: float) -> None:
-    """Raises ValueError where an option of boosting is out of range."""
+    """Refuses options of boosting that are out of range."""
     if stages < 1 or not 1 <= depth <= 7 or rate <= 0:
         raise ValueError(
             f"stages={stages}, depth={depth}, rate={rate}: "
@@ -213,37 +242,37 @@ def check_boosting(*, stages: int, depth: int, rate: float) -> None:
 
 
 def _purity(importances: NDArray[np.float64]) -> tuple[list[float | None], float]:
-    """1 - entropy of each row, to the base of the columns; None where it is 0. Their mean."""
+    """1 - entropy of each row to the base of the columns (None for a row of 0), and their mean."""
     sums = importances.sum(axis=1)
     base = np.log(importances.shape[1])
-    each = [
+    purities = [
         (max(0.0, float(1 - entropy_of_counts(row) / base)) if base else 1.0) if total else None
         for row, total in zip(importances, sums, strict=True)
     ]
     whole = sums.sum()
-    mean = sum(total * (one or 0.0) for total, one in zip(sums, each, strict=True))
-    return each, float(mean / whole) if whole else 0.0
+    mean = sum(total * (purity or 0.0) for total, purity in zip(sums, purities, strict=True))
+    return purities, float(mean / whole) if whole else 0.0
 
 
-def _accuracy(answer: NDArray[Any], truth: NDArray[Any]) -> float:
-    """How often (M,) classes told are the true ones."""
-    return float((answer == truth).mean())
+def _accuracy(predicted: NDArray[Any], truth: NDArray[Any]) -> float:
+    """How often (M,) predicted classes are the true ones."""
+    return float((predicted == truth).mean())
 
 
-def _determination(answer: NDArray[Any], truth: NDArray[Any]) -> float:
-    """R^2 of (M,) numbers told, at least 0; 0 where the truth does not vary."""
-    error, spread = ((truth - answer) ** 2).sum(), ((truth - truth.mean()) ** 2).sum()
+def _determination(predicted: NDArray[Any], truth: NDArray[Any]) -> float:
+    """R^2 of (M,) predicted numbers, at least 0; 0 if the truth does not vary."""
+    error, spread = ((truth - predicted) ** 2).sum(), ((truth - truth.mean()) ** 2).sum()
     return max(0.0, float(1 - error / spread)) if spread else 0.0
 
 
 def _columns(
     fitted: Representation, scored: Representation
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(N, F) and (M, F) what a predictor sees: codes on one scale, categories as one-hot."""
+    """(N, F) and (M, F) what a predictor sees: codes on one scale, one-hot categories."""
     codes = fitted.codes.astype(np.float64)
     middle, low, high = np.median(codes, axis=0), codes.min(axis=0), codes.max(axis=0)
-    # scikit-learn reads float32 and takes values within 1e-7 for one: neither a large mean nor a
-    # small scale may be lost in it. Beyond the ends of the rows fitted on nothing is split.
+    # scikit-learn reads float32 and takes values within 1e-7 for equal: neither a large mean nor a
+    # small scale may be lost by that. No split lies beyond the ends of the rows fitted on.
     spread = np.where(high > low, high - low, 1.0)
     sides = []
     for side in (fitted, scored):

@@ -21,7 +21,7 @@ from .representation import Representation, Score
 
 
 def discrete_accuracy(representation: Representation, rng: np.random.Generator) -> Score:
-    """Discrete-factor accuracy (after Dupont 2018): how often one latent tells a class.
+    """Discrete-factor accuracy (after Dupont 2018): how often does one latent identify the class?
 
     Dupont, "Learning Disentangled Joint Continuous and Discrete Representations", arXiv 1804.00104;
     the halves and the second mapping are added here. For each categorical factor with S classes,
@@ -29,7 +29,7 @@ def discrete_accuracy(representation: Representation, rng: np.random.Generator) 
 
     - majority: a category stands for the class that it occurs with most;
     - one to one: categories are assigned to different classes so that most rows agree (Xie et al.
-      2016); where there are more categories than classes, some stand for none.
+      2016); if there are more categories than classes, some stand for none.
 
     The mappings are fitted, and the best latent of each is chosen, on a random half of the rows;
     accuracies are those on the other half. A category that does not occur in the first half is
@@ -38,30 +38,32 @@ def discrete_accuracy(representation: Representation, rng: np.random.Generator) 
 
     Args:
         representation: (N, D) codes, (N, C) categories, (N, K) factors; only factors of the kind
-            "categorical" are asked for.
-        rng: chooses the halves; where there are `test` rows, the mappings are fitted on all others
-            and scored on these.
+            "categorical" are scored.
+        rng: chooses the halves; if there are `test` rows, the mappings are fitted on all others and
+            scored on these.
 
     Returns:
         Score in [0, 1]: the majority accuracy, averaged over factors, with the part `one_to_one`.
         Details by factor: chosen latents, accuracies, `chance` (share of the largest class in the
         second half, and 1/S), normalised mutual information, adjusted Rand index and `confusion`
         (categories, S) of the latent with the best majority, all on the second half; `left_out`:
-        factors with one class only.
+        factors with only one class.
 
     Raises:
-        ValueError: no categorical factor with two classes, or fewer than two rows.
+        ValueError: there is no categorical factor with two classes, or fewer than two rows.
     """
     names, kinds = representation.factor_names, representation.factor_kinds
     categorical = [k for k, kind in enumerate(kinds) if kind == "categorical"]
-    asked = [k for k in categorical if representation.varying[k]]
-    if not asked:
+    varying = [k for k in categorical if representation.varying[k]]
+    if not varying:
         raise ValueError(
             "the representation has no categorical factor with two classes among the rows, "
             "discrete_accuracy is undefined: leave it out for this data"
         )
     fitted, scored = representation.split(rng)
-    by_factor = {names[k]: _score_factor(fitted.labelled(k), scored.labelled(k), k) for k in asked}
+    by_factor = {
+        names[k]: _score_factor(fitted.labelled(k), scored.labelled(k), k) for k in varying
+    }
 
     def mean(key: str) -> float:
         return float(np.mean([entry[key] for entry in by_factor.values()]))
@@ -74,10 +76,11 @@ def discrete_accuracy(representation: Representation, rng: np.random.Generator) 
             "chance": mean("chance"),
             "chance_uniform": mean("chance_uniform"),
             "binned": not representation.category_sizes,
-            "left_out": [names[k] for k in categorical if k not in asked],
+            "left_out": [names[k] for k in categorical if k not in varying],
             "rows_fitted": len(fitted),
             "rows_scored": len(scored),
         },
+        rows_used=representation.rows_used(fitted, scored),
     )
 
 
@@ -93,7 +96,7 @@ def _score_factor(fitted: Representation, scored: Representation, factor: int) -
     )
     by_match = int(np.argmax([_agreement(t, *m) for t, m in zip(firsts, matches, strict=True)]))
     confusion = tables[by_majority][1]
-    # The tables are those of the categorical latents where there are any, else of all.
+    # The tables are those of the categorical latents if there are any, else of all.
     names = fitted.latent_names[-len(tables) :]
     return {
         "majority": _agreement(confusion, *majorities[by_majority]),
@@ -112,7 +115,7 @@ def _score_factor(fitted: Representation, scored: Representation, factor: int) -
 def _tables(
     fitted: Representation, scored: Representation, factor: int
 ) -> list[tuple[Counts, Counts]]:
-    """Categories against classes on both halves, for each latent that is asked."""
+    """Categories against classes on both halves, for each latent that may be chosen."""
     size = fitted.factor_sizes[factor]
 
     def pair(first: IntArray, second: IntArray, categories: int) -> tuple[Counts, Counts]:

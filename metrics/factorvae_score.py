@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import FloatArray, IntArray
-from .pools import Pools, active_latents, standardised
+from .pools import Pools, active_latents, standardised_columns
 from .representation import Representation, Score
 
-# Bounds the memory: one chunk gathers CHUNK * batch rows.
+# Votes computed at a time, to bound the memory: they gather CHUNK * batch rows.
 CHUNK = 512
 
 
@@ -24,7 +24,7 @@ def factorvae_score(
     min_kl: float = 0.1,
     min_std: float = 0.05,
 ) -> Score:
-    """FactorVAE score (Kim & Mnih 2018): does the steadiest latent tell which factor was held?
+    """FactorVAE score (Kim & Mnih 2018): does the steadiest latent show which factor was fixed?
 
     Kim & Mnih, "Disentangling by Factorising", arXiv 1802.05983, section 4. One vote: choose a
     factor and one of its values at random, draw `batch` rows with that value, and divide each
@@ -36,11 +36,11 @@ def factorvae_score(
     categorical latent is one latent (Gini variance); with n_c of L rows in category c it has
     (L^2 - sum_c n_c^2) / (2 L (L - 1)).
 
-    The score sees whether the latents are aligned with the factors, not how well they encode
-    them. Useless codes score about 1/K, and latents of noise that are not pruned raise it (four
-    aligned latents for five factors: 0.80; six of noise beside them: 0.97), so read it together
-    with the vote matrix, the recall of each factor and the active latents. A very uneven
-    categorical latent is often constant over a batch and then takes votes of every factor.
+    Known flaws: the score sees whether the latents are aligned with the factors, not how well they
+    encode them. Useless codes score about 1/K, and latents of noise that are not pruned raise it
+    (four aligned latents for five factors: 0.80; with six latents of noise added: 0.97), so read it
+    together with the vote matrix, the recall of each factor and the active latents. A very uneven
+    categorical latent is often constant over a batch and then receives votes from every factor.
 
     Votes, batch and min_std are by default those of Locatello et al. 2019, min_kl that of Jeong &
     Song 2019. Dupont 2018: votes=500, test_votes=0, batch=100.
@@ -50,19 +50,19 @@ def factorvae_score(
         rng: chooses factors, values and rows.
         votes: training votes.
         test_votes: fresh votes; 0 scores the training votes themselves.
-        batch: rows a vote (L), drawn with replacement.
-        min_kl: latents with a smaller mean KL in nats are pruned, where `kl` is known.
+        batch: rows per vote (L), drawn with replacement.
+        min_kl: latents with a smaller mean KL in nats are pruned, if `kl` is known.
         min_std: without `kl`, continuous latents with a smaller standard deviation are pruned.
             Latents that are constant over all rows always are.
 
     Returns:
         Score in [0, 1]; 0 if no latent is left. Details: `vote_matrix` (active latents, K) counts
         of the training votes, `recall` by factor over the votes scored, `active` latents,
-        `assigned` factor of each, `chance`, `protocol`, `left_out`: factors that do not vary, or
-        of which no value has two rows.
+        `assigned` factor of each, `chance`, `protocol`, `left_out`: factors that do not vary, or of
+        which no value has two rows.
 
     Raises:
-        ValueError: fewer than two factors can be held while others vary, or an option is out of
+        ValueError: fewer than two factors can be fixed while others vary, or an option is out of
             range.
     """
     if votes < 1 or test_votes < 0 or batch < 2:
@@ -75,7 +75,7 @@ def factorvae_score(
     names = representation.factor_names
     known = representation.kl is not None
     details: dict[str, Any] = {
-        **pools.taking_part(representation, active),
+        **pools.details(representation, active),
         "protocol": {
             "votes": votes,
             "test_votes": test_votes,
@@ -87,11 +87,10 @@ def factorvae_score(
     }
     if not active.any():
         recall = {name: None if name in details["left_out"] else 0.0 for name in names}
-        note = "no latent is active"
         empty = np.zeros((0, len(names)), dtype=np.int64)
-        return Score(
-            0.0, {**details, "vote_matrix": empty, "assigned": {}, "recall": recall, "note": note}
-        )
+        details |= {"vote_matrix": empty, "assigned": {}, "recall": recall}
+        details["note"] = "no latent is active"
+        return Score(0.0, details, rows_used=len(representation))
 
     latents = _Latents.of(representation, active)
     voted, truth = _vote(latents, pools, votes, batch, rng)
@@ -100,12 +99,14 @@ def factorvae_score(
     assigned = np.where(table.any(axis=1), table.argmax(axis=1), -1)
     if test_votes:
         voted, truth = _vote(latents, pools, test_votes, batch, rng)
-    right = assigned[voted] == truth
-    asked = np.bincount(truth, minlength=len(names))
-    told = np.bincount(truth[right], minlength=len(names))
-    recall = {name: float(told[k] / asked[k]) if asked[k] else None for k, name in enumerate(names)}
+    correct = assigned[voted] == truth
+    totals = np.bincount(truth, minlength=len(names))
+    hits = np.bincount(truth[correct], minlength=len(names))
+    recall = {
+        name: float(hits[k] / totals[k]) if totals[k] else None for k, name in enumerate(names)
+    }
     return Score(
-        float(right.mean()),
+        float(correct.mean()),
         {
             **details,
             "vote_matrix": table,
@@ -115,6 +116,7 @@ def factorvae_score(
             },
             "recall": recall,
         },
+        rows_used=len(representation),
     )
 
 
@@ -128,18 +130,25 @@ def _gini(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class _Latents:
-    """The active latents, scaled so that a variance over rows is the ratio that votes."""
+    """The active latents, scaled so that a variance over rows is the ratio that votes.
 
-    codes: FloatArray  # (N, active continuous) float32, variance 1
-    categories: IntArray  # (N, active categorical)
+    Attributes:
+        codes: (N, active continuous) float32, variance 1.
+        categories: (N, active categorical).
+        sizes: number of categories of each.
+        variances: Gini variance of each over all rows.
+    """
+
+    codes: FloatArray
+    categories: IntArray
     sizes: tuple[int, ...]
-    variances: tuple[float, ...]  # Gini variance over all rows
+    variances: tuple[float, ...]
 
     @classmethod
     def of(cls, representation: Representation, active: NDArray[np.bool_]) -> "_Latents":
         split = representation.codes.shape[1]
         columns = np.flatnonzero(active[:split])
-        codes = standardised(representation.codes, columns, ddof=1)
+        codes = standardised_columns(representation.codes, columns, ddof=1)
         chosen = np.flatnonzero(active[split:])
         categories = representation.categories[:, chosen]
         sizes = tuple(representation.category_sizes[j] for j in chosen)
@@ -152,7 +161,7 @@ class _Latents:
         """Variance over L rows by that over all rows: (L, V) row indices -> (V, active)."""
         batch, votes = rows.shape
         codes = self.codes[rows]
-        # A latent equal over the batch gets exactly 0, and nothing below 0 can come out.
+        # A latent that is constant over the batch gets exactly 0, and no result can be below 0.
         codes -= codes[0]
         codes -= codes.mean(axis=0)
         continuous = np.einsum("lvd,lvd->vd", codes, codes) / (batch - 1)
@@ -168,7 +177,7 @@ class _Latents:
 def _vote(
     latents: _Latents, pools: Pools, votes: int, batch: int, rng: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
-    """Votes (M,) of the active latents and the factors (M,) that were held."""
+    """Votes (M,) of the active latents and the factors (M,) that were fixed."""
     factor = pools.factors[rng.integers(len(pools.factors), size=votes)]
     pool = pools.first[factor] + rng.integers(pools.pools[factor])
     voted = np.empty(votes, dtype=np.int64)

@@ -18,9 +18,9 @@ def irs(
     quantile: float = 0.99,
     points: int = 10_000,
 ) -> Score:
-    """Interventional robustness (Suter et al. 2019): do latents stay put while one factor is held?
+    """Interventional robustness (Suter et al. 2019): are latents stable while one factor is fixed?
 
-    Suter et al., "Robustly Disentangled Causal Mechanisms", arXiv 1811.00007. For a factor k held
+    Suter et al., "Robustly Disentangled Causal Mechanisms", arXiv 1811.00007. For a factor k fixed
     at a value v, the change of latent z is the `quantile` of |z - mean of z| over the rows with
     that value: how far the other factors can push it. Averaged over the values and divided by the
     largest |z - mean of z| over all rows it gives
@@ -29,12 +29,12 @@ def irs(
 
     The score of a latent is its largest IRS over the factors; the score is their average over the
     active latents, weighted by the largest change. Factors are taken as they are, each class one
-    intervention, never binned again.
+    intervention, and never binned again.
 
-    A categorical latent is one latent. A quantile of its distances, which are 0 or 1, would be
-    0 or 1 as well, so its change is the mean one: the Gini variance over the rows with a value,
-    against that over all rows. It has no unit that compares with that of the codes and weighs as
-    much as the mean active continuous latent.
+    A categorical latent is one latent. A quantile of its distances, which are 0 or 1, would be 0 or
+    1 as well, so its change is the mean one: the Gini variance over the rows with a value, relative
+    to that over all rows. It has no unit that compares with that of the codes and weighs as much as
+    the mean active continuous latent.
 
     Known flaws: noise does not score 0, as a quantile is smaller than a maximum (0.38 for Gaussian
     noise at 10,000 rows), and outliers and more rows raise it; a factor that no latent encodes
@@ -43,19 +43,19 @@ def irs(
 
     Args:
         representation: (N, D) codes, (N, C) categories, (N, K) factors.
-        rng: chooses the rows where there are more than `points`.
+        rng: chooses the rows if there are more than `points`.
         quantile: of the changes of one intervention; 1 is the maximum of the definition, 0.99 is
             that of Locatello et al. 2019.
-        points: at most so many rows are used, drawn without replacement.
+        points: at most this many rows are used, drawn without replacement.
 
     Returns:
         Score in [0, 1]; 0 if no latent is active. Details: `irs` (active latents, K), not below 0,
-        `scores`, `parents` (the factor of the largest IRS) and `weights` by active latent,
-        `active` and `constant` latents, `left_out`: factors that do not vary over the rows, or of
-        which no value has two rows, with 0 in `irs`.
+        `scores`, `parents` (the factor of the largest IRS) and `weights` by active latent, `active`
+        and `constant` latents, `left_out`: factors that do not vary over the rows, or of which no
+        value has two rows, with 0 in `irs`.
 
     Raises:
-        ValueError: no factor can be held while others vary, or an option is out of range.
+        ValueError: no factor can be fixed while others vary, or an option is out of range.
     """
     if not 0 < quantile <= 1:
         raise ValueError(f"quantile is {quantile}: give a number above 0 and at most 1")
@@ -67,26 +67,24 @@ def irs(
     varies = np.ptp(codes, axis=0) > 0
     informative = np.ptp(representation.categories, axis=0) > 0
     active = np.concatenate([varies, informative])
-    held = [names[k] for k in pools.factors]
+    fixed = [names[k] for k in pools.factors]
     details: dict[str, Any] = {
         "active": latent_names[active].tolist(),
         "active_count": int(active.sum()),
         "constant": latent_names[~active].tolist(),
         "factors": list(names),
-        "left_out": [name for name in names if name not in held],
+        "left_out": [name for name in names if name not in fixed],
         "quantile": quantile,
         "points": len(representation),
     }
     if not active.any():
-        note = "no latent is active"
-        empty = np.zeros((0, len(names)))
-        return Score(
-            0.0, {**details, "irs": empty, "scores": {}, "parents": {}, "weights": {}, "note": note}
-        )
+        details |= {"irs": np.zeros((0, len(names))), "scores": {}, "parents": {}, "weights": {}}
+        details["note"] = "no latent is active"
+        return Score(0.0, details, rows_used=len(representation))
 
     continuous, largest = _continuous(codes[:, varies], pools, quantile)
     categorical = _categorical(representation.categories[:, informative], pools)
-    # A change within a value can exceed the largest one from the overall mean.
+    # A change within a value can exceed the largest change from the overall mean.
     matrix = np.maximum(0.0, 1 - np.concatenate([continuous, categorical])[:, pools.factors])
     weights = np.full(len(matrix), largest.mean() if len(largest) else 1.0)
     weights[: len(largest)] = largest
@@ -103,13 +101,14 @@ def irs(
             "parents": dict(zip(details["active"], [names[k] for k in parents], strict=True)),
             "weights": dict(zip(details["active"], weights.tolist(), strict=True)),
         },
+        rows_used=len(representation),
     )
 
 
 def _continuous(
     codes: FloatArray, pools: Pools, quantile: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Changes (D, K) of (N, D) codes over the largest ones, and these (D,)."""
+    """Changes (D, K) of (N, D) codes relative to the largest ones, and these (D,)."""
     largest = np.abs(codes - codes.mean(axis=0)).max(axis=0)
 
     def change(rows: IntArray) -> FloatArray:
@@ -122,7 +121,7 @@ def _continuous(
 
 
 def _categorical(categories: IntArray, pools: Pools) -> NDArray[np.float64]:
-    """Changes (C, K) of (N, C) categories: Gini variance with a factor held over that without."""
+    """Changes (C, K) of (N, C) categories: Gini variance with a factor fixed over that without."""
 
     def variance(column: IntArray) -> float:
         counts = np.bincount(column).astype(np.float64)
@@ -141,7 +140,7 @@ def _categorical(categories: IntArray, pools: Pools) -> NDArray[np.float64]:
 def _mean_changes(
     pools: Pools, latents: int, change: Callable[[IntArray], FloatArray]
 ) -> NDArray[np.float64]:
-    """Changes (latents, K) averaged over the values of each factor that can be held."""
+    """Changes (latents, K) averaged over the values of each factor that can be fixed."""
     means = np.zeros((latents, len(pools.first)))
     for k in pools.factors:
         values = range(pools.first[k], pools.first[k] + pools.pools[k])

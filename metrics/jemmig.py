@@ -15,40 +15,40 @@ def jemmig(
     binning: Binning = "width",
     points: int = 10_000,
 ) -> Score:
-    """JEMMIG (Do & Tran 2020): does one latent tell each factor, that factor only, and alone?
+    """JEMMIG (Do & Tran 2020): is each factor captured by one latent that captures nothing else?
 
-    Do & Tran, "Theory and Evaluation Metrics for Learning Disentangled Representations", ICLR
-    2020, arXiv 1908.09961: the joint entropy minus the mutual information gap,
+    Do & Tran, "Theory and Evaluation Metrics for Learning Disentangled Representations", ICLR 2020,
+    arXiv 1908.09961: the joint entropy minus the mutual information gap,
 
         JEMMIG(v) = H(v, z*) - I(v; z*) + I(v; z_2nd),
 
-    where z* and z_2nd are the latents with the largest and second largest information about v.
-    It is 0 nats at best, when z* repeats v, and grows with all else that z* tells, and with what
-    others tell of v. The score is its mean over factors after rescaling each to
+    where z* and z_2nd are the latents with the largest and second largest information about v. It
+    is 0 nats at best, when z* repeats v, and grows with everything else that z* captures, and with
+    what other latents capture of v. The score is its mean over factors after rescaling each to
 
         1 - JEMMIG(v) / [H(v) + ln B],
 
     with B the number of classes that z* can have: `bins` if it is continuous, its number of
-    categories (whether used or not) if it is categorical. Of latents that tell equally much, the
-    one with the worst score is z*.
+    categories (whether used or not) if it is categorical. Among latents with equally much
+    information, the one with the worst score is z*.
 
     Known flaws: useless codes do not score 0: constant ones ln B / (H(v) + ln B), which is 0.5 for
-    a factor of B classes, and noise 0.11 at 20 bins of dSprites; H(z*) depends on the bins, so
-    that a code is blamed for noise within a class, and that outliers or a skewed warp, which leave
-    most rows in few bins of equal width, can raise the score (0.15 to 0.40 for noisy, mixed codes
-    through exp): bins of equal frequency do not mind them.
+    a factor of B classes, and noise 0.11 at 20 bins for dSprites. H(z*) depends on the bins, so a
+    code is penalised for noise within a class; and outliers or a skewed warp, which leave most rows
+    in few bins of equal width, can raise the score (0.15 to 0.40 for noisy, mixed codes through
+    exp): bins of equal frequency are insensitive to them.
 
     Args:
         representation: (N, D) codes, (N, C) categories (each one latent, exact), (N, K) factors.
-        rng: chooses the rows where there are more than `points`.
-        bins: bins of each continuous latent.
+        rng: chooses the rows if there are more than `points`.
+        bins: number of bins per continuous latent.
         binning: bins of equal "width" or equal "frequency".
-        points: at most so many rows are used, drawn without replacement.
+        points: at most this many rows are used, drawn without replacement.
 
     Returns:
         Score in [0, 1]. Details: `scores`, `best` latent and `unscaled` (nats, less is better) by
         factor, `mean_unscaled`, in nats `mutual_information` (D + C, K) and `entropies`,
-        `left_out`: factors that do not vary over the rows. With one latent only, the second
+        `left_out`: factors that do not vary over the rows. With only one latent, the second
         information is 0.
 
     Raises:
@@ -83,4 +83,5 @@ def jemmig(
             **relations.details,
         },
         warnings=relations.warnings,
+        rows_used=relations.rows,
     )

@@ -1,7 +1,7 @@
 """Logistic regression of a factor on all latents at once, defined here down to the stopping rule.
 
-A library's defaults may not decide a score: when scikit-learn went from one-vs-rest to multinomial,
-the explicitness of a perfect code went from 0.94 to 0.99. Both are here, under their names.
+A library's defaults must not decide a score: when scikit-learn went from one-vs-rest to
+multinomial, the explicitness of a perfect code went from 0.94 to 0.99. Both are here, by name.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ Floats: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What was fitted on M columns and S classes.
+    """A classifier fitted on M columns and S classes.
 
-    Args:
-        weights: (M + 1, S), the last row the intercepts.
+    Attributes:
+        weights: (M + 1, S), the last row holds the intercepts.
         classifier: what they were fitted as.
-        converged: whether the gradient got below the tolerance.
+        converged: whether the gradient fell below the tolerance.
     """
 
     weights: Floats
@@ -33,18 +33,18 @@ class Fit:
     converged: bool
 
     def log_probabilities(self, columns: Floats) -> Floats:
-        """(N, S); those of "one_vs_rest" answer S questions and do not sum to 1."""
+        """(N, S); those of "one_vs_rest" answer S separate questions and do not sum to 1."""
         scores = columns @ self.weights[:-1] + self.weights[-1]
         softmax = self.classifier == "multinomial"
         logs: Floats = log_softmax(scores, axis=1) if softmax else log_expit(scores)
         return logs
 
 
-def inputs(fitted: Representation, *others: Representation) -> list[Floats]:
-    """What a classifier sees of each: (N, D + sum of category_sizes) columns.
+def features(fitted: Representation, *others: Representation) -> list[Floats]:
+    """What a classifier sees of each representation: (N, D + sum of category_sizes) columns.
 
-    Continuous latents with the mean 0 and the variance 1 that they have in the fitted rows; one
-    that is constant there is 0 everywhere. Categorical latents as one-hot columns.
+    Continuous latents are standardised by the mean and the variance that they have in the fitted
+    rows; one that is constant there is 0 everywhere. Categorical latents are one-hot columns.
     """
     codes = fitted.codes.astype(np.float64)
     low, spread = codes.min(axis=0), np.ptp(codes, axis=0)
@@ -72,20 +72,25 @@ def fit(
     iterations: int = 1_000,
     tolerance: float = 1e-4,
 ) -> Fit:
-    """A classifier of N rows, which minimises
+    """Fits a classifier to N rows.
+
+    It minimises
 
         sum_i w_i loss_i + |weights without intercepts|^2 / (2 N penalty),   sum_i w_i = 1,
 
-    from 0 on by L-BFGS with ten corrections, until no entry of the gradient exceeds `tolerance`,
-    or for at most so many `iterations`. The loss of a row is the negative log
-    probability of its class: with "multinomial" by a softmax over the S classes, with
-    "one_vs_rest" summed over S independent questions whether it is of class s. All rows weigh the
-    same, or, where `balanced`, all classes.
+    starting from 0, by L-BFGS with ten corrections, until no entry of the gradient exceeds
+    `tolerance`, or for at most `iterations` iterations. The loss of a row is the negative log
+    probability of its class: for "multinomial" by a softmax over the S classes, for "one_vs_rest"
+    summed over S independent questions whether it is of class s.
 
     Args:
         columns: (N, M).
         labels: (N,) int, each of 0 to S - 1 at least once.
+        classifier: "multinomial" or "one_vs_rest".
         penalty: C of scikit-learn; infinity for none.
+        balanced: whether all classes weigh the same, instead of all rows.
+        iterations: the largest number of iterations.
+        tolerance: the largest entry of the gradient at convergence.
     """
     from scipy.optimize import minimize
     from threadpoolctl import threadpool_limits
@@ -111,15 +116,18 @@ def fit(
 
     options = {"maxiter": iterations, "maxcor": 10, "maxls": 50, "gtol": tolerance, "ftol": 0.0}
     start = np.zeros(shape[0] * shape[1])
-    # Threads of so small products wait for one another: 30 times as long on two busy cores.
+    # With products this small, threads wait for one another: 30 times as long on two busy cores.
     with threadpool_limits(1, user_api="blas"):
-        found = minimize(objective, start, method="L-BFGS-B", jac=True, options=options)
-    converged = bool(np.abs(found.jac).max() <= tolerance)
-    return Fit(found.x.reshape(shape).T, classifier, converged)
+        result = minimize(objective, start, method="L-BFGS-B", jac=True, options=options)
+    converged = bool(np.abs(result.jac).max() <= tolerance)
+    return Fit(result.x.reshape(shape).T, classifier, converged)
 
 
 def _multinomial(scores: Floats, own: tuple[IntArray, IntArray], row_weights: Floats) -> float:
-    """Weighted loss of (S, N) scores, which become its gradient; `own` is the place of each row."""
+    """Weighted loss of (S, N) scores, which are overwritten by its gradient.
+
+    `own` indexes the score of each row's own class.
+    """
     scores -= scores.max(axis=0)
     loss = -float(scores[own] @ row_weights)
     np.exp(scores, out=scores)
@@ -130,7 +138,7 @@ def _multinomial(scores: Floats, own: tuple[IntArray, IntArray], row_weights: Fl
 
 
 def _one_vs_rest(scores: Floats, own: tuple[IntArray, IntArray], row_weights: Floats) -> float:
-    """As `_multinomial`."""
+    """The same for independent questions, one per class."""
     loss = float((np.maximum(scores, 0).sum(axis=0) - scores[own]) @ row_weights)
     positive = scores >= 0
     # Never above 1, so that nothing overflows.

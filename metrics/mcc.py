@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from .correlations import association, ratio, unit
+from .correlations import association, correlation_ratio, unit_vector
 from .representation import Representation, Score
 
 
@@ -17,39 +17,40 @@ def mcc(
     correlation: Literal["pearson", "spearman"] = "pearson",
     points: int = 10_000,
 ) -> Score:
-    """Mean correlation coefficient (Hyvarinen & Morioka 2016): one latent a factor, how close?
+    """Mean correlation coefficient (Hyvarinen & Morioka 2016): one latent per factor, how close?
 
-    Hyvarinen & Morioka, "Unsupervised Feature Extraction by Time-Contrastive Learning and
-    Nonlinear ICA", arXiv 1605.06336; Khemakhem et al. 2020, arXiv 1907.04809. Latents are assigned
-    to factors one to one so that the absolute correlations add up to most; the score is their
-    mean over the factors. A factor that no latent is left for counts 0, so at least K latents are
-    needed to reach 1.
+    Hyvarinen & Morioka, "Unsupervised Feature Extraction by Time-Contrastive Learning and Nonlinear
+    ICA", arXiv 1605.06336; Khemakhem et al. 2020, arXiv 1907.04809. Latents are assigned to factors
+    one to one so that the sum of the absolute correlations is largest; the score is their mean over
+    the factors. A factor for which no latent is left counts 0, so at least K latents are needed to
+    reach 1.
 
-    The papers have no categories. Here the correlation of a pair with one is the largest that any
-    numbering of the categories could reach, or below:
+    The papers have no categories. Here the correlation of a pair that involves one is the largest
+    that any numbering of the categories could reach, or below:
 
     - a category and a number: the square root of the correlation ratio, the share of the variance
       of the number (or of its ranks) that lies between the categories;
-    - a categorical latent and a categorical factor of S classes: sqrt(phi^2 / (S - 1)), with
-      phi^2 the chi-squared statistic over N. It is 1 only where the latent tells every class.
+    - a categorical latent and a categorical factor of S classes: sqrt(phi^2 / (S - 1)), with phi^2
+      the chi-squared statistic over N. It is 1 only if the latent determines every class.
 
-    Both are corrected for chance (Kelley 1935, Bergsma 2013), as they never average to 0 else.
+    Both are corrected for chance (Kelley 1935, Bergsma 2013), as otherwise they never average to 0.
 
-    The score sees linear (Pearson) or monotone (Spearman) relations only: a good code of a cyclic
-    factor, which is cut open at 0, is neither, and neither is a categorical factor in two latents.
-    Unused latents never lower it: what else a latent encodes shows only in its correlation.
-    Useless codes score the largest of many correlations by chance, about 0.02 at 10,000 rows.
+    Known flaws: the score sees only linear (Pearson) or monotone (Spearman) relations: a good code
+    of a cyclic factor, which is cut open at 0, is neither, and neither is a categorical factor in
+    two latents. Unused latents never lower it: what else a latent encodes shows only in its
+    correlation. Useless codes score the largest of many correlations by chance, about 0.02 at
+    10,000 rows.
 
     Args:
         representation: (N, D) codes, (N, C) categories (each one latent), (N, K) factors.
-        rng: chooses the rows where there are more than `points`.
+        rng: chooses the rows if there are more than `points`.
         correlation: "pearson", or "spearman" for that of the ranks, ties sharing their mean rank.
-        points: at most so many rows are used, drawn without replacement.
+        points: at most this many rows are used, drawn without replacement.
 
     Returns:
         Score in [0, 1]. Details: `correlations` (D + C, K), absolute, 0 for what is constant;
-        `assigned` latent and `matched` correlation by factor; `left_out`: factors that do not
-        vary over the rows, for which a correlation is undefined.
+        `assigned` latent and `matched` correlation by factor; `left_out`: factors that do not vary
+        over the rows, for which a correlation is undefined.
 
     Raises:
         ValueError: no factor varies, or an option is out of range.
@@ -82,25 +83,26 @@ def mcc(
             "correlation": correlation,
             "points": len(representation),
         },
+        rows_used=len(representation),
     )
 
 
 def _correlations(representation: Representation, ranked: bool) -> NDArray[np.float64]:
     """Absolute correlations (D + C, K) of each latent and each factor."""
     table = np.zeros((representation.latents, representation.factors.shape[1]))
-    whole = [unit(column, ranked) for column in representation.codes.T]
+    whole = [unit_vector(column, ranked) for column in representation.codes.T]
     for k in np.flatnonzero(representation.varying).tolist():
         rows = representation.labelled(k)
-        # The units of all rows serve every factor without a missing label.
+        # The vectors of all rows serve every factor without a missing label.
         complete = rows is representation
-        codes = whole if complete else [unit(column, ranked) for column in rows.codes.T]
+        codes = whole if complete else [unit_vector(column, ranked) for column in rows.codes.T]
         if rows.factor_kinds[k] == "categorical":
             factor = rows.factors[:, k]
-            ofs = [ratio(code, factor) for code in codes]
-            ofs += [association(column, factor) for column in rows.categories.T]
+            correlations = [correlation_ratio(code, factor) for code in codes]
+            correlations += [association(column, factor) for column in rows.categories.T]
         else:
-            value = unit(rows.number(k), ranked)
-            ofs = [abs(float(code @ value)) for code in codes]
-            ofs += [ratio(value, column) for column in rows.categories.T]
-        table[:, k] = ofs
+            value = unit_vector(rows.number(k), ranked)
+            correlations = [abs(float(code @ value)) for code in codes]
+            correlations += [correlation_ratio(value, column) for column in rows.categories.T]
+        table[:, k] = correlations
     return np.minimum(table, 1.0)

@@ -15,7 +15,7 @@ def mig(
     binning: Binning = "width",
     points: int = 10_000,
 ) -> Score:
-    """Mutual information gap (Chen et al. 2018): how far one latent alone tells each factor.
+    """Mutual information gap (Chen et al. 2018): is each factor captured by a single latent?
 
     Chen et al., "Isolating Sources of Disentanglement in VAEs", arXiv 1802.04942, eq. 6:
 
@@ -23,24 +23,24 @@ def mig(
 
     where z_1st and z_2nd are the latents with the largest and second largest I(z; v_k).
 
-    The estimator is the one of Locatello et al. 2019: codes as given (posterior means), bins of
-    equal width, all factors. Chen et al. themselves take samples of the posterior, the aggregate
-    posterior of the whole data and no factor of shape: their numbers are not comparable. The bins
-    limit the value: codes that repeat the dSprites factors score 0.79 / 0.90 / 0.99 with
-    10 / 20 / 50 bins, and a few outliers widen the bins and lower it; bins of equal frequency do
-    not mind outliers or any other monotone warp of a latent.
+    The estimator is that of Locatello et al. 2019: codes as given (posterior means), bins of equal
+    width, all factors. Chen et al. themselves use samples of the posterior, the aggregate posterior
+    of the whole data set, and leave out the factor of shape: their numbers are not comparable. The
+    bins limit the value: codes that repeat the dSprites factors score 0.79 / 0.90 / 0.99 with
+    10 / 20 / 50 bins, and a few outliers widen the bins and lower it; bins of equal frequency are
+    insensitive to outliers and to any other monotone warp of a latent.
 
     Args:
         representation: (N, D) codes, (N, C) categories (each one latent, exact), (N, K) factors.
-        rng: chooses the rows where there are more than `points`.
-        bins: bins of each continuous latent.
+        rng: chooses the rows if there are more than `points`.
+        bins: number of bins per continuous latent.
         binning: bins of equal "width" or equal "frequency".
-        points: at most so many rows are used, drawn without replacement.
+        points: at most this many rows are used, drawn without replacement.
 
     Returns:
         Score in [0, 1]. Details, in nats: `mutual_information` (D + C, K), `entropies` and `gaps`
-        (a share of the entropy) by factor, `left_out`: factors that do not vary over the rows,
-        for which the gap is undefined. With one latent only, the second information is 0.
+        (as a share of the entropy) by factor, `left_out`: factors that do not vary over the rows,
+        for which the gap is undefined. With only one latent, the second information is 0.
 
     Raises:
         ValueError: no factor varies, or an option is out of range.
@@ -58,4 +58,5 @@ def mig(
             **relations.details,
         },
         warnings=relations.warnings,
+        rows_used=relations.rows,
     )

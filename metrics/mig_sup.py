@@ -20,7 +20,7 @@ def mig_sup(
     level: float = 1e-3,
     points: int = 10_000,
 ) -> Score:
-    """MIG-sup (Li et al. 2020): how far each latent tells one factor alone.
+    """MIG-sup (Li et al. 2020): does each latent capture a single factor?
 
     Li et al., "Progressive Learning and Disentanglement of Hierarchical Representations", ICLR
     2020, arXiv 2002.10549; the counterpart of mig, with latents and factors exchanged:
@@ -29,34 +29,34 @@ def mig_sup(
 
     where v_1st and v_2nd are the factors with the largest and second largest J of the latent, and
     the sum runs over the A active latents. Latents that carry nothing have no factor and are left
-    out: those with a small mean KL (Li et al. count active units too), and those that depend on
-    no factor beyond chance (Pearson's test of independence on the bins).
+    out: those with a small mean KL (Li et al. also count active units only), and those that depend
+    on no factor beyond chance (Pearson's test of independence on the bins).
 
-    Carbonneau et al. 2022 (arXiv 2012.09276) divide by H(z) in the place of H(v), and count all
-    latents: `normalization="latents", level=1`. A latent of few classes is then not blamed for
-    telling only a part of its factor; the two can differ by 0.2.
+    Carbonneau et al. 2022 (arXiv 2012.09276) divide by H(z) instead of H(v), and count all latents:
+    `normalization="latents", level=1`. A latent of few classes is then not penalised for capturing
+    only a part of its factor; the two can differ by 0.2.
 
-    Known flaws: factors that no latent tells cost nothing, nor do two latents that tell the same
-    factor: it is to be read beside mig. The bins limit the value as that of mig. Without `kl`,
-    latents that a collapsed posterior moves by next to nothing count fully, as information does
-    not know the scale. Few rows can make a weak latent pass for chance.
+    Known flaws: factors that no latent captures cost nothing, and neither do two latents that
+    capture the same factor: read it together with mig. The bins limit the value as they limit that
+    of mig. Without `kl`, latents that a collapsed posterior barely moves count fully, as
+    information ignores the scale. With few rows a weak latent can be taken for chance.
 
     Args:
         representation: (N, D) codes, (N, C) categories (each one latent, exact), (N, K) factors.
-        rng: chooses the rows where there are more than `points`.
-        bins: bins of each continuous latent.
+        rng: chooses the rows if there are more than `points`.
+        bins: number of bins per continuous latent.
         binning: bins of equal "width" or equal "frequency".
         normalization: information as a share of the entropy of "factors" or of "latents".
-        min_kl: latents with a smaller mean KL in nats are left out, where `kl` is known.
+        min_kl: latents with a smaller mean KL in nats are left out, if `kl` is known.
         level: significance level of the dependence of a latent on any factor; 1 leaves out only
             latents without any information.
-        points: at most so many rows are used, drawn without replacement.
+        points: at most this many rows are used, drawn without replacement.
 
     Returns:
         Score in [0, 1]; 0 if no latent is active. Details: `gaps` (None if not active) and `best`
-        factor by latent, `active` and `pruned` latents, in nats `mutual_information` (D + C, K)
-        and `entropies`, `left_out`: factors that do not vary over the rows. With one factor only,
-        the second information is 0.
+        factor by latent, `active` and `pruned` latents, in nats `mutual_information` (D + C, K) and
+        `entropies`, `left_out`: factors that do not vary over the rows. With only one factor, the
+        second information is 0.
 
     Raises:
         ValueError: no factor varies, or an option is out of range.
@@ -87,5 +87,11 @@ def mig_sup(
         **relations.details,
     }
     if not active.any():
-        return Score(0.0, {**details, "note": "no latent is active"})
-    return Score(min(1.0, float(gaps.mean())), details, warnings=relations.warnings)
+        note = "no latent is active"
+        return Score(0.0, {**details, "note": note}, rows_used=relations.rows)
+    return Score(
+        value=min(1.0, float(gaps.mean())),
+        details=details,
+        warnings=relations.warnings,
+        rows_used=relations.rows,
+    )

@@ -19,40 +19,40 @@ def modularity(
     level: float = 1e-3,
     points: int = 10_000,
 ) -> Score:
-    """Modularity (Ridgeway & Mozer 2018): how near each latent is to telling one factor only.
+    """Modularity (Ridgeway & Mozer 2018): how close is each latent to capturing a single factor?
 
     Ridgeway & Mozer, "Learning Deep Disentangled Embeddings With the F-Statistic Loss", NeurIPS
-    2018, arXiv 1802.05312. The template of a latent has its largest information with a factor and
-    0 elsewhere; the score is one minus the mean squared deviation from it,
+    2018, arXiv 1802.05312. The template of a latent has its largest information with a factor and 0
+    elsewhere; the score is one minus the mean squared deviation from it,
 
         modularity = 1 - 1/A sum_d sum_{k not best} I(z_d; v_k)^2 / [I(z_d; v_best)^2 (K - 1)],
 
     over the A active latents and the K factors that vary, with information in nats. The bins are
-    those of Locatello et al. 2019, who take 0/0 for a latent without information. Here latents
-    that carry nothing are left out: those with a small mean KL, and those that depend on no factor
-    beyond chance (Pearson's test of independence on the bins), since noise would add its own
-    modularity (0.66 for Gaussian noise at 10,000 rows of dSprites factors). `level=1` leaves out
+    those of Locatello et al. 2019, who get 0/0 for a latent without information. Here latents that
+    carry nothing are left out: those with a small mean KL, and those that depend on no factor
+    beyond chance (Pearson's test of independence on the bins), since noise would add a modularity
+    of its own (0.66 for Gaussian noise with 10,000 rows of dSprites factors). `level=1` leaves out
     only latents without any information.
 
-    Known flaws: the scale begins far above 0: a latent scores 0 only if it tells all factors
-    equally, a rotated code 0.88. Factors that no latent tells cost nothing, nor do two latents
-    that tell the same factor; a code of one good latent scores 1. Information in nats favours
-    factors with many classes. Without `kl`, latents that a collapsed posterior moves by next to
-    nothing count fully. Few rows can make a weak latent pass for chance.
+    Known flaws: the scale begins far above 0: a latent scores 0 only if it has the same information
+    about all factors, a rotated code 0.88. Factors that no latent captures cost nothing, and
+    neither do two latents that capture the same factor; a code of one good latent scores 1.
+    Information in nats favours factors with many classes. Without `kl`, latents that a collapsed
+    posterior barely moves count fully. With few rows a weak latent can be taken for chance.
 
     Args:
         representation: (N, D) codes, (N, C) categories (each one latent, exact), (N, K) factors.
-        rng: chooses the rows where there are more than `points`.
-        bins: bins of each continuous latent.
+        rng: chooses the rows if there are more than `points`.
+        bins: number of bins per continuous latent.
         binning: bins of equal "width" or equal "frequency".
-        min_kl: latents with a smaller mean KL in nats are left out, where `kl` is known.
+        min_kl: latents with a smaller mean KL in nats are left out, if `kl` is known.
         level: significance level of the dependence of a latent on any factor.
-        points: at most so many rows are used, drawn without replacement.
+        points: at most this many rows are used, drawn without replacement.
 
     Returns:
-        Score in [0, 1]; 0 if no latent is active. Details: `scores` (None if not active) and
-        `best` factor by latent, `active` and `pruned` latents, in nats `mutual_information`
-        (D + C, K) and `entropies`, `left_out`: factors that do not vary over the rows.
+        Score in [0, 1]; 0 if no latent is active. Details: `scores` (None if not active) and `best`
+        factor by latent, `active` and `pruned` latents, in nats `mutual_information` (D + C, K) and
+        `entropies`, `left_out`: factors that do not vary over the rows.
 
     Raises:
         ValueError: fewer than two factors vary, or an option is out of range.
@@ -81,5 +81,11 @@ def modularity(
         **relations.details,
     }
     if not active.any():
-        return Score(0.0, {**details, "note": "no latent is active"})
-    return Score(float(np.clip(scores.mean(), 0.0, 1.0)), details, warnings=relations.warnings)
+        note = "no latent is active"
+        return Score(0.0, {**details, "note": note}, rows_used=relations.rows)
+    return Score(
+        value=float(np.clip(scores.mean(), 0.0, 1.0)),
+        details=details,
+        warnings=relations.warnings,
+        rows_used=relations.rows,
+    )

@@ -1,8 +1,8 @@
-"""Mutual information of numbers by the distances of nearest neighbours, in nats.
+"""Mutual information of numbers, estimated from the distances of nearest neighbours, in nats.
 
 Both estimators put a ball around each row, out to its k-th nearest neighbour, and compare how many
 rows lie inside it with how many would if the two sides were independent. scikit-learn, which the
-papers use, tells equal values apart by noise; here ties are computed, and no chance is left.
+papers use, breaks ties by adding noise; here ties are computed, and nothing is left to chance.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.special import digamma
 
 from .arrays import FloatArray, IntArray
 
-# Of the largest number: well above what rounding does to a distance.
+# A share of the largest number: well above what rounding does to a distance.
 ROUNDING = 8 * float(np.finfo(np.float64).eps)
 
 
@@ -20,13 +20,13 @@ def information_with_classes(number: FloatArray, labels: IntArray, neighbours: i
 
         I = psi(N) + mean[psi(k) - psi(N_i) - psi(m_i)],
 
-    where N_i is the size of the class of row i, and m_i counts the rows, i among them, that are
+    where N_i is the size of the class of row i, and m_i counts the rows, including i, that are
     nearer to it than its k-th nearest neighbour within its class. Classes of a single row are left
     out, and a class of fewer than k + 1 rows has fewer neighbours.
 
     With ties psi(m_i) is its mean over the orders of the rows at one distance, which is what
-    infinitely small noise gives on average: exact where the k-th neighbour has the same value as
-    row i, to second order else.
+    infinitely small noise gives on average: exact if the k-th neighbour has the same value as row
+    i, otherwise to second order.
 
     Args:
         number: (N,) finite.
@@ -34,18 +34,18 @@ def information_with_classes(number: FloatArray, labels: IntArray, neighbours: i
         neighbours: k, at least 1.
 
     Returns:
-        At least 0; 0 where no two rows share a class.
+        At least 0; 0 if no two rows share a class.
     """
     labels = labels.astype(np.int64)
     shared = np.bincount(labels)[labels] > 1
     rows = int(shared.sum())
     if not rows:
         return 0.0
-    number, labels = standardized(number[shared]), labels[shared]
+    number, labels = standardised(number[shared]), labels[shared]
     order = np.argsort(number, kind="stable")
     number, labels = number[order], labels[order]
 
-    # From here on by class, and by value within a class.
+    # From here on the rows are sorted by class, and by value within a class.
     ranks = np.argsort(labels, kind="stable")
     values, classes = number[ranks], labels[ranks]
     firsts, lasts = (np.searchsorted(classes, classes, side=side) for side in ("left", "right"))
@@ -53,21 +53,21 @@ def information_with_classes(number: FloatArray, labels: IntArray, neighbours: i
     k = np.minimum(neighbours, sizes - 1)
     radii = _radii(values, firsts, lasts, k)
 
-    # One sorted list of whole numbers stands for the sorted rows of every class.
+    # One sorted list of integers represents the sorted rows of every class.
     keys = classes * rows + ranks
     slack = ROUNDING * np.abs(number).max()
     counts = []
     for ball in (radii - slack, radii + slack):
-        low, high = _places(number, values, np.maximum(ball, 0))
+        low, high = _ranges(number, values, np.maximum(ball, 0))
         own = np.searchsorted(keys, classes * rows + [[low], [high]]).reshape(2, rows)
         counts.append((high - low, own[1] - own[0]))
     (inside, own_inside), (within, own_within) = counts
 
-    # Row i alone is nearer than those that share its value.
+    # Only row i itself is nearer than the rows that share its value.
     centre = radii <= slack
     inside, own_inside = np.where(centre, 1, inside), np.where(centre, 1, own_inside)
     edge, own_edge = within - inside, own_within - own_inside
-    # The k-th neighbour is the j-th of its class to come among the rows at its distance.
+    # The k-th neighbour is the j-th of its class among the rows at its distance.
     j = k - own_inside + 1
     mean = inside - 1 + j * (edge + 1) / (own_edge + 1)
     spread = j * (own_edge + 1 - j) * (edge + 1) * (edge - own_edge)
@@ -85,36 +85,41 @@ def information_of_numbers(a: FloatArray, b: FloatArray, neighbours: int) -> flo
 
         I = psi(N) + mean[psi(k_i) - psi(a_i) - psi(b_i)],
 
-    where k_i, a_i and b_i count the rows, i among them, that are nearer to it than its k-th nearest
-    neighbour: in the larger of the two distances, in each alone. Without ties k_i is k. Both sides
-    are scaled to variance 1 before.
+    where k_i, a_i and b_i count the rows, including i, that are nearer to it than its k-th nearest
+    neighbour: in the larger of the two distances, and in each alone. Without ties k_i is k. Both
+    sides are first scaled to variance 1.
 
-    The information of a number with itself is not infinite: it is psi(N) - psi(k), or, where more
+    The information of a number about itself is not infinite: it is psi(N) - psi(k), or, if more
     than k rows share each value, about the entropy of the values.
 
+    Args:
+        a: (N,) finite.
+        b: (N,) finite.
+        neighbours: k, at least 1.
+
     Returns:
-        At least 0; 0 where one side is constant.
+        At least 0; 0 if one side is constant.
     """
     from scipy.spatial import KDTree
 
-    sides = [standardized(a), standardized(b)]
+    sides = [standardised(a), standardised(b)]
     if not all(side.any() for side in sides):
         return 0.0
     both = np.column_stack(sides)
     tree = KDTree(both)
     nearest = min(neighbours, len(both) - 1)
     radii = tree.query(both, k=[nearest + 1], p=np.inf)[0][:, 0]
-    # Short of the edge; the ball of a value that k others share holds just those.
+    # Just short of the edge; the ball of a value that k others share holds only those.
     radii = np.maximum(0, radii - ROUNDING * np.abs(both).max())
     gain = digamma(tree.query_ball_point(both, radii, p=np.inf, return_length=True))
     for side in sides:
-        low, high = _places(np.sort(side), side, radii)
+        low, high = _ranges(np.sort(side), side, radii)
         gain = gain - digamma(high - low)
     return max(0.0, float(digamma(len(both)) + gain.mean()))
 
 
-def standardized(number: FloatArray) -> NDArray[np.float64]:
-    """With mean 0 and variance 1; all 0 where it is constant."""
+def standardised(number: FloatArray) -> NDArray[np.float64]:
+    """(N,) numbers with mean 0 and variance 1; all 0 if they are constant."""
     # Halved, as the difference of two large numbers overflows; scaled before it is squared.
     half = number.astype(np.float64) / 2
     half -= half.min()
@@ -129,7 +134,7 @@ def standardized(number: FloatArray) -> NDArray[np.float64]:
 def _radii(
     values: NDArray[np.float64], firsts: IntArray, lasts: IntArray, k: IntArray
 ) -> NDArray[np.float64]:
-    """Distance of each value to its k-th nearest neighbour, where every class is sorted.
+    """Distance of each value to its k-th nearest neighbour, with every class sorted.
 
     A value and its k nearest are k + 1 in a row: the distance is the smallest, over the runs of
     k + 1 that hold the value, of that to the far end.
@@ -145,10 +150,10 @@ def _radii(
     return radii
 
 
-def _places(
+def _ranges(
     ordered: NDArray[np.float64], values: NDArray[np.float64], radii: NDArray[np.float64]
 ) -> tuple[IntArray, IntArray]:
-    """First place, and last place plus one, of the sorted numbers in each closed ball."""
+    """First index, and last index plus one, of the sorted numbers in each closed ball."""
     return (
         np.searchsorted(ordered, values - radii, side="left"),
         np.searchsorted(ordered, values + radii, side="right"),

@@ -1,4 +1,4 @@
-"""What metrics that hold a factor share: the rows of each of its values, and active latents."""
+"""Shared by the metrics that fix a factor: the rows of each of its values, and active latents."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,33 +12,46 @@ from .representation import Representation
 
 @dataclass(frozen=True)
 class Pools:
-    """The rows of each value of each factor that can be held."""
+    """The rows of each value of each factor that can be fixed.
 
-    order: IntArray  # rows sorted by each factor in turn; a pool is a slice of it
-    starts: IntArray  # of each pool
-    counts: IntArray  # rows in each pool
-    first: IntArray  # (K,) first pool of each factor
-    pools: IntArray  # (K,) number of pools of each factor
-    factors: IntArray  # the factors that can be held
+    Attributes:
+        order: (K * N,) the rows sorted by each factor in turn; a pool is a slice of it.
+        starts: where each pool starts in `order`.
+        counts: how many rows each pool has.
+        first: (K,) the first pool of each factor.
+        pools: (K,) how many pools each factor has.
+        factors: the factors that can be fixed.
+    """
+
+    order: IntArray
+    starts: IntArray
+    counts: IntArray
+    first: IntArray
+    pools: IntArray
+    factors: IntArray
 
     @classmethod
     def of(cls, factors: IntArray, metric: str, several: bool = False) -> "Pools":
-        """The pools of (N, K) factors; where there is none, the error names the metric.
+        """The pools of (N, K) factors; rows without a label of a factor are in none of its pools.
 
-        `several` refuses a single factor too: that it was held needs no guess.
+        Args:
+            factors: class indices.
+            metric: its name, for the error.
+            several: refuse a single factor too, as guessing which one was fixed is then trivial.
 
-        Rows without a label of a factor are in no pool of it.
+        Raises:
+            ValueError: no factor can be fixed, or only one where `several` are needed.
         """
         order, starts, counts, pools = [], [], [], []
         for k, factor in enumerate(factors.T):
-            # Few bytes a value make the stable sort a radix sort; missing labels go to the front.
+            # Few bytes per value make the stable sort a radix sort; missing labels come first.
             shifted = factor.astype(np.int64) - MISSING
             small = shifted.astype(np.min_scalar_type(int(shifted.max())))
             order.append(np.argsort(small, kind="stable").astype(np.int32))
             sizes = np.bincount(shifted)
             begins = (np.cumsum(sizes) - sizes + k * len(factor))[1:]
             sizes = sizes[1:]
-            # Copies of one row agree in every latent and tell nothing.
+            # Copies of one row agree in every latent and show nothing.
             usable = sizes >= 2
             if np.count_nonzero(sizes) < 2:
                 usable[:] = False
@@ -53,7 +66,7 @@ class Pools:
             )
         if several and np.count_nonzero(many) < 2:
             raise ValueError(
-                f"one factor alone can be held, so that {metric} would be 1 for any code: "
+                f"only one factor can be fixed, so that {metric} would be 1 for any code: "
                 "leave it out for this data"
             )
         return cls(
@@ -65,28 +78,26 @@ class Pools:
             factors=np.flatnonzero(many),
         )
 
-    def taking_part(
-        self, representation: Representation, active: NDArray[np.bool_]
-    ) -> dict[str, Any]:
+    def details(self, representation: Representation, active: NDArray[np.bool_]) -> dict[str, Any]:
         """Which latents and factors take part, for the details of a score."""
         latents = np.array(representation.latent_names)
         names = representation.factor_names
-        held = [names[k] for k in self.factors]
+        fixed = [names[k] for k in self.factors]
         return {
             "active": latents[active].tolist(),
             "pruned": latents[~active].tolist(),
             "active_count": int(active.sum()),
             "factors": list(names),
-            "left_out": [name for name in names if name not in held],
-            "chance": 1 / len(held),
+            "left_out": [name for name in names if name not in fixed],
+            "chance": 1 / len(fixed),
         }
 
 
-def standardised(codes: FloatArray, columns: IntArray, ddof: int) -> FloatArray:
+def standardised_columns(codes: FloatArray, columns: IntArray, ddof: int) -> FloatArray:
     """Some columns of (N, D) codes as float32 with mean 0 and variance 1, none of them constant.
 
-    Centred in float64 first: float32 would lose a small spread around a large mean. One by one, as
-    a copy of all in float64 would take twice the memory of the codes.
+    Centred in float64 first: float32 would lose a small spread around a large mean. One column at a
+    time, as a copy of all in float64 would take twice the memory of the codes.
     """
     scaled = np.empty((len(codes), len(columns)), dtype=np.float32)
     for j, column in enumerate(columns):
@@ -98,19 +109,19 @@ def standardised(codes: FloatArray, columns: IntArray, ddof: int) -> FloatArray:
 def active_latents(
     representation: Representation, min_kl: float, min_std: float
 ) -> NDArray[np.bool_]:
-    """Which of the D + C latents take part: (D + C,), True where a latent is active.
+    """(D + C,) which latents take part.
 
-    By mean KL to the prior where it is known, else by standard deviation (continuous latents
-    only). None of them is constant, so no ratio is 0/0.
+    By mean KL to the prior if it is known, else by standard deviation (continuous latents only).
+    None of them is constant, so no ratio is 0/0.
     """
     codes, categories = representation.codes, representation.categories
     deviations = np.array([column.std(ddof=1, dtype=np.float64) for column in codes.T])
     # Rounding can give a constant column a deviation above 0, and underflow a varying one 0.
-    steady = (np.ptp(codes, axis=0) == 0) | (deviations == 0)
-    varies = np.concatenate([~steady, np.ptp(categories, axis=0) > 0])
+    constant = (np.ptp(codes, axis=0) == 0) | (deviations == 0)
+    varies = np.concatenate([~constant, np.ptp(categories, axis=0) > 0])
     if representation.kl is not None:
-        alive = representation.kl >= min_kl
+        used = representation.kl >= min_kl
     else:
-        alive = np.concatenate([deviations >= min_std, np.ones(categories.shape[1], dtype=bool)])
-    active: NDArray[np.bool_] = varies & alive
+        used = np.concatenate([deviations >= min_std, np.ones(categories.shape[1], dtype=bool)])
+    active: NDArray[np.bool_] = varies & used
     return active

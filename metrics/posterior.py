@@ -15,8 +15,8 @@ from .representation import Representation
 
 Floats = NDArray[np.float64]
 
-WIDEST = 50.0  # of |logvar|; beyond it a float64 does not tell a sample from the mean
-CHUNK = 1 << 16  # densities of samples under rows made at a time; so many stay in the cache
+LOGVAR_LIMIT = 50.0  # of |logvar|; beyond it a float64 cannot tell a sample from the mean
+CHUNK = 1 << 16  # densities of samples under rows computed at a time; this many stay in the cache
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -24,9 +24,9 @@ HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 class Posterior:
     """The posteriors of N rows.
 
-    Args:
+    Attributes:
         mean: (N, D) of the continuous latents.
-        logvar: (N, D).
+        logvar: (N, D) of the continuous latents.
         probabilities: (N, S_c) of each categorical latent; rows sum to 1.
     """
 
@@ -36,10 +36,10 @@ class Posterior:
 
     @classmethod
     def of(cls, representation: Representation, metric: str) -> "Posterior":
-        """The posterior that a representation comes with.
+        """The posterior of a representation.
 
         Raises:
-            ValueError: it comes without, or with numbers that no posterior has; the message
+            ValueError: there is none, or its numbers are not those of a posterior; the message
                 names the metric.
         """
         r = representation
@@ -49,12 +49,12 @@ class Posterior:
             raise ValueError(f"{metric} reads the posterior of categories: give `probabilities`")
         mean = r.codes.astype(np.float64)
         logvar = np.zeros_like(mean) if r.logvar is None else r.logvar.astype(np.float64)
-        if logvar.size and np.abs(logvar).max() > WIDEST:
+        if logvar.size and np.abs(logvar).max() > LOGVAR_LIMIT:
             raise ValueError(
                 f"logvar runs from {logvar.min():.3g} to {logvar.max():.3g}: {metric} computes "
-                f"with {-WIDEST:g} to {WIDEST:g} only, drop the diverged model or rows"
+                f"with {-LOGVAR_LIMIT:g} to {LOGVAR_LIMIT:g} only, drop the diverged model or rows"
             )
-        return cls(mean, logvar, blocks(r))
+        return cls(mean, logvar, category_probabilities(r))
 
     def __len__(self) -> int:
         """N, the number of rows."""
@@ -77,8 +77,8 @@ class Posterior:
         return np.column_stack([continuous, *categorical])
 
 
-def blocks(representation: Representation) -> tuple[Floats, ...]:
-    """The probabilities (N, S_c) of each categorical latent, rows made to sum to 1.
+def category_probabilities(representation: Representation) -> tuple[Floats, ...]:
+    """The probabilities (N, S_c) of each categorical latent, rows rescaled to sum to 1.
 
     Raises:
         ValueError: they are not probabilities.
@@ -96,7 +96,7 @@ def blocks(representation: Representation) -> tuple[Floats, ...]:
         if (p < 0).any() or (np.abs(total - 1) > 0.01).any():
             raise ValueError(
                 f"probabilities of {name} are below 0 or do not sum to 1: take the softmax of "
-                "logits, one categorical latent beside the other"
+                "logits, one categorical latent after the other"
             )
         parts.append(p / total)
         first += size
@@ -104,7 +104,7 @@ def blocks(representation: Representation) -> tuple[Floats, ...]:
 
 
 def negentropy(p: Floats) -> Floats:
-    """sum_c p log p over the last axis, in nats; 0 log 0 is 0."""
+    """Sum of p log p over the last axis, in nats; 0 log 0 is 0."""
     result: Floats = (p * np.log(np.where(p > 0, p, 1))).sum(axis=-1)
     return result
 
@@ -113,8 +113,8 @@ def negentropy(p: Floats) -> Floats:
 class Draw:
     """S samples of q(z): of the continuous latents of S rows, each row as often as any other.
 
-    Args:
-        rows: (S,) which row each sample is of.
+    Attributes:
+        rows: (S,) which row each sample belongs to.
         codes: (S, D).
         own: (S, D) log q(z_d | x) under the sample's own row.
         marginal: (S, D) log q(z_d).
@@ -127,7 +127,11 @@ class Draw:
 
     @classmethod
     def of(cls, posterior: Posterior, samples: int, rng: np.random.Generator) -> "Draw":
-        """Of as many samples as asked for; raises ValueError for fewer than 2."""
+        """Draws samples.
+
+        Raises:
+            ValueError: there are fewer than 2 samples.
+        """
         if samples < 2:
             raise ValueError(f"samples is {samples}: give at least 2")
         rows = rng.permutation(len(posterior))[np.arange(samples) % len(posterior)]
@@ -142,14 +146,14 @@ class Draw:
 
 
 def log_density(z: Floats, mean: Floats, deviation: Floats) -> Floats:
-    """log of 1/n sum_i N(z; mean_i, deviation_i^2): (S,) samples, (n,) components -> (S,).
+    """Log of 1/n sum_i N(z; mean_i, deviation_i^2): (S,) samples, (n,) components -> (S,).
 
-    A sample must be of one of the components, or close to one, for its density not to underflow.
+    A sample must come from one of the components, or lie close to one, or its density underflows.
     """
-    kind, far = arithmetic(z, mean, deviation)
-    z, mean = z.astype(kind), mean.astype(kind)
-    scale = (math.sqrt(0.5) / deviation).astype(kind)
-    weight = (math.exp(-HALF_LOG_2PI) / (len(mean) * deviation)).astype(kind)
+    dtype, least = precision(z, mean, deviation)
+    z, mean = z.astype(dtype), mean.astype(dtype)
+    scale = (math.sqrt(0.5) / deviation).astype(dtype)
+    weight = (math.exp(-HALF_LOG_2PI) / (len(mean) * deviation)).astype(dtype)
     density = np.empty(len(z))
     step = max(1, CHUNK // len(mean))
     for start in range(0, len(z), step):
@@ -158,18 +162,18 @@ def log_density(z: Floats, mean: Floats, deviation: Floats) -> Floats:
         exponent *= scale
         exponent *= exponent
         np.negative(exponent, out=exponent)
-        np.maximum(exponent, far, out=exponent)
+        np.maximum(exponent, least, out=exponent)
         density[part] = np.exp(exponent, out=exponent) @ weight
     result: Floats = np.log(density)
     return result
 
 
-def arithmetic(z: Floats, mean: Floats, deviation: Floats) -> tuple[type[np.floating[Any]], float]:
+def precision(z: Floats, mean: Floats, deviation: Floats) -> tuple[type[np.floating[Any]], float]:
     """The float type that holds (z - mean) / deviation well enough, and its least exponent.
 
-    float32 takes half the time, and is good to 1e-4 here. Exponents below the least one are
-    raised to it: exp would underflow, which is slow, and beside a sample's own row they are
-    nothing.
+    float32 takes half the time, and is good to 1e-4 here. Exponents below the least one are raised
+    to it: exp would underflow, which is slow, and they are negligible compared with a sample's own
+    row.
     """
     reach = np.abs(mean).max(initial=0.0) + np.abs(z).max(initial=0.0)
     if reach < 1e3 * deviation.min(initial=np.inf):

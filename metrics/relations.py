@@ -1,4 +1,4 @@
-"""What each latent tells about each factor: the ground that MIG and its relatives stand on."""
+"""Information of each latent about each factor: what MIG and its relatives are computed from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from .binning import Binning, apply_edges, equal_frequency_edges, equal_width_bi
 from .information import Counts, contingency, entropy_of_counts, mutual_information_of_table
 from .representation import Representation
 
-# Share of a factor's entropy. Above it, what looks like information may be mostly bias.
+# A share of a factor's entropy. If the bias exceeds it, what looks like information may be bias.
 BIASED = 0.05
 
-# Nats. Rounding alone leaves some 1e-16 of information between independent latents and factors.
+# In nats. Rounding alone leaves about 1e-16 of information between independent variables.
 ROUNDING = 1e-9
 
 
@@ -24,23 +24,25 @@ ROUNDING = 1e-9
 class Relations:
     """Latents against factors over the rows that a metric uses; entropies are in nats.
 
-    Args:
+    Attributes:
         information: (D + C, K) plug-in mutual information, continuous latents first.
-        chances: (D + C, K) how often independence would look as dependent: the p-value of
-            Pearson's test of each contingency table, 1 for a constant latent or factor.
-        latent_entropies: (D + C, K) of the bins of the continuous latents, of the categories, over
-            the rows where the factor is known.
+        p_values: (D + C, K) of Pearson's test of independence of each latent and factor, 1 for a
+            constant latent or factor.
+        latent_entropies: (D + C, K) of the bins of the continuous latents and of the categories,
+            over the rows where the factor is known.
         entropies: (K,) of the factors.
         varying: (K,) which factors take more than one value.
-        details: what every metric that reads this reports.
-        warnings: the factors for which the rows are too few for the estimator, in a line.
+        rows: how many rows there are.
+        details: what every metric that uses the relations reports.
+        warnings: in one line, the factors for which the rows are too few for the estimator.
     """
 
     information: NDArray[np.float64]
-    chances: NDArray[np.float64]
+    p_values: NDArray[np.float64]
     latent_entropies: NDArray[np.float64]
     entropies: NDArray[np.float64]
     varying: NDArray[np.bool_]
+    rows: int
     details: dict[str, Any]
     warnings: tuple[str, ...]
 
@@ -54,11 +56,18 @@ class Relations:
         binning: Binning,
         points: int,
     ) -> "Relations":
-        """The relations over at most `points` rows, drawn by `rng` where there are more.
+        """The relations over at most `points` rows, drawn by `rng` if there are more.
+
+        Args:
+            representation: latents and factors.
+            rng: chooses the rows.
+            metric: its name, for the error.
+            bins: number of bins per continuous latent.
+            binning: bins of equal "width" or equal "frequency".
+            points: at most this many rows are used.
 
         Raises:
-            ValueError: no factor varies (the message names the metric), or an option is out of
-                range.
+            ValueError: no factor varies, or an option is out of range.
         """
         if bins < 2 or points < 2:
             raise ValueError(f"bins is {bins} and points {points}: give at least 2 of each")
@@ -72,17 +81,18 @@ class Relations:
             )
         tables = [[_table(z, v) for v in representation.factors.T] for z in latents]
 
-        def each(of: Callable[[Counts], float]) -> NDArray[np.float64]:
-            return np.array([[of(table) for table in row] for row in tables])
+        def of_each(statistic: Callable[[Counts], float]) -> NDArray[np.float64]:
+            return np.array([[statistic(table) for table in row] for row in tables])
 
-        information = each(mutual_information_of_table)
-        entropies = each(lambda table: entropy_of_counts(table.sum(axis=0)))[0]
+        information = of_each(mutual_information_of_table)
+        entropies = of_each(lambda table: entropy_of_counts(table.sum(axis=0)))[0]
         return cls(
             information=information,
-            chances=each(_chance),
-            latent_entropies=each(lambda table: entropy_of_counts(table.sum(axis=1))),
+            p_values=of_each(_p_value),
+            latent_entropies=of_each(lambda table: entropy_of_counts(table.sum(axis=1))),
             entropies=entropies,
             varying=varying,
+            rows=len(representation),
             details={
                 "entropies": dict(zip(names, entropies.tolist(), strict=True)),
                 "mutual_information": information,
@@ -93,14 +103,14 @@ class Relations:
                 "binning": binning,
                 "points": len(representation),
             },
-            warnings=_too_few(names, entropies, each(_bias).max(axis=0)),
+            warnings=_too_few_rows(names, entropies, of_each(_bias).max(axis=0)),
         )
 
     def active(self, kl: FloatArray | None, min_kl: float, level: float) -> NDArray[np.bool_]:
-        """Which of the D + C latents tell anything: used by the posterior, and not by chance.
+        """(D + C,) which latents carry anything: used by the posterior, dependent on some factor.
 
-        A latent is active if its mean KL, where known, is at least `min_kl`, and it depends on
-        some factor at the significance level `level` (Sidak's correction for the number of factors
+        A latent is active if its mean KL, where known, is at least `min_kl`, and it depends on some
+        factor at the significance level `level` (with Sidak's correction for the number of factors
         that vary). At level 1 only latents without any information are left out.
 
         Raises:
@@ -108,9 +118,9 @@ class Relations:
         """
         if not 0 < level <= 1:
             raise ValueError(f"level is {level}: give a number above 0 and at most 1")
-        each = 1 - (1 - level) ** (1 / int(self.varying.sum()))
-        tells = (self.information > ROUNDING) & (self.chances <= each)
-        active: NDArray[np.bool_] = tells.any(axis=1)
+        per_factor = 1 - (1 - level) ** (1 / int(self.varying.sum()))
+        dependent = (self.information > ROUNDING) & (self.p_values <= per_factor)
+        active: NDArray[np.bool_] = dependent.any(axis=1)
         return active if kl is None else active & (kl >= min_kl)
 
 
@@ -119,11 +129,11 @@ def bin_latents(
 ) -> list[IntArray]:
     """The D + C latents as (N,) classes: continuous ones cut into bins, categorical ones as given.
 
-    Bins are of equal width, or of nearly equal numbers of rows; with the latter, a latent of few
+    Bins are of equal width, or of nearly equal numbers of rows; in the latter case, a latent of few
     distinct values has fewer than `bins`.
 
     Raises:
-        ValueError: no such binning.
+        ValueError: `binning` is neither "width" nor "frequency".
     """
     if binning not in ("width", "frequency"):
         raise ValueError(f"binning is {binning!r}: use width or frequency")
@@ -139,7 +149,7 @@ def _table(latent: IntArray, factor: IntArray) -> Counts:
     """Classes of a latent against those of a factor, over the rows where the factor is known."""
     known = factor != MISSING
     if not known.any():
-        return np.ones((1, 1), dtype=np.int64)  # as of a constant: no entropy, no information
+        return np.ones((1, 1), dtype=np.int64)  # like a constant: no entropy, no information
     return contingency(latent, factor) if known.all() else contingency(latent[known], factor[known])
 
 
@@ -149,25 +159,27 @@ def _bias(table: Counts) -> float:
     return (rows - 1) * (columns - 1) / max(1, 2 * int(table.sum()))
 
 
-def _too_few(
+def _too_few_rows(
     names: tuple[str, ...], entropies: NDArray[np.float64], biases: NDArray[np.float64]
 ) -> tuple[str, ...]:
-    worst = [
+    biased = [
         f"{name} by {bias:.2f} nats of {h:.2f}"
         for name, h, bias in zip(names, entropies, biases, strict=True)
         if h > 0 and bias > BIASED * h
     ]
-    if not worst:
+    if not biased:
         return ()
     return (
         "the rows are too few for the bins: information of independent latents would come out "
-        f"above 0, about {', '.join(worst)}; give more rows or fewer bins",
+        f"above 0, about {', '.join(biased)}; give more rows or fewer bins",
     )
 
 
-def _chance(table: Counts) -> float:
-    """P-value of Pearson's chi-squared test of independence; unlike the G-test's, not too small
-    where cells are nearly empty."""
+def _p_value(table: Counts) -> float:
+    """P-value of Pearson's chi-squared test of independence.
+
+    Unlike that of the G-test it is not too small if cells are nearly empty.
+    """
     table = table[table.any(axis=1)][:, table.any(axis=0)]
     freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
     if not freedom:

@@ -1,4 +1,4 @@
-"""What a metric reads (`Representation`) and what it answers (`Score`).
+"""What a metric reads (`Representation`) and what it returns (`Score`).
 
 Letters: N rows, D continuous latents, C categorical latents, K factors.
 """
@@ -11,34 +11,35 @@ from typing import Any, Concatenate, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arrays, loose
+from . import arrays, inputs
 from .arrays import MISSING, FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
 class Representation:
-    """The latents and the true factors of N rows of data; validated, never changed.
+    """The latents and the true factors of N rows of data; validated, and never changed.
 
-    `Representation.of` fills in what can be told from the arrays.
+    `Representation.of` infers from the arrays what is not given.
 
-    Args:
-        codes: (N, D) float, one value of each continuous latent a row, as a rule the posterior
+    Attributes:
+        codes: (N, D) float, the value of each continuous latent in each row, usually the posterior
             mean. D may be 0. float32 and float64 are kept, other float types become float64.
-        categories: (N, C) int, index of each categorical latent's category. C may be 0.
-        factors: (N, K) int, class index of each factor, -1 where the label is missing.
-        category_sizes: length C, number of categories of each categorical latent.
+        categories: (N, C) int, the index of each categorical latent's category. C may be 0.
+        factors: (N, K) int, the class index of each factor, -1 where the label is missing.
+        category_sizes: length C, the number of categories of each categorical latent.
         factor_names: length K, all different.
         factor_kinds: length K, each "categorical", "ordinal", "cyclic" or "continuous".
-        factor_sizes: length K, number of classes of each factor.
-        logvar: (N, D) float, log variance of the posterior, or None for plain codes.
-        kl: (D + C,) float, mean KL to the prior of each latent in nats, continuous latents
+        factor_sizes: length K, the number of classes of each factor.
+        logvar: (N, D) float, the log variance of the posterior, or None for plain codes.
+        kl: (D + C,) float, the mean KL of each latent to the prior in nats, continuous latents
             first, or None for plain codes.
-        probabilities: (N, sum of category_sizes) float, posterior probabilities of the categories,
-            one categorical latent beside the other, or None for plain categories.
-        values: (N, K) float, the number behind each label, read of continuous factors only (whose
-            classes stand in `factors`), or None where there is none.
-        test: rows held out, with the same latents and factors, for metrics that fit on some rows
-            and score on others; None lets these metrics halve the rows.
+        probabilities: (N, sum of category_sizes) float, the posterior probabilities of the
+            categories, the columns of one categorical latent after those of another, or None for
+            plain categories.
+        values: (N, K) float, the number behind each label, read for continuous factors only (whose
+            classes are in `factors`), or None if no factor is continuous.
+        test: held-out rows with the same latents and factors, for metrics that fit on some rows
+            and score on others; without it, these metrics split the rows into halves.
 
     Raises:
         ValueError: an array has the wrong shape, type or range; the message names it.
@@ -69,7 +70,7 @@ class Representation:
         arrays.same_rows(codes=self.codes, categories=self.categories, factors=self.factors)
         if self.latents == 0:
             raise ValueError("codes and categories have no columns: give at least one latent")
-        arrays.factor_words(self.factor_names, self.factor_kinds, self.factors.shape[1])
+        arrays.factor_labels(self.factor_names, self.factor_kinds, self.factors.shape[1])
         shapes = {
             "logvar": self.codes.shape,
             "kl": (self.latents,),
@@ -81,7 +82,21 @@ class Representation:
         if "continuous" in self.factor_kinds:
             put("values", arrays.values(self.values, self.factors, self.factor_kinds))
         if self.test is not None:
-            arrays.same_kind(self, self.test)
+            self._check_test(self.test)
+
+    def _check_test(self, test: "Representation") -> None:
+        """Refuses held-out rows that have other latents or factors."""
+        if test.test is not None:
+            raise ValueError("test has a test of its own: give its rows only")
+        if test.codes.shape[1] != self.codes.shape[1]:
+            raise ValueError(
+                f"test has {test.codes.shape[1]} codes, the other rows {self.codes.shape[1]}: "
+                "encode both by one model"
+            )
+        for name in ("category_sizes", "factor_names", "factor_kinds", "factor_sizes"):
+            own, other = getattr(self, name), getattr(test, name)
+            if own != other:
+                raise ValueError(f"{name} of the test rows is {other}, not {own}: give the same")
 
     @classmethod
     def of(
@@ -101,27 +116,42 @@ class Representation:
     ) -> "Representation":
         """A representation from arrays of any framework; only `factors` and latents are needed.
 
-        Without names, factors are v1 to vK; without kinds, those of whole numbers are ordinal and
-        all others continuous; sizes are one more than the largest class. -1, and in an array of
-        floats NaN, is a missing label. A continuous factor gets classes of equal frequency, 20 of
-        them unless its size is given. `kl` is computed where the posterior is given (`logvar` of
-        codes, `probabilities` of categories). `test` holds the arrays of the rows held out, by
-        the names they have here.
+        Args:
+            factors: (N, K) classes or numbers; a missing label is -1, or NaN among floats. A
+                continuous factor is cut into classes of equal frequency, 20 of them unless its
+                size is given.
+            codes: as in `Representation`.
+            categories: as in `Representation`.
+            category_sizes: one more than the largest category, if not given.
+            factor_names: v1 to vK, if not given.
+            factor_kinds: if not given, factors of whole numbers are ordinal, all others
+                continuous.
+            factor_sizes: one more than the largest class, if not given.
+            logvar: as in `Representation`.
+            kl: computed from the posterior (`logvar` of codes, `probabilities` of categories), if
+                not given.
+            probabilities: as in `Representation`.
+            test: the arrays of the held-out rows, by the names of the arguments here.
 
         Raises:
             ValueError: an array has the wrong shape, type or range; the message names it.
         """
-        given = {
-            "factors": factors,
-            "codes": codes,
-            "categories": categories,
-            "logvar": logvar,
-            "probabilities": probabilities,
-            "kl": kl,
-        }
-        return cls(
-            **loose.filled(given, category_sizes, factor_names, factor_kinds, factor_sizes, test)
+        train, held_out = inputs.normalised(
+            {
+                "factors": factors,
+                "codes": codes,
+                "categories": categories,
+                "logvar": logvar,
+                "probabilities": probabilities,
+                "kl": kl,
+            },
+            category_sizes,
+            factor_names,
+            factor_kinds,
+            factor_sizes,
+            test,
         )
+        return cls(**train, test=None if held_out is None else cls(**held_out))
 
     def __len__(self) -> int:
         """N, the number of rows."""
@@ -140,17 +170,17 @@ class Representation:
 
     @property
     def varying(self) -> NDArray[np.bool_]:
-        """(K,) which factors take more than one value over the rows; missing labels are none."""
+        """(K,) which factors take more than one value over the rows; a missing label is none."""
         return np.array([_varies(column) for column in self.factors.T])
 
     def number(self, factor: int) -> NDArray[np.float64]:
-        """(N,) a factor as a number: the value of a continuous one, of others the class index."""
+        """(N,) a factor as a number: the value of a continuous one, else the class index."""
         if self.factor_kinds[factor] == "continuous" and self.values is not None:
             return self.values[:, factor].astype(np.float64)
         return self.factors[:, factor].astype(np.float64)
 
     def take(self, rows: IntArray) -> "Representation":
-        """The representation of some rows only; `kl` remains that of all rows, `test` goes."""
+        """Some of the rows; `kl` remains that of all rows, and `test` is dropped."""
 
         def some(array: FloatArray | None) -> FloatArray | None:
             return None if array is None else array[rows]
@@ -167,7 +197,7 @@ class Representation:
         )
 
     def at_most(self, points: int, rng: np.random.Generator) -> "Representation":
-        """As many rows as `points`, drawn without replacement where there are more.
+        """At most `points` rows, drawn without replacement if there are more.
 
         Raises:
             ValueError: `points` is below 2.
@@ -179,7 +209,11 @@ class Representation:
         return self.take(rng.choice(len(self), size=points, replace=False))
 
     def labelled(self, factor: int) -> "Representation":
-        """The rows whose label of one factor is known; raises ValueError if there is none."""
+        """The rows whose label of one factor is known.
+
+        Raises:
+            ValueError: there is no such row.
+        """
         known = self.factors[:, factor] != MISSING
         if known.all():
             return self
@@ -192,10 +226,10 @@ class Representation:
     ) -> tuple["Representation", "Representation"]:
         """Rows to fit on and rows to score on: these and `test`, or random halves of these.
 
-        Of each at most `points`, drawn without replacement.
+        Each side has at most `points` rows, drawn without replacement.
 
         Raises:
-            ValueError: there is one row only, or `points` is below 1.
+            ValueError: there is only one row, or `points` is below 1.
         """
         if points is not None and points < 1:
             raise ValueError(f"points is {points}: give at least 1")
@@ -211,13 +245,17 @@ class Representation:
                 sides[side] = whole.take(rng.choice(len(whole), size=points, replace=False))
         return sides[0], sides[1]
 
-    def merged(self, factor: str, one: int, other: int) -> "Representation":
-        """With class `one` of a factor counted as class `other`, since they cannot be told apart.
+    def rows_used(self, fitted: "Representation", scored: "Representation") -> int:
+        """How many of these rows are on the two sides of a split; `test` is not one of them."""
+        return len(fitted) + (len(scored) if self.test is None else 0)
 
-        dSprites has orientations 0 and 39 the same: `merged("orientation", 39, 0)`.
+    def merged(self, factor: str, label: int, into: int) -> "Representation":
+        """With one class of a factor counted as another that cannot be distinguished from it.
+
+        In dSprites orientations 0 and 39 look the same: `merged("orientation", 39, 0)`.
 
         Raises:
-            ValueError: no such factor or class, or the factor is continuous.
+            ValueError: there is no such factor or class, or the factor is continuous.
         """
         if factor not in self.factor_names:
             names = ", ".join(self.factor_names)
@@ -225,12 +263,12 @@ class Representation:
         k = self.factor_names.index(factor)
         if self.factor_kinds[k] == "continuous":
             raise ValueError(f"{factor} is continuous: only classes can be merged")
-        for label in (one, other):
-            if not 0 <= label < self.factor_sizes[k]:
-                raise ValueError(f"{factor} has no class {label}: 0 to {self.factor_sizes[k] - 1}")
+        for index in (label, into):
+            if not 0 <= index < self.factor_sizes[k]:
+                raise ValueError(f"{factor} has no class {index}: 0 to {self.factor_sizes[k] - 1}")
         factors = self.factors.copy()
-        factors[factors[:, k] == one, k] = other
-        test = None if self.test is None else self.test.merged(factor, one, other)
+        factors[factors[:, k] == label, k] = into
+        test = None if self.test is None else self.test.merged(factor, label, into)
         return replace(self, factors=factors, test=test)
 
 
@@ -240,13 +278,15 @@ class NonFiniteScoreError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """What a metric answers.
+    """What a metric returns; `float(score)` is its value.
 
-    Args:
+    Attributes:
         value: the headline number, in [0, 1] unless the metric's docstring says otherwise.
-        details: what the value was made of; numbers, strings, None, arrays, lists and mappings.
+        details: what the value was made of: numbers, strings, None, arrays, lists and mappings.
         parts: further headline numbers to print beside the value.
-        warnings: why the value should not be trusted as it stands, a line each.
+        warnings: why the value should not be trusted as it is, one line per reason.
+        rows_used: how many rows of the representation the score is based on, not counting its
+            `test` rows; None if the metric does not say, which is taken for all of them.
 
     Raises:
         NonFiniteScoreError: the value or a part is not a finite number.
@@ -256,11 +296,19 @@ class Score:
     details: Mapping[str, Any]
     parts: Mapping[str, float] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    rows_used: int | None = None
 
     def __post_init__(self) -> None:
         for name, number in {"value": self.value, **self.parts}.items():
             if not math.isfinite(number):
                 raise NonFiniteScoreError(f"{name} is {number}: a score must be finite")
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __repr__(self) -> str:
+        parts = "".join(f", {name}={number:.4g}" for name, number in self.parts.items())
+        return f"Score({self.value:.4g}{parts})"
 
 
 Metric: TypeAlias = Callable[Concatenate[Representation, np.random.Generator, ...], Score]

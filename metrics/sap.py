@@ -22,39 +22,40 @@ def sap(
     """Separated attribute predictability (Kumar et al. 2018): is one latent the best predictor?
 
     Kumar, Sattigeri & Balakrishnan, "Variational Inference of Disentangled Latent Concepts from
-    Unlabeled Observations", arXiv 1711.00848. Each latent alone predicts each factor; the gap of
-    a factor is that between its best and its second best latent, the score the mean gap.
+    Unlabeled Observations", arXiv 1711.00848. Each latent alone predicts each factor; the gap of a
+    factor is that between its best and its second best latent, the score the mean gap.
 
     - `factors="classes"`: the accuracy of a linear classifier (one-vs-rest LinearSVC of
       scikit-learn with squared hinge loss, balanced classes) fitted on a random half of the rows
-      and scored on the other. A categorical latent is one latent: the classifier sees its
-      one-hot columns together.
-    - `factors="values"`: for ordinal and cyclic factors R^2, the squared correlation of latent
-      and class index over all rows; of a categorical latent the correlation ratio. Categorical
-      factors have no values and are scored as classes. Continuous factors are always scored by
-      their values.
+      and scored on the other. A categorical latent is one latent: the classifier sees its one-hot
+      columns together.
+    - `factors="values"`: for ordinal and cyclic factors R^2, the squared correlation of latent and
+      class index over all rows; for a categorical latent the correlation ratio. Categorical factors
+      have no values and are scored as classes. Continuous factors are always scored by their
+      values.
 
     Classes and penalty are those of Locatello et al. 2019, who fit on 10,000 and score on 5,000
-    fresh points. The values are small by construction: one line cuts off only the outer classes
-    of an ordinal factor, so that perfect dSprites codes score 0.18 as classes and 1.00 as values.
-    The intercept is penalised too, so that mean and scale of a latent matter (a perfect code of
-    six classes with mean 2 and deviation 0.5: accuracy 0.33 as given, 0.66 standardised). A
-    cyclic factor as a value is cut open at 0. A good code in two latents, such as (cos, sin), has
-    no gap.
+    fresh points.
+
+    Known flaws: the values are small by construction: one line separates only the outer classes of
+    an ordinal factor, so that perfect dSprites codes score 0.18 as classes and 1.00 as values. The
+    intercept is penalised too, so that mean and scale of a latent matter (a perfect code of six
+    classes with mean 2 and deviation 0.5: accuracy 0.33 as given, 0.66 standardised). A cyclic
+    factor as a value is cut open at 0. A good code in two latents, such as (cos, sin), has no gap.
 
     Args:
         representation: (N, D) codes, (N, C) categories (each one latent), (N, K) factors.
-        rng: chooses the halves, and the rows of each; `test` rows are scored where there are any.
+        rng: chooses the halves, and the rows of each; `test` rows are scored if there are any.
         factors: what ordinal and cyclic factors are taken as.
-        points: at most so many rows of each half are used.
+        points: at most this many rows of each half are used.
         penalty: C of the classifier; smaller is a stronger penalty.
         standardized: give every continuous latent mean 0 and variance 1 before it is classified.
 
     Returns:
-        Score in [0, 1]. Details: `predictability` (D + C, K), `gaps`, `best` latent and
-        `measures` ("accuracy" or "r2") by factor, `left_out`: factors that do not vary over the
-        rows, for which the gap is undefined. With one latent only, the second best predictor is
-        the largest class (accuracy), or 0 (R^2).
+        Score in [0, 1]. Details: `predictability` (D + C, K), `gaps`, `best` latent and `measures`
+        ("accuracy" or "r2") by factor, `left_out`: factors that do not vary over the rows, for
+        which the gap is undefined. With only one latent, the second best predictor is the largest
+        class (accuracy), or 0 (R^2).
 
     Raises:
         ValueError: no factor varies, or an option is out of range.
@@ -97,6 +98,7 @@ def sap(
             "rows_fitted": len(fitted),
             "rows_scored": len(scored),
         },
+        rows_used=representation.rows_used(fitted, scored),
     )
 
 
@@ -116,7 +118,7 @@ def _accuracies(
     penalty: float,
     standardized: bool,
 ) -> list[float]:
-    """How often each of the D + C latents alone tells the class, on rows not fitted on."""
+    """How often each of the D + C latents alone predicts the class, on rows not fitted on."""
     labels, truth = fitted.factors[:, factor], scored.factors[:, factor]
     if not np.ptp(labels):
         return [_largest_class(fitted, scored, factor)] * fitted.latents
@@ -140,8 +142,8 @@ def _accuracy(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
-    # The primal problem: it has one minimum and takes no random order of the rows. Without a state
-    # it would draw one all the same, from numpy's global generator.
+    # The primal problem has one minimum and needs no random order of the rows. Without a state,
+    # one would still be drawn from numpy's global generator.
     classifier = LinearSVC(C=penalty, class_weight="balanced", dual=False, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -165,7 +167,7 @@ def _determination(
     shares = []
     for column in np.concatenate([fitted.codes, scored.codes]).T:
         code = column.astype(np.float64)
-        # Scaled first, so that no square can overflow or underflow; a constant latent tells 0.
+        # Scaled first, so that no square can overflow or underflow; a constant latent explains 0.
         code = (code - code.mean()) / (np.ptp(column.astype(np.float64)) or np.inf)
         spread = code @ code
         shares.append((code @ value) ** 2 / (spread * total) if spread > 0 else 0.0)

@@ -20,29 +20,29 @@ def total_correlation(
 
         TC = 1/2 (sum_d log S_dd - log det S) = -1/2 log det R,
 
-    0 for uncorrelated codes, and not bounded by 1. Beside it stands the squared 2-Wasserstein
-    distance of N(0, S) to its independent version, 2 tr S - 2 tr (S diag S)^(1/2), in squared
-    units of the codes: it is finite for every S, and grows with their scale.
+    0 for uncorrelated codes, and not bounded by 1. Reported with it is the squared 2-Wasserstein
+    distance of N(0, S) to its independent version, 2 tr S - 2 tr (S diag S)^(1/2), in squared units
+    of the codes: it is finite for every S, and grows with their scale.
 
-    TC is infinite where a latent is a linear function of others. Eigenvalues of R below `floor`
-    are therefore raised to it: each then adds -1/2 log(floor), 6.9 nats, and is counted in the
-    details with a note. Latents that are constant are independent of all and left out.
+    TC is infinite if a latent is a linear function of others. Eigenvalues of R below `floor` are
+    therefore raised to it: each then adds -1/2 log(floor), 6.9 nats, and is counted in the details
+    with a note. Constant latents are independent of all others and are left out.
 
-    No factor is asked: rotated codes of independent factors have 0, and so has a model that
-    encodes nothing. Relations that are not linear are not seen. TC does not mind the scale, so
-    latents that are dead but for a trace of others count fully; noise has about
-    D (D - 1) / 4N nats.
+    Known flaws: no factor is used, so rotated codes of independent factors have 0, and so has a
+    model that encodes nothing. Nonlinear relations are not seen. TC does not depend on the scale,
+    so latents that are dead but for a trace of others count fully; noise has about D (D - 1) / 4N
+    nats.
 
     Args:
         representation: (N, D) codes. Categorical latents have no covariance and are left out.
-        rng: chooses the rows where there are more than `points`.
+        rng: chooses the rows if there are more than `points`.
         floor: least eigenvalue of the correlation matrix, above 0 and below 1.
-        points: at most so many rows are used, drawn without replacement.
+        points: at most this many rows are used, drawn without replacement.
 
     Returns:
         Score of at least 0, in nats, with the part `wasserstein`. Details: `correlations` of the
         `latents` that vary, `floored` eigenvalues, `wasserstein_share` (of tr S), `left_out`:
-        categorical latents, `constant` latents, and a `note` where something is degenerate.
+        categorical latents, `constant` latents, and a `note` if something is degenerate.
 
     Raises:
         ValueError: an option is out of range.
@@ -77,7 +77,7 @@ def total_correlation(
     if len(variances) < 2:
         notes.append(f"{len(variances)} continuous latents vary: nothing can be correlated")
     return Score(
-        # Never negative but for rounding.
+        # Negative only by rounding.
         value=max(0.0, float(-0.5 * np.log(eigenvalues.clip(min=floor)).sum())),
         parts={"wasserstein": max(0.0, share * unit)},
         details={
@@ -91,4 +91,5 @@ def total_correlation(
             "points": len(representation),
             **({"note": "; ".join(notes)} if notes else {}),
         },
+        rows_used=len(representation),
     )

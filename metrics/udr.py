@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import IntArray
-from .correlations import association, ratio, unit
+from .correlations import association, correlation_ratio, unit_vector
 from .representation import Representation, Score
 
 
@@ -25,30 +25,30 @@ def udr(
     Duan et al., "Unsupervised Model Selection for Variational Disentangled Representation
     Learning", ICLR 2020, arXiv 1905.12614. Models of one setting that disentangle agree with one
     another up to the order and the sign of their latents; models that do not, differ. With R(a, b)
-    the absolute rank correlation of latent a of model i and latent b of model j over the same
-    rows, r_b its maximum over a, r_a that over b, and informative latents only,
+    the absolute rank correlation of latent a of model i and latent b of model j over the same rows,
+    r_b its maximum over a, r_a that over b, and informative latents only,
 
         UDR_ij = 1/(d_i + d_j) [ sum_b r_b^2 / sum_a R(a, b) + sum_a r_a^2 / sum_b R(a, b) ],
 
     and the score of model i is the median of UDR_ij over the other models: UDR_S of the paper,
-    which also has one by Lasso weights. No label is asked, so it can choose among settings where
-    there is none. A latent is informative if its mean KL is at least `min_kl`, 0.01 nats in the
+    which also has one by Lasso weights. It needs no labels, so it can choose among settings if
+    there are none. A latent is informative if its mean KL is at least `min_kl`, 0.01 nats in the
     paper; without `kl`, if it varies.
 
-    A categorical latent is one latent: beside a number its R is the square root of the
-    correlation ratio, beside another category that of phi^2 / (S - 1), both corrected for chance.
+    A categorical latent is one latent: its R with a number is the square root of the correlation
+    ratio, with another category that of phi^2 / (S - 1), both corrected for chance.
 
-    Known flaws: models that all entangle in the same way agree, and one latent that all find
-    scores 1. Randomly rotated codes of four factors score 0.3 to 0.4, noise 0; the chance
+    Known flaws: models that all entangle in the same way agree, and a single latent that all of
+    them find scores 1. Randomly rotated codes of four factors score 0.3 to 0.4, noise 0; the chance
     correlations of n rows keep equal codes below 1 (0.93 for four latents at 2,000 rows).
 
     Args:
         representations: M of them, at least two.
-        rng: chooses the rows of a pair where it shares more than `points`.
+        rng: chooses the rows of a pair that shares more than `points`.
         rows: M times (N,), which image each row is; without it, row n is the same image in all.
-        min_kl: latents with a smaller mean KL in nats do not count, where `kl` is known.
-        min_rows: a pair that shares fewer is refused, as chance would make its latents agree.
-        points: at most so many rows of a pair are used, drawn without replacement.
+        min_kl: latents with a smaller mean KL in nats do not count, if `kl` is known.
+        min_rows: a pair that shares fewer is refused, as its latents would agree by chance.
+        points: at most this many rows of a pair are used, drawn without replacement.
 
     Returns:
         A Score in [0, 1] for each representation. Details: `pairs` (M,) with None for itself,
@@ -60,22 +60,23 @@ def udr(
     if len(representations) < 2:
         raise ValueError("udr compares models: give at least two of them")
     if rows is None:
-        rows = [np.arange(len(each)) for each in representations]
-    counts = [_informative(each, min_kl) for each in representations]
+        rows = [np.arange(len(representation)) for representation in representations]
+    informative = [_informative(representation, min_kl) for representation in representations]
     count = len(representations)
     pairs, shared = np.full((count, count), np.nan), np.zeros((count, count), dtype=np.int64)
     for i in range(count):
         for j in range(i):
-            _, mine, theirs = np.intersect1d(rows[i], rows[j], return_indices=True)
-            if len(mine) < min_rows:
+            _, first, second = np.intersect1d(rows[i], rows[j], return_indices=True)
+            if len(first) < min_rows:
                 raise ValueError(
-                    f"udr: two models share {len(mine)} rows, {min_rows} are needed: "
+                    f"udr: two models share {len(first)} rows, {min_rows} are needed: "
                     "encode more rows of each"
                 )
-            chosen = rng.choice(len(mine), size=min(len(mine), points), replace=False)
-            one = _Latents.of(representations[i].take(mine[chosen]), counts[i])
-            other = _Latents.of(representations[j].take(theirs[chosen]), counts[j])
-            pairs[i, j] = pairs[j, i] = _agreement(one, other)
+            chosen = rng.choice(len(first), size=min(len(first), points), replace=False)
+            pairs[i, j] = pairs[j, i] = _agreement(
+                _Latents.of(representations[i].take(first[chosen]), informative[i]),
+                _Latents.of(representations[j].take(second[chosen]), informative[j]),
+            )
             shared[i, j] = shared[j, i] = len(chosen)
     return [
         Score(
@@ -83,15 +84,15 @@ def udr(
             {
                 "pairs": [None if np.isnan(value) else float(value) for value in pairs[i]],
                 "shared": shared[i],
-                "informative": np.array(each.latent_names)[counts[i]].tolist(),
+                "informative": np.array(representation.latent_names)[informative[i]].tolist(),
             },
         )
-        for i, each in enumerate(representations)
+        for i, representation in enumerate(representations)
     ]
 
 
 def _informative(representation: Representation, min_kl: float) -> NDArray[np.bool_]:
-    """(D + C,) which latents count."""
+    """(D + C,) which latents are informative."""
     codes, categories = representation.codes, representation.categories
     varies: NDArray[np.bool_]
     varies = np.concatenate([np.ptp(codes, axis=0) > 0, np.ptp(categories, axis=0) > 0])
@@ -100,24 +101,29 @@ def _informative(representation: Representation, min_kl: float) -> NDArray[np.bo
 
 @dataclass(frozen=True)
 class _Latents:
-    """The informative latents of one model over some rows."""
+    """The informative latents of one model over some rows.
 
-    units: list[NDArray[np.float64]]  # ranks of the continuous ones, of length 1
+    Attributes:
+        units: (N,) the ranks of each continuous latent as a unit vector.
+        categories: (N,) of each categorical latent.
+    """
+
+    units: list[NDArray[np.float64]]
     categories: list[IntArray]
 
     @classmethod
-    def of(cls, representation: Representation, counts: NDArray[np.bool_]) -> "_Latents":
+    def of(cls, representation: Representation, informative: NDArray[np.bool_]) -> "_Latents":
         split = representation.codes.shape[1]
         codes, categories = representation.codes, representation.categories
         return cls(
-            [unit(codes[:, d], ranked=True) for d in np.flatnonzero(counts[:split])],
-            [categories[:, c] for c in np.flatnonzero(counts[split:])],
+            [unit_vector(codes[:, d], ranked=True) for d in np.flatnonzero(informative[:split])],
+            [categories[:, c] for c in np.flatnonzero(informative[split:])],
         )
 
 
-def _agreement(one: _Latents, other: _Latents) -> float:
+def _agreement(first: _Latents, second: _Latents) -> float:
     """UDR_ij; 0 if a model has no informative latent."""
-    table = _correlations(one, other)
+    table = _correlations(first, second)
     if not table.size:
         return 0.0
     total = 0.0
@@ -128,15 +134,17 @@ def _agreement(one: _Latents, other: _Latents) -> float:
     return min(1.0, total / sum(table.shape))
 
 
-def _correlations(one: _Latents, other: _Latents) -> NDArray[np.float64]:
-    """R (a, b): continuous latents first."""
+def _correlations(first: _Latents, second: _Latents) -> NDArray[np.float64]:
+    """R (a, b), continuous latents first."""
     rows = [
-        [abs(float(a @ b)) for b in other.units] + [ratio(a, c) for c in other.categories]
-        for a in one.units
+        [abs(float(a @ b)) for b in second.units]
+        + [correlation_ratio(a, c) for c in second.categories]
+        for a in first.units
     ]
     rows += [
-        [ratio(b, c) for b in other.units] + [association(c, d) for d in other.categories]
-        for c in one.categories
+        [correlation_ratio(b, c) for b in second.units]
+        + [association(c, d) for d in second.categories]
+        for c in first.categories
     ]
-    columns = len(other.units) + len(other.categories)
+    columns = len(second.units) + len(second.categories)
     return np.array(rows).reshape(len(rows), columns)

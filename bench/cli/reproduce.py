@@ -1,15 +1,27 @@
 """The command `bench reproduce`."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from bench.console import stdout
+from bench.cli.options import DataDir, Device, DryRun, Jobs
+from bench.cli.run import print_plan, show_outcome, show_start
+from bench.console import say, stderr, stdout
 from bench.errors import RequestError
 
-REPRODUCE_HELP = """Set published numbers beside those obtained here.
+if TYPE_CHECKING:
+    from bench.execute import Outcome, Outstanding
+    from bench.executors import Reporter
+    from bench.plan import Plan
+    from bench.reproduce.cost import Cost
+    from bench.reproduce.published import Part
+    from bench.reproduce.table import Reproduction
+
+REPRODUCE_HELP = """Compare published numbers with those obtained here.
 
 [bold]Examples[/bold]
 
@@ -21,47 +33,49 @@ REPRODUCE_HELP = """Set published numbers beside those obtained here.
 
   bench reproduce jointvae-dsprites --budget 0.1 --seeds 1 --parts jointvae,betavae
 
-  bench reproduce metric-units
-
   bench reproduce released-jointvae --weights DIR
 
-The cost is estimated first. Then what is missing is run, scored by the paper's protocol and by the
-standard one, and the table is written to reproduction.md and .csv; the runs are studies in folders
-beside it. The same command goes on where it stopped; with nothing missing it writes the table anew.
-A run that a study or another table in the folder above has finished is copied, not trained again.
+First the cost is estimated. Then what is missing is run and scored, by the paper's protocol and by
+the standard one, and the table is written to reproduction.md and .csv; the runs are studies in
+folders beside it. The same command continues where it stopped; if nothing is missing it only writes
+the table. A run that a study or another table in the folder above has finished is copied, not
+trained again.
 
 A [bold]--budget[/bold] below 1 shortens trainings and their schedules: its numbers are marked, and
-are no reproduction. Numbers without a source that could be read are marked unverified and are never
-a target.
+are not a reproduction. Numbers whose source could not be read are marked as unverified and are
+never a target.
 """
+
+_ASSUMED = (
+    "CPU: milliseconds per step as measured on one core of an Intel Xeon (2026-11, one thread), "
+    "with the same network or one like it, without encoding and scoring. GPU: {gpu:g} ms per step, "
+    "a guess."
+)
 
 
 def reproduce(
     name: Annotated[
         str | None, typer.Argument(help="A table: see --list.", show_default=False)
     ] = None,
-    list_: Annotated[bool, typer.Option("--list", help="All tables, with their cost.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List all tables with their cost.")] = False,
     budget: Annotated[float, typer.Option(help="Share of the published steps.")] = 1.0,
     seeds: Annotated[
         str | None,
-        typer.Option(help="How many (5), a range (0-4) or a list (3,7). (Default: the paper's.)"),
+        typer.Option(
+            help="A number of seeds (5), a range (0-4) or a list (3,7). (Default: the paper's.)"
+        ),
     ] = None,
     parts: Annotated[
-        str | None, typer.Option(help="Some of the table's parts only, comma-separated.")
+        str | None, typer.Option(help="Only some parts of the table, comma-separated.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder. (Default: results/NAME, with the budget.)")
+        Path | None,
+        typer.Option(help="Folder of the reproduction. (Default: results/NAME, with the budget.)"),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print cost and plan, and stop.")
-    ] = False,
-    jobs: Annotated[
-        int | None, typer.Option(help="Runs side by side. (Default: one a core.)")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    data_dir: Annotated[
-        str | None, typer.Option(help="Where data files lie. (Default: $BENCH_DATA_DIR, cache.)")
-    ] = None,
+    dry_run: DryRun = False,
+    jobs: Jobs = None,
+    device: Device = "auto",
+    data_dir: DataDir = None,
     weights: Annotated[
         Path | None, typer.Option(help="Folder of the weights that the authors released.")
     ] = None,
@@ -71,19 +85,74 @@ def reproduce(
         return
     if name is None:
         raise RequestError("name a table: bench reproduce --list shows them")
-    from bench.execute import Options
-    from bench.reproduce.run import Asked, resolved
-    from bench.reproduce.run import reproduce as carry_out
+    from bench.execute import Options, outstanding
+    from bench.reproduce import run
 
-    asked = Asked(name, budget, seeds, parts, output, weights, data_dir)
-    resolved(asked)
-    options = Options(jobs=jobs, device=device, data_dir=data_dir, dry_run=dry_run)
-    raise typer.Exit(carry_out(asked, options, stdout(), Console(stderr=True)))
+    request = run.ReproductionRequest(name, budget, seeds, parts, output, weights, data_dir)
+    options = Options(jobs=jobs, device=device, data_dir=data_dir)
+    talk = stderr()
+    print_costs(run.costs(request), talk)
+    prepared = run.prepare(request)
+    for planned in prepared.trained:
+        for finished in planned.reusable:
+            say(talk, f"{finished.run.title}: from {finished.folder}")
+    if dry_run:
+        for planned in prepared.trained:
+            print_plan(outstanding(planned.plan, options), talk)
+        return
+    watcher = ConsoleWatcher(talk)
+    reproduction = run.reproduce(prepared, options, watcher)
+    if reproduction is not None:
+        print_reproduction(reproduction, stdout(), talk)
+    raise typer.Exit(watcher.code)
+
+
+class ConsoleWatcher:
+    """Prints how a reproduction goes on.
+
+    Attributes:
+        code: the exit code so far.
+    """
+
+    def __init__(self, talk: Console) -> None:
+        self._talk = talk
+        self.code = 0
+
+    def starting(self, todo: "Outstanding") -> "Reporter":
+        return show_start(todo, self._talk)
+
+    def ended(self, plan: "Plan", outcome: "Outcome") -> None:
+        self.code = max(self.code, show_outcome(plan, outcome, self._talk, self._talk))
+
+    @contextmanager
+    def scoring(self, title: str) -> Iterator[Callable[[str], None]]:
+        with self._talk.status(title) as status:
+            yield status.update
+
+    def skipped(self, part: "Part", reason: str) -> None:
+        say(self._talk, f"{part.name} is not scored: {reason}")
+
+
+def print_reproduction(reproduction: "Reproduction", out: Console, talk: Console) -> None:
+    """Print a table, and where it was written."""
+    say(out, reproduction.text)
+    for path in reproduction.files:
+        say(talk, f"wrote {path}")
+
+
+def print_costs(costs: "list[Cost]", talk: Console) -> None:
+    """Print the cost of each part that is trained."""
+    if not costs:
+        say(talk, "nothing to train, minutes")
+        return
+    for cost in costs:
+        say(talk, f"{cost.part}: {_in_words(cost)}")
+    say(talk, _assumed())
 
 
 def print_list() -> None:
-    """All tables, a line each, and what a line of them means."""
-    from bench.reproduce.cost import ASSUMED, hours, of_table
+    """Print all tables with what their numbers rest on and what they cost."""
+    from bench.reproduce.cost import cost_of_table
     from bench.reproduce.published import CERTAINTIES
     from bench.reproduce.tables import TABLES
 
@@ -94,12 +163,28 @@ def print_list() -> None:
             if (count := sum(row.certainty == certainty for row in table.rows))
         ]
         print(f"{table.name:26} {table.id:4} {table.title}")
-        whole = of_table(table)
-        cost = "nothing to train, minutes"
-        if whole.steps:
-            cost = (
-                f"{whole.runs} runs, {whole.steps:,} steps, {hours(whole.cpu_hours)} on one CPU "
-                f"core, {hours(whole.gpu_hours)} on a GPU (guess)"
-            )
+        cost = _in_words(cost_of_table(table))
         print(f"{'':26} {len(table.rows)} rows ({', '.join(counts)}); {cost}")
-    print(f"\nCosts are of the full budget and the paper's number of runs. {ASSUMED}")
+    print(f"\nCosts are for the full budget and the paper's number of runs. {_assumed()}")
+
+
+def hours_in_words(value: float) -> str:
+    """`40 min`, `3.2 h`, `12 days`."""
+    if value < 1:
+        return f"{max(1, round(value * 60))} min"
+    return f"{value:.1f} h" if value < 48 else f"{value / 24:,.0f} days"
+
+
+def _in_words(cost: "Cost") -> str:
+    if not cost.steps:
+        return "nothing to train, minutes"
+    return (
+        f"{cost.runs} runs, {cost.steps:,} steps in all, {hours_in_words(cost.cpu_hours)} on one "
+        f"CPU core, {hours_in_words(cost.gpu_hours)} on a GPU (guess)"
+    )
+
+
+def _assumed() -> str:
+    from bench.reproduce.cost import GPU_MILLISECONDS
+
+    return _ASSUMED.format(gpu=GPU_MILLISECONDS)

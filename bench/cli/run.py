@@ -11,6 +11,7 @@ from bench.console import say, stderr, stdout
 
 if TYPE_CHECKING:
     from bench.execute import Options, Outcome, Outstanding
+    from bench.executors import Reporter
     from bench.plan import Plan
 
 RUN_HELP = """Train models, score them, and write tables and plots.
@@ -114,16 +115,24 @@ def run(
 
 def execute_and_show(plan: "Plan", options: "Options", out: Console, talk: Console) -> int:
     """Carry out a plan, print its progress and its table; the exit code."""
-    from bench.cli.progress import reporter
     from bench.execute import execute
-    from bench.executors import Reporter
+
+    outcome = execute(plan, options, lambda todo: show_start(todo, talk))
+    return show_outcome(plan, outcome, out, talk)
+
+
+def show_start(todo: "Outstanding", talk: Console) -> "Reporter":
+    """Print what is left of a plan that starts; gives who prints its progress."""
+    from bench.cli.progress import reporter
+
+    print_plan(todo, talk)
+    return reporter(talk, len(todo.runs))
+
+
+def show_outcome(plan: "Plan", outcome: "Outcome", out: Console, talk: Console) -> int:
+    """Print what came of a plan; the exit code."""
     from bench.report.render import console_table
 
-    def watch(todo: "Outstanding") -> Reporter:
-        print_plan(todo, talk)
-        return reporter(talk, len(todo.runs))
-
-    outcome = execute(plan, options, watch)
     if outcome.report is None:
         say(talk, "Stopped. The same command continues from the last checkpoints.")
         return 130

@@ -18,7 +18,7 @@ import numpy as np
 
 from bench.errors import RequestError, UnknownNameError
 from bench.metrics import Representation
-from bench.metrics.loose import kind_of
+from bench.metrics.inputs import kind_of
 
 Arrays = dict[str, np.ndarray]
 

@@ -5,42 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.metrics import TITLES
 from bench.store.record import Definition, Record
 
-_TITLES = {
-    "mig": "MIG",
-    "factorvae_score": "FactorVAE score",
-    "discrete_accuracy": "Accuracy, majority",
-    "discrete_accuracy.one_to_one": "Accuracy, one-to-one",
-    "mig_sup": "MIG-sup",
-    "jemmig": "JEMMIG",
-    "dcimig": "DCIMIG",
-    "modularity": "Modularity",
-    "betavae_score": "BetaVAE score",
-    "sap": "SAP",
-    "irs": "IRS",
-    "mcc": "MCC",
-    "total_correlation": "Total correlation",
-    "udr": "UDR",
-    "dci": "DCI disentanglement",
-    "dci.completeness": "DCI completeness",
-    "dci.informativeness": "DCI informativeness",
-    "dci_fast": "Fast DCI disentanglement",
-    "dci_fast.completeness": "Fast DCI completeness",
-    "dci_fast.informativeness": "Fast DCI informativeness",
-    "infomec": "InfoM",
-    "infomec.infoe": "InfoE",
-    "infomec.infoc": "InfoC",
-    "explicitness": "Explicitness",
-    "total_correlation.wasserstein": "Wasserstein correlation",
-    "mig_posterior": "MIG, aggregate posterior",
-    "kl_decomposition": "KL decomposition",
-    "kl_decomposition.mutual_information": "Index-code MI",
-    "kl_decomposition.total_correlation": "Total correlation (KL)",
-    "kl_decomposition.dimension_wise": "Dimension-wise KL",
-    "active_units": "Active units",
-    "active_units.share": "Active units, share",
-}
 _EVALUATION = {
     "reconstruction": ("Reconstruction", 1),
     "kl_total": ("KL", 1),
@@ -129,7 +96,7 @@ def values_of(record: Record, metrics: Metrics) -> dict[str, float]:
 def title_of(key: str) -> str:
     """The heading of a column; what sets two definitions apart is kept behind it."""
     name, space, distinction = key.partition(" (")
-    return _TITLES.get(name, name.rpartition(".")[2].replace("_", " ")) + space + distinction
+    return TITLES.get(name, name.rpartition(".")[2].replace("_", " ")) + space + distinction
 
 
 def definition_words(definition: Definition) -> str:

@@ -1,1 +1,1 @@
-"""reproduce"""
+"""Published tables, set beside what is obtained here: `bench reproduce`."""

@@ -5,17 +5,20 @@ from dataclasses import dataclass
 
 from bench.reproduce.published import Part, Table
 
-GPU_MILLISECONDS = 4.0
-ASSUMED = (
-    "CPU: milliseconds a step as measured on one core of an Intel Xeon (2026-11, one thread), of "
-    "the same network or one like it, without encoding and scoring. GPU: "
-    f"{GPU_MILLISECONDS:g} ms a step, a guess."
-)
+GPU_MILLISECONDS = 4.0  # per step, a guess
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one part: runs, steps of all of them together, hours on one core and on a GPU."""
+    """The cost of one part of a table, or of several together.
+
+    Attributes:
+        part: name of the part, or `all`.
+        runs: number of trainings.
+        steps: of all runs together.
+        cpu_hours: on one CPU core, from measured times per step.
+        gpu_hours: on a GPU, a guess.
+    """
 
     part: str
     runs: int
@@ -23,22 +26,14 @@ class Cost:
     cpu_hours: float
     gpu_hours: float
 
-    def __str__(self) -> str:
-        if not self.steps:
-            return f"{self.part}: nothing to train, minutes"
-        return (
-            f"{self.part}: {self.runs} runs, {self.steps:,} steps in all, "
-            f"{hours(self.cpu_hours)} on one CPU core, {hours(self.gpu_hours)} on a GPU (guess)"
-        )
-
 
 def steps_of(part: Part, budget: float) -> int:
-    """Steps of a run of a part."""
+    """Steps of each run of a part at a share of the full budget."""
     return max(1, round(part.steps * budget)) if part.steps else 0
 
 
 def cost(part: Part, budget: float, seeds: int) -> Cost:
-    """The cost of a part."""
+    """The cost of a part at a share of the full budget."""
     models = len(part.models.split(","))
     runs = seeds * part.variants * models
     steps = runs * steps_of(part, budget)
@@ -52,23 +47,16 @@ def cost(part: Part, budget: float, seeds: int) -> Cost:
 
 
 def total(costs: Sequence[Cost]) -> Cost:
-    """The sum of some costs."""
+    """The sum of several costs."""
     return Cost(
         "all",
-        sum(each.runs for each in costs),
-        sum(each.steps for each in costs),
-        sum(each.cpu_hours for each in costs),
-        sum(each.gpu_hours for each in costs),
+        sum(c.runs for c in costs),
+        sum(c.steps for c in costs),
+        sum(c.cpu_hours for c in costs),
+        sum(c.gpu_hours for c in costs),
     )
 
 
-def of_table(table: Table, budget: float = 1.0) -> Cost:
-    """The cost of a table with as many runs as the paper has."""
-    return total([cost(part, budget, part.runs) for part in table.parts])
-
-
-def hours(value: float) -> str:
-    """`40 min`, `3.2 h`, `12 days`."""
-    if value < 1:
-        return f"{max(1, round(value * 60))} min"
-    return f"{value:.1f} h" if value < 48 else f"{value / 24:,.0f} days"
+def cost_of_table(table: Table) -> Cost:
+    """The cost of a table at the full budget, with as many runs as the paper has."""
+    return total([cost(part, 1.0, part.runs) for part in table.parts])

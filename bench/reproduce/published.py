@@ -1,28 +1,35 @@
-"""What a published table is: its rows, as data, and the runs that stand for them here.
+"""What a published table is: its rows, as data, and the runs that they are compared with.
 
-`published_tables` has them all. Every number says where it was read and how sure that is: nobody's
-PDF was read, only the authors' own code, figures and configurations, and those who quote them.
+`bench.reproduce.tables` holds all of them. Every number says where it was read and how certain it
+is: no PDF of a paper was read, only the authors' own code, figures and configurations, and those
+who quote them.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-# primary: read in the authors' own repository, figure or configuration; quoted: in the repository
-# or poster of others, which `source` names; derived: by simulation, arithmetic, or measured on
-# released weights with other code; unverified: no source that could be read, so that it is no
-# target; beside: nothing is published, the number stands beside the others
+# primary: read in the authors' own repository, figure or configuration
+# quoted: read in the repository or poster of others, which `source` names
+# derived: measured on released weights with other code, or in a run of the author's own code
+# unverified: no source could be read, so that it is never a target
+# beside: nothing is published; the number is shown beside the others
 Certainty = Literal["primary", "quoted", "derived", "unverified", "beside"]
 CERTAINTIES: tuple[Certainty, ...] = ("primary", "quoted", "derived", "unverified", "beside")
+
+STANDARD = ":standard"
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a paper scores, as options of the metrics here.
+    """How a paper scores, in terms of the options of our metrics.
 
-    words: as its code or the quotation has it; options: assignments as `--set` takes them;
-    sampled: scores are of samples of the posterior, not of its means; by_spread: latents are
-    pruned by their deviation, as if no KL were known; beyond: what the options cannot express.
+    Attributes:
+        words: the protocol as the paper's code or a quotation describes it.
+        options: assignments as `--set` takes them.
+        sampled: whether samples of the posterior are scored instead of its means.
+        by_spread: whether latents are pruned by their standard deviation, as if no KL were known.
+        beyond: what the options cannot express.
     """
 
     words: str = "our standard protocol"
@@ -36,11 +43,20 @@ class Protocol:
 class Part:
     """Runs that the rows of a table are compared with: one study in a folder of its own.
 
-    steps, batch_size: the full budget; steps 0 where nothing is trained; sets, sweeps: as the
-    options of `bench run`; metrics: by both protocols, beside the default ones; runs: seeds of
-    the paper; variants: how many settings the sweeps make; milliseconds: a step took on one CPU
-    core, measured of it or one like it; weights: name of the file of released weights that
-    stands for a training.
+    Attributes:
+        name: of the part and of its folder.
+        models: names, comma-separated.
+        dataset: name of the data set.
+        steps: the full budget of each run; 0 where nothing is trained.
+        batch_size: images per step.
+        sets: settings, as `bench run --set` takes them.
+        sweeps: sweeps, as `bench run --sweep` takes them.
+        metrics: further metrics beside the default ones; both protocols score by them.
+        protocol: how the paper scores.
+        runs: the number of seeds in the paper.
+        variants: the number of settings that the sweeps make.
+        milliseconds: measured time per step on one CPU core, for this network or one like it.
+        weights: name of the file of released weights that takes the place of training.
     """
 
     name: str
@@ -62,16 +78,33 @@ class Part:
 class Row:
     """One published number.
 
-    paper, table: where it is printed; model: as printed there; metric: the key of the number that
-    is compared with it, see `reproduce_values`; value: digits as printed, of a score in [0, 1]
-    where percent or 100ths are printed; low, high: instead of it, where a range is; spread,
-    spread_is: what is printed behind ±, and what that is; n: runs behind it, where that is known;
-    source: where it was read.
+    A number of a run has a key: a metric (`mig`), one of its parts
+    (`discrete_accuracy.one_to_one`), the mean over factors of one of its details
+    (`discrete_accuracy/nmi`), or of the run's evaluation `reconstruction`, `kl_total`,
+    `kl_continuous`, `kl_categorical` or `active_latents`. A score is by the paper's protocol, or
+    with `:standard` behind the key by our standard protocol.
 
-    part: the runs it is compared with, and of these `run`, the model here, with settings `where`;
-    incomparable: what differs so that the two are different things; without_collapsed: whether
-    the published mean leaves collapsed runs out; tolerance: of a number that is no mean over
-    seeds, and `because`, what it is.
+    Attributes:
+        paper: where the number is printed.
+        table: where in the paper.
+        model: the model as the paper calls it.
+        dataset: name of the data set.
+        metric: the key of the number that is compared with the published one.
+        certainty: how certain the published number is, see `Certainty`.
+        source: where it was read.
+        value: its digits as printed; of a score in [0, 1], even where percent are printed.
+        low, high: instead of a value, where a range is published.
+        spread: what is printed after ±.
+        spread_is: what the spread is.
+        n: number of runs behind it; None where that is not known.
+        part: the part that it is compared with.
+        run: the model here, among those of the part.
+        settings: of these runs, those with these settings.
+        incomparable: what makes the two different things; empty where they can be compared.
+        without_collapsed: whether the published mean leaves collapsed runs out.
+        tolerance: largest difference that counts as agreement, of a number that is not a mean
+            over seeds; None for means.
+        basis: what the tolerance rests on.
     """
 
     paper: str
@@ -89,11 +122,11 @@ class Row:
     n: int | None = None
     part: str = ""
     run: str = ""
-    where: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     incomparable: str = ""
     without_collapsed: bool = False
     tolerance: float | None = None
-    because: str = ""
+    basis: str = ""
 
     @property
     def is_target(self) -> bool:
@@ -101,21 +134,25 @@ class Row:
         return self.certainty not in ("unverified", "beside")
 
     @property
-    def shown(self) -> str:
-        """The number as it is printed everywhere, with its mark where it has one."""
+    def published(self) -> str:
+        """The number as it is shown everywhere, marked where it is unverified or derived."""
         number = f"{self.low} to {self.high}" if self.low else self.value or "–"
         number += f" ± {self.spread}" if self.spread else ""
-        return number + {"unverified": " (unverified)", "derived": " (derived)"}.get(
-            self.certainty, ""
-        )
+        marked = self.certainty in ("unverified", "derived")
+        return f"{number} ({self.certainty})" if marked else number
 
 
 @dataclass(frozen=True)
 class Table:
     """A published table, or several numbers that are run together.
 
-    name: for the command line; id: in the order in which they were collected; about: what the
-    reader has to know to read it.
+    Attributes:
+        name: for the command line.
+        id: short name, in the order in which the tables were collected.
+        title: in words.
+        parts: the runs.
+        rows: the published numbers.
+        about: what the reader has to know to read the table.
     """
 
     name: str
@@ -133,3 +170,8 @@ class Table:
     def part(self, name: str) -> Part:
         """The part of a name."""
         return next(part for part in self.parts if part.name == name)
+
+
+def metric_of(key: str) -> str:
+    """The metric behind the key of a number, see `Row`."""
+    return key.removesuffix(STANDARD).partition(".")[0].partition("/")[0]

@@ -1,32 +1,49 @@
-"""`bench reproduce`: what a published table needs is run, scored twice, and set beside it."""
+"""Request -> reproduction: what a published table needs is run, scored twice, and set beside it."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-
-from rich.console import Console
+from typing import Protocol
 
 from bench.errors import RequestError, UnknownNameError
-from bench.execute import Options, carry_out
-from bench.plan import Request, plan
-from bench.reproduce.cost import ASSUMED, Cost, cost, steps_of, total
+from bench.execute import Options, Outcome, Outstanding, execute
+from bench.executors import Reporter
+from bench.plan import Plan, Request, plan
+from bench.reproduce.cost import Cost, cost, steps_of, total
+from bench.reproduce.files import (
+    MANIFEST,
+    PAPER,
+    Manifest,
+    has_released,
+    read_manifest,
+    write_manifest,
+    write_released,
+)
 from bench.reproduce.published import Part, Table
-from bench.reproduce.reuse import elsewhere, take_over
 from bench.reproduce.scores import score_by_paper
-from bench.reproduce.table import MANIFEST, print_reproduction
+from bench.reproduce.table import Reproduction, write_reproduction
 from bench.reproduce.tables import TABLES
 from bench.score import DEFAULT
-from bench.seeds import parse_seeds
-from bench.store.files import read_json, write_json
-from bench.store.study import ELSEWHERE, unwritable
+from bench.settings import parse_seeds
+from bench.store.record import FINISHED, REPRESENTATION, read_record, read_status
+from bench.store.run import Run
+from bench.store.study import ELSEWHERE, locked, unwritable, write_study
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What was asked for on the command line.
+class ReproductionRequest:
+    """What is asked for, in the words of the command line.
 
-    budget: share of the published steps; seeds: None for as many as the paper has; parts: None
-    for all; output: None for results/NAME; weights: folder of released weights.
+    Attributes:
+        name: of the table.
+        budget: share of the published steps.
+        seeds: as `parse_seeds` takes them; None for as many as the paper has.
+        parts: names of parts, comma-separated; None for all.
+        output: folder of the reproduction; None for one named after the table in results/.
+        weights: folder of released weights.
+        data_dir: where data sets look for files.
     """
 
     name: str
@@ -39,7 +56,7 @@ class Asked:
 
     @property
     def command(self) -> str:
-        """The command without places of this machine."""
+        """The command, without paths of this machine."""
         words = ["bench reproduce", self.name]
         words += [f"--budget {self.budget:g}"] if self.budget != 1 else []
         words += [f"--seeds {self.seeds}"] if self.seeds else []
@@ -48,124 +65,303 @@ class Asked:
         return " ".join(words)
 
 
-def reproduce(asked: Asked, options: Options, out: Console, talk: Console) -> int:
-    """Run what is missing and write the table; the exit code. Raises RequestError."""
-    table, parts = resolved(asked)
-    folder = asked.output or Path("results") / _default_name(asked)
-    _check(folder, asked)
-    estimated = costs(asked, parts)
-    for line in (*map(str, estimated), ASSUMED) if estimated else ["nothing to train, minutes"]:
-        talk.print(line, markup=False, highlight=False, soft_wrap=True)
-    requests = [(part, request(part, asked, folder)) for part in parts if part.steps]
-    # whatever is wrong with one is said before another runs
-    plans = [plan(each) for _, each in requests]
-    shared = [(planned, elsewhere(planned, folder.parent)) for planned in plans]
-    for run, there in (each for _, found in shared for each in found):
-        talk.print(f"{run.title}: from {there}", markup=False, highlight=False, soft_wrap=True)
-    if options.dry_run:
-        for _, each in requests:
-            carry_out(each, options, talk, talk)
-        return 0
-    _write_manifest(folder, asked)
-    for planned, found in shared:
-        take_over(planned, found)
-    code = 0
-    for part, each in requests:
-        code = max(code, carry_out(each, options, talk, talk))
-        if code == 130:
-            return code
-        with talk.status(f"{part.name}: the paper's protocol") as status:
-            score_by_paper(folder / part.name, table, part, asked.command, status.update)
-    if untrained := [part for part in parts if not part.steps]:
-        from bench.reproduce.untrained import measure
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run of a plan that another study has finished, and the folder where it is."""
 
-        with talk.status(table.name) as status:
-            skipped = measure(table, untrained, folder, asked, status.update)
-        for line in skipped:
-            talk.print(line, markup=False, highlight=False, soft_wrap=True)
-    print_reproduction(folder, out, talk)
-    return code
+    run: Run
+    folder: Path
 
 
-def resolved(asked: Asked) -> tuple[Table, list[Part]]:
-    """The table and the parts of it that were asked for. Raises RequestError."""
-    if asked.name not in TABLES:
-        raise UnknownNameError("table", asked.name, TABLES)
-    table = TABLES[asked.name]
-    if not 0 < asked.budget <= 1:
-        raise RequestError(f"--budget {asked.budget:g}: give a share of the steps, above 0 up to 1")
-    if asked.budget != 1 and not table.trained:
-        raise RequestError(f"{table.name} trains nothing: leave out --budget")
-    if asked.seeds is not None and not table.trained:
-        raise RequestError(f"{table.name} trains nothing: leave out --seeds")
-    if asked.weights is not None and not any(part.weights for part in table.parts):
-        raise RequestError(f"{table.name} needs no released weights: leave out --weights")
-    known = {part.name: part for part in table.parts}
-    if asked.parts is None:
-        return table, list(table.parts)
-    names = [name.strip() for name in asked.parts.split(",") if name.strip()]
-    for name in names:
-        if name not in known:
-            raise UnknownNameError(f"part of {table.name}", name, known)
-    if not names:
-        raise RequestError(f"--parts is empty: choose from {', '.join(known)}")
-    return table, [known[name] for name in dict.fromkeys(names)]
+@dataclass(frozen=True)
+class PlannedPart:
+    """A part that is trained.
+
+    Attributes:
+        part: of the table.
+        plan: of its study.
+        reusable: runs of the plan that another study has finished.
+    """
+
+    part: Part
+    plan: Plan
+    reusable: Sequence[FinishedRun]
 
 
-def costs(asked: Asked, parts: Sequence[Part]) -> list[Cost]:
-    """The cost of each part, and of all where there are several. Raises RequestError."""
-    given = None if asked.seeds is None else len(parse_seeds(asked.seeds))
-    each = [cost(part, asked.budget, given or part.runs) for part in parts if part.steps]
-    return [*each, total(each)] if len(each) > 1 else each
+@dataclass(frozen=True)
+class Prepared:
+    """A reproduction that is checked and planned.
+
+    Attributes:
+        request: what was asked for.
+        table: that is reproduced.
+        folder: of the reproduction.
+        trained: the parts that are trained.
+        released: the parts with released weights.
+    """
+
+    request: ReproductionRequest
+    table: Table
+    folder: Path
+    trained: Sequence[PlannedPart]
+    released: Sequence[Part]
 
 
-def request(part: Part, asked: Asked, folder: Path) -> Request:
+class Watcher(Protocol):
+    """Follows a reproduction, to show its progress."""
+
+    def starting(self, todo: Outstanding) -> Reporter:
+        """What is left of a part's study is about to run; gives the reporter of its progress."""
+
+    def ended(self, plan: Plan, outcome: Outcome) -> None:
+        """The study of a part has ended."""
+
+    def scoring(self, title: str) -> AbstractContextManager[Callable[[str], None]]:
+        """Something is being scored; gives a function that is called with the details."""
+
+    def skipped(self, part: Part, reason: str) -> None:
+        """A part with released weights is not scored."""
+
+
+def costs(request: ReproductionRequest) -> list[Cost]:
+    """The cost of each part that is trained, and of all together where there are several.
+
+    Raises:
+        RequestError: the request is wrong.
+    """
+    _, parts = _chosen(request)
+    seeds = None if request.seeds is None else len(parse_seeds(request.seeds))
+    single = [cost(part, request.budget, seeds or part.runs) for part in parts if part.steps]
+    return [*single, total(single)] if len(single) > 1 else single
+
+
+def prepare(request: ReproductionRequest) -> Prepared:
+    """Check a request and plan its parts. Writes nothing.
+
+    Raises:
+        RequestError: the request is wrong, its folder holds something else, or a part cannot be
+            planned.
+    """
+    table, parts = _chosen(request)
+    folder = request.output or Path("results") / _default_name(request)
+    _check_folder(folder, request)
+    trained = []
+    for part in parts:
+        if part.steps:
+            planned = plan(study_request(part, request, folder))
+            reusable = finished_elsewhere(planned, folder.parent)
+            trained.append(PlannedPart(part, planned, reusable))
+    return Prepared(request, table, folder, trained, [part for part in parts if not part.steps])
+
+
+def reproduce(prepared: Prepared, options: Options, watcher: Watcher) -> Reproduction | None:
+    """Run and score what is missing of a reproduction, and write its table. Prints nothing.
+
+    Args:
+        prepared: what to do.
+        options: how to run it.
+        watcher: follows the progress.
+
+    Returns:
+        The table; None where a signal stopped the runs.
+
+    Raises:
+        RequestError: the folder cannot be written, a record cannot be read, or nothing of the
+            released weights can be scored.
+    """
+    table, folder, command = prepared.table, prepared.folder, prepared.request.command
+    _record_command(folder, prepared.request)
+    for planned in prepared.trained:
+        take_over(planned.plan, planned.reusable)
+    for planned in prepared.trained:
+        outcome = execute(planned.plan, options, watcher.starting)
+        watcher.ended(planned.plan, outcome)
+        if outcome.stopped:
+            return None
+        with watcher.scoring(f"{planned.part.name}: the paper's protocol") as watch:
+            score_by_paper(planned.plan.folder, table, planned.part, command, watch)
+    if prepared.released:
+        _score_released(prepared, watcher)
+    return write_reproduction(folder)
+
+
+def study_request(part: Part, request: ReproductionRequest, folder: Path) -> Request:
     """A part as the request of a study, in a folder of its own."""
     return Request(
         models=part.models,
         dataset=part.dataset,
         preset="paper",
-        seeds=asked.seeds or str(part.runs),
+        seeds=request.seeds or str(part.runs),
         sets=part.sets,
         sweeps=part.sweeps,
         metrics=",".join(dict.fromkeys((*DEFAULT, *part.metrics))),
-        steps=steps_of(part, asked.budget),
+        steps=steps_of(part, request.budget),
         output=folder / part.name,
-        data_dir=asked.data_dir,
+        data_dir=request.data_dir,
     )
 
 
-def _default_name(asked: Asked) -> str:
-    return asked.name if asked.budget == 1 else f"{asked.name}-budget{asked.budget:g}"
+def _chosen(request: ReproductionRequest) -> tuple[Table, list[Part]]:
+    """The table of a request, and those of its parts that are asked for."""
+    if request.name not in TABLES:
+        raise UnknownNameError("table", request.name, TABLES)
+    table = TABLES[request.name]
+    if not 0 < request.budget <= 1:
+        raise RequestError(
+            f"--budget {request.budget:g}: give a share of the steps, above 0 up to 1"
+        )
+    if request.budget != 1 and not table.trained:
+        raise RequestError(f"{table.name} trains nothing: leave out --budget")
+    if request.seeds is not None and not table.trained:
+        raise RequestError(f"{table.name} trains nothing: leave out --seeds")
+    if request.weights is not None and not any(part.weights for part in table.parts):
+        raise RequestError(f"{table.name} needs no released weights: leave out --weights")
+    by_name = {part.name: part for part in table.parts}
+    if request.parts is None:
+        return table, list(table.parts)
+    names = [name.strip() for name in request.parts.split(",") if name.strip()]
+    for name in names:
+        if name not in by_name:
+            raise UnknownNameError(f"part of {table.name}", name, by_name)
+    if not names:
+        raise RequestError(f"--parts is empty: choose from {', '.join(by_name)}")
+    return table, [by_name[name] for name in dict.fromkeys(names)]
 
 
-def _check(folder: Path, asked: Asked) -> None:
-    path = folder / MANIFEST
-    if not path.exists():
+# --- the folder
+
+
+def _default_name(request: ReproductionRequest) -> str:
+    return request.name if request.budget == 1 else f"{request.name}-budget{request.budget:g}"
+
+
+def _check_folder(folder: Path, request: ReproductionRequest) -> None:
+    """Raise RequestError where a folder holds something else than this reproduction."""
+    if not (folder / MANIFEST).exists():
         if folder.is_dir() and any(folder.iterdir()):
             raise RequestError(f"{folder} is not empty and holds no reproduction: {ELSEWHERE}")
         return
-    try:
-        manifest = read_json(path)
-        name, budget = manifest["name"], manifest["budget"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RequestError(f"{path} cannot be read ({error}): {ELSEWHERE}") from error
-    for what, written, now in (("table", name, asked.name), ("budget", budget, asked.budget)):
+    manifest = read_manifest(folder)
+    for what, written, now in (
+        ("table", manifest.name, request.name),
+        ("budget", manifest.budget, request.budget),
+    ):
         if written != now:
             raise RequestError(
                 f"{folder} was written with {what} {written}, not {now}: {ELSEWHERE}"
             )
 
 
-def _write_manifest(folder: Path, asked: Asked) -> None:
-    path = folder / MANIFEST
-    commands = read_json(path)["commands"] if path.exists() else []
-    manifest = {
-        "name": asked.name,
-        "budget": asked.budget,
-        "commands": list(dict.fromkeys([*commands, asked.command])),
-    }
-    try:
-        write_json(path, manifest)
-    except OSError as error:
-        raise unwritable(folder, error) from error
+def _record_command(folder: Path, request: ReproductionRequest) -> None:
+    earlier = read_manifest(folder).commands if (folder / MANIFEST).exists() else ()
+    commands = list(dict.fromkeys([*earlier, request.command]))
+    write_manifest(folder, Manifest(request.name, request.budget, commands))
+
+
+# --- runs that another study has finished
+
+
+def finished_elsewhere(plan: Plan, root: Path) -> list[FinishedRun]:
+    """Unfinished runs of a plan that studies in a folder, or reproductions there, have finished.
+
+    Raises:
+        RequestError: a status of the plan's own runs cannot be read.
+    """
+    finished = []
+    for run in plan.runs:
+        if run.trained and read_status(plan.run_folder(run)).state not in FINISHED:
+            folder = _finished(run, root)
+            if folder is not None:
+                finished.append(FinishedRun(run, folder))
+    return finished
+
+
+def take_over(plan: Plan, runs: Sequence[FinishedRun]) -> None:
+    """Copy runs from other studies into the plan's own.
+
+    A record keeps the commit, versions and seconds of its training. Scores by a paper's protocol
+    stay behind, as another table has another.
+
+    Raises:
+        RequestError: the plan's folder is in use or cannot be written.
+    """
+    if not runs:
+        return
+    with locked(plan.folder):
+        write_study(plan.folder, plan.study)
+        try:
+            for finished in runs:
+                target = plan.run_folder(finished.run)
+                _copy(finished.folder, target, plan.folder / ".copy")
+        except OSError as error:
+            raise unwritable(plan.folder, error) from error
+
+
+def _finished(run: Run, root: Path) -> Path | None:
+    """The folder of the same run in another study."""
+    for pattern in (f"*/runs/{run.folder}", f"*/*/runs/{run.folder}"):
+        for folder in sorted(root.glob(pattern)):
+            try:
+                record = read_record(folder)
+            except RequestError:  # nothing to take from a broken record
+                continue
+            same = record.run.seed == run.seed and run.differs_from(record.run) is None
+            if same and record.scored and (folder / REPRESENTATION).is_file():
+                return folder
+    return None
+
+
+def _copy(source: Path, target: Path, unfinished: Path) -> None:
+    """All or nothing: a copy that was cut off is no run."""
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    for path in source.iterdir():
+        if path.is_file() and path.name != PAPER:
+            shutil.copy2(path, unfinished)
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(exist_ok=True)
+    unfinished.rename(target)
+
+
+# --- released weights
+
+
+def _score_released(prepared: Prepared, watcher: Watcher) -> None:
+    """Score the parts with released weights that have no record yet.
+
+    Raises:
+        RequestError: no part has a record, or one that was named cannot be scored.
+    """
+    from bench.reproduce.released import score_released  # needs torch, wrong requests do not
+
+    request, table, folder = prepared.request, prepared.table, prepared.folder
+    skipped: list[tuple[Part, str]] = []
+    with watcher.scoring(table.name) as watch:
+        for part in prepared.released:
+            if has_released(folder, part.name):
+                continue
+            watch(part.name)
+            try:
+                path = _weights(table, part, request.weights)
+                record = score_released(table, part, path, request.command, request.data_dir, watch)
+            except RequestError as error:
+                if request.parts is not None:
+                    raise
+                skipped.append((part, str(error)))
+                continue
+            write_released(folder, record)
+    if len(skipped) == len(prepared.released):
+        reasons = (f"{part.name} is not scored: {reason}" for part, reason in skipped)
+        raise RequestError("; ".join(reasons))
+    for part, reason in skipped:
+        watcher.skipped(part, reason)
+
+
+def _weights(table: Table, part: Part, folder: Path | None) -> Path:
+    """The file with the released weights of a part."""
+    if folder is None:
+        raise RequestError(f"{table.name} needs the authors' files: name their folder by --weights")
+    path = folder / part.weights
+    if not path.is_file():
+        raise RequestError(f"{part.weights} is not in the folder of --weights")
+    return path

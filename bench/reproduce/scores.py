@@ -1,87 +1,86 @@
-"""Scores by the protocol of a paper, of the representations that runs have stored."""
+"""Scores by the protocol of a paper, for the representations that runs have stored."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bench.errors import RequestError
 from bench.metrics import Representation
-from bench.reproduce.published import Part, Protocol, Table
-from bench.reproduce.values import PAPER
+from bench.reproduce.files import PaperScores, read_paper_scores, write_paper_scores
+from bench.reproduce.published import Part, Protocol, Table, metric_of
 from bench.score import DEFAULT, definition, score
 from bench.settings import parse
-from bench.store import record as records
 from bench.store.environment import environment
-from bench.store.files import read_json, write_json
-from bench.store.record import definitions_differ, read_records
+from bench.store.record import (
+    REPRESENTATION,
+    Definition,
+    Record,
+    ScoreRecord,
+    read_records,
+    unscored,
+)
 from bench.store.representation import read_representation
-from bench.store.study import unwritable
 from bench.streams import numpy_stream
 
-Tell = Callable[[str], None]
 
-
-def score_by_paper(study: Path, table: Table, part: Part, command: str, tell: Tell) -> None:
+def score_by_paper(
+    study: Path, table: Table, part: Part, command: str, watch: Callable[[str], None]
+) -> None:
     """Score the stored representations of a part by the paper's protocol, where that is missing.
 
-    Raises RequestError.
+    Args:
+        study: folder of the part.
+        table: the table, whose rows say which metrics are needed.
+        part: the part, which has the protocol.
+        command: to be recorded with the scores.
+        watch: called with what is being scored.
+
+    Raises:
+        RequestError: a record or a representation cannot be read, or the scores cannot be written.
     """
-    wanted = definitions(table, part)
+    definitions = paper_definitions(table, part)
     for record in read_records(study):
-        path = record.folder / PAPER
-        if not wanted or not record.scored:
+        stored = record.folder / REPRESENTATION
+        if not (record.scored and stored.exists() and _missing(record, definitions)):
             continue
-        try:
-            made = read_json(path) if path.exists() else {}
-        except (OSError, ValueError):  # made anew
-            made = {}
-        stale = definitions_differ(made.get("scores", {}), wanted)
-        newer = made.get("run") != record.run.identity
-        stored = record.folder / records.REPRESENTATION
-        if not (stale or newer) or not stored.exists():
-            continue
-        tell(f"{record.run.title}: the paper's protocol")
+        watch(f"{record.run.title}: the paper's protocol")
         started = time.monotonic()
         try:
             codes = as_scored(read_representation(stored), part.protocol, record.run.seed)
         except (OSError, ValueError, KeyError) as error:
             raise RequestError(f"{stored} cannot be read ({error}): train again") from error
-        scores = scores_of(codes, wanted, record.run.seed)
-        made = {
-            "command": command,
-            "run": record.run.identity,
-            "environment": environment("cpu", 1),
-            "seconds": round(time.monotonic() - started, 2),
-            "protocol": asdict(part.protocol),
-            "scores": scores,
-        }
-        try:
-            write_json(path, made)
-        except OSError as error:
-            raise unwritable(study, error) from error
+        scores = scores_of(codes, definitions, record.run.seed)
+        content = PaperScores(
+            command=command,
+            run=record.run.identity,
+            environment=environment("cpu", 1),
+            seconds=round(time.monotonic() - started, 2),
+            protocol=asdict(part.protocol),
+            scores=scores,
+        )
+        write_paper_scores(record.folder, content)
 
 
-def definitions(table: Table, part: Part) -> list[dict[str, Any]]:
-    """The metrics of a part's rows that the paper's protocol scores otherwise than ours.
-
-    Raises RequestError.
-    """
+def paper_definitions(table: Table, part: Part) -> list[Definition]:
+    """Definitions of the metrics that a part's rows need by another protocol than ours."""
     protocol = part.protocol
-    given = parse("protocol", protocol.options)
-    changed = {assignment.owner for assignment in given}
-    rows = [row.metric for row in table.rows if row.part == part.name]
-    known = {*DEFAULT, *part.metrics}
-    names = dict.fromkeys(key.partition(":")[0].partition(".")[0].partition("/")[0] for key in rows)
-    everything = protocol.sampled or protocol.by_spread
-    return [definition(n, given) for n in names if n in known and (everything or n in changed)]
+    options = parse("protocol", protocol.options)
+    changed = {assignment.owner for assignment in options}
+    all_changed = protocol.sampled or protocol.by_spread
+    computed = {*DEFAULT, *part.metrics}
+    names = dict.fromkeys(metric_of(row.metric) for row in table.rows if row.part == part.name)
+    return [
+        definition(name, options)
+        for name in names
+        if name in computed and (all_changed or name in changed)
+    ]
 
 
 def as_scored(codes: Representation, protocol: Protocol, seed: int) -> Representation:
-    """A representation as a protocol wants it: sampled, or without the KL that prunes latents."""
+    """What a protocol scores of a representation: samples, or codes without the KL that prunes."""
     if protocol.sampled and codes.logvar is not None:
         rng = numpy_stream(seed, "sampled codes")
         noise = rng.standard_normal(codes.codes.shape, dtype="float32")
@@ -90,13 +89,24 @@ def as_scored(codes: Representation, protocol: Protocol, seed: int) -> Represent
 
 
 def scores_of(
-    codes: Representation, wanted: Sequence[dict[str, Any]], seed: int
-) -> dict[str, dict[str, Any]]:
-    """Scores by metric; of an undefined one there is none."""
+    codes: Representation, definitions: Iterable[Definition], seed: int
+) -> dict[str, ScoreRecord]:
+    """Scores by metric, without those that are undefined for the representation."""
     scores = {}
-    for asked in wanted:
+    for wanted in definitions:
         try:
-            scores[asked["name"]] = score(codes, asked, seed)
+            scores[wanted.name] = score(codes, wanted, seed)
         except ValueError:
             continue
     return scores
+
+
+def _missing(record: Record, definitions: list[Definition]) -> bool:
+    """Whether a run lacks some of the scores, or has those of an earlier training."""
+    try:
+        stored = read_paper_scores(record.folder)
+    except RequestError:  # a broken file is written again
+        stored = None
+    if stored is None or stored.run != record.run.identity:
+        return bool(definitions)
+    return bool(unscored(definitions, stored.scores))

@@ -5,26 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from bench.errors import RequestError
 from bench.report.columns import title_of
 from bench.report.statistics import Summary
-from bench.reproduce.published import Part, Row, Table
+from bench.reproduce.files import MANIFEST, Manifest, read_manifest
+from bench.reproduce.published import STANDARD, Part, Row, Table
 from bench.reproduce.tables import TABLES
-from bench.reproduce.values import STANDARD, Obtained, Outcome, obtained, outcomes
+from bench.reproduce.values import Obtained, RunResult, obtained, results_of
 from bench.reproduce.verdict import FULL, RULE, difference, verdict
-from bench.store.files import read_json, write_rows, write_text
+from bench.store.files import write_rows, write_text
 
-MANIFEST = "reproduction.json"
-_TITLES = {
+# numbers of the evaluation, which are no scores
+_EVALUATED = {
     "kl_total": "KL",
     "kl_continuous": "KL, continuous",
     "kl_categorical": "KL, categories",
     "reconstruction": "Reconstruction",
     "active_latents": "Active latents",
 }
-_NATS = ("kl_total", "kl_continuous", "kl_categorical", "reconstruction", "active_latents")
 _HEAD = (
     "Model", "Data", "Metric", "Published", "Runs", "Certainty", "Obtained", "Runs here",
     "Without collapsed", "Standard protocol", "Difference", "Verdict",
@@ -33,7 +31,14 @@ _HEAD = (
 
 @dataclass(frozen=True)
 class Line:
-    """A row, what was obtained for it, and the verdict."""
+    """A row, what was obtained for it, and the verdict.
+
+    Attributes:
+        row: the published number.
+        obtained: the numbers that stand against it.
+        verdict: in words.
+        difference: obtained minus published; None where there is none.
+    """
 
     row: Row
     obtained: Obtained
@@ -43,25 +48,38 @@ class Line:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A table as it stands: text is reproduction.md."""
+    """A table as it was written.
+
+    Attributes:
+        lines: a line for each row.
+        text: of reproduction.md.
+        files: that were written.
+    """
 
     lines: Sequence[Line]
     text: str
     files: Sequence[Path]
 
 
-def lines_of(folder: Path, table: Table) -> list[Line]:
-    """Rows with what the records of a folder hold for them. Raises RequestError."""
-    found = outcomes(folder, table)
-    return [_line(row, found) for row in table.rows]
+def lines_of(table: Table, results: Mapping[str, Sequence[RunResult]]) -> list[Line]:
+    """The rows of a table with what the results, by part, hold for them."""
+    lines = []
+    for row in table.rows:
+        numbers = obtained(row, results)
+        lines.append(Line(row, numbers, verdict(row, numbers), difference(row, numbers)))
+    return lines
 
 
 def write_reproduction(folder: Path) -> Reproduction:
-    """Write reproduction.md and .csv from the records of a folder. Raises RequestError."""
+    """Write reproduction.md and .csv from the records of a folder.
+
+    Raises:
+        RequestError: a record cannot be read, or the folder cannot be written.
+    """
     manifest, table = manifest_of(folder)
-    found = outcomes(folder, table)
-    lines = [_line(row, found) for row in table.rows]
-    text = markdown(table, lines, found, manifest)
+    results = results_of(folder, table)
+    lines = lines_of(table, results)
+    text = markdown(table, lines, results, manifest)
     files = (folder / "reproduction.md", folder / "reproduction.csv")
     try:
         write_text(files[0], text)
@@ -71,106 +89,92 @@ def write_reproduction(folder: Path) -> Reproduction:
     return Reproduction(lines, text, files)
 
 
-def is_reproduction(folder: Path) -> bool:
-    """Whether a folder is that of a reproduction."""
-    return (folder / MANIFEST).is_file()
+def manifest_of(folder: Path) -> tuple[Manifest, Table]:
+    """What reproduction.json says, and the table that it names.
 
-
-def print_reproduction(folder: Path, out: Console, talk: Console) -> None:
-    """Write the table of a folder anew and print it. Raises RequestError."""
-    made = write_reproduction(folder)
-    out.print(made.text, markup=False, highlight=False, soft_wrap=True)
-    for path in made.files:
-        talk.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
-
-
-def manifest_of(folder: Path) -> tuple[Mapping[str, Any], Table]:
-    """What reproduction.json says, and the table it names. Raises RequestError."""
-    path = folder / MANIFEST
-    try:
-        manifest: Mapping[str, Any] = read_json(path)
-        _ = manifest["budget"], manifest["commands"]
-        return manifest, TABLES[manifest["name"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RequestError(f"{path} cannot be read ({error}): it names no table here") from error
+    Raises:
+        RequestError: it cannot be read, or names no table.
+    """
+    manifest = read_manifest(folder)
+    if manifest.name not in TABLES:
+        raise RequestError(
+            f"{folder / MANIFEST} names the table {manifest.name}, which this version does not "
+            f"have: choose from {', '.join(TABLES)}"
+        )
+    return manifest, TABLES[manifest.name]
 
 
 def markdown(
     table: Table,
     lines: Sequence[Line],
-    found: Mapping[str, Sequence[Outcome]],
-    manifest: Mapping[str, Any],
+    results: Mapping[str, Sequence[RunResult]],
+    manifest: Manifest,
 ) -> str:
     """The table in Markdown, with all that has to be known to read it below."""
     sources = list(dict.fromkeys(line.row.source for line in lines))
     head = [f"**{table.id}. {table.title}**", "", "| " + " | ".join(_HEAD) + " |"]
     head.append("| " + " | ".join(["---"] * 3 + ["---:"] * 2 + ["---"] * 7) + " |")
     body = ["| " + " | ".join(_cells(line, sources)) + " |" for line in lines]
-    notes = [_budget_note(table, found, manifest), RULE, *table.about]
+    notes = [_budget_note(table, results, manifest), RULE, *table.about]
     notes += _protocol_notes(table)
     notes += _reasons(lines)
     notes += [
         "Obtained: mean ± standard deviation over runs by the paper's protocol, and in brackets "
-        "the 95 % t interval of the mean. The difference is that which the verdict is on. KL and "
-        "reconstruction in nats an image. Certainty: primary, read in the authors' own repository; "
-        "quoted, by the source; derived, by simulation or measurement with other code; unverified, "
-        "never a target.",
-        *(f"[{place}] {source}." for place, source in enumerate(sources, 1)),
+        "the 95 % t interval of the mean. The difference is the one that the verdict is about. KL "
+        "and reconstruction are in nats per image. Certainty: primary, read in the authors' own "
+        "repository; quoted, by the source; derived, by a measurement with other code; "
+        "unverified, never a target.",
+        *(f"[{number}] {source}." for number, source in enumerate(sources, 1)),
     ]
-    commands = "; ".join(f"`{command}`" for command in manifest["commands"])
+    commands = "; ".join(f"`{command}`" for command in manifest.commands)
     notes.append(f"Made by {commands}.")
     return "\n".join([*head, *body, "", *(f"- {note}" for note in notes), ""])
 
 
 def flat(line: Line) -> dict[str, Any]:
     """A line for reproduction.csv."""
-    row, found = line.row, line.obtained
-    numbers: dict[str, float | None] = {}
+    row, numbers = line.row, line.obtained
+    statistics: dict[str, float | None] = {}
     for name, summary in (
-        ("obtained", found.every), ("sound", found.sound), ("standard", found.standard)
+        ("obtained", numbers.every), ("sound", numbers.sound), ("standard", numbers.standard)
     ):  # fmt: skip
-        parts: Mapping[str, Any] = vars(summary) if summary else {}
-        numbers |= {f"{name}.{key}": parts.get(key) for key in ("mean", "sd", "n", "low", "high")}
+        known: Mapping[str, Any] = vars(summary) if summary else {}
+        statistics |= {
+            f"{name}.{key}": known.get(key) for key in ("mean", "sd", "n", "low", "high")
+        }
     return {
         "paper": row.paper, "table": row.table, "model": row.model, "dataset": row.dataset,
-        "metric": row.metric, "published": row.shown, "spread_is": row.spread_is,
-        "published_n": row.n, "certainty": row.certainty, "source": row.source, **numbers,
-        "states": "; ".join(f"{n} {state}" for state, n in found.states.items()),
-        "budget": round(found.share, 4), "difference": line.difference, "verdict": line.verdict,
+        "metric": row.metric, "published": row.published, "spread_is": row.spread_is,
+        "published_n": row.n, "certainty": row.certainty, "source": row.source, **statistics,
+        "states": "; ".join(f"{n} {state}" for state, n in numbers.states.items()),
+        "budget": round(numbers.share, 4), "difference": line.difference, "verdict": line.verdict,
     }  # fmt: skip
 
 
-def shown_metric(key: str) -> str:
+def metric_in_words(key: str) -> str:
     """The key of a number in words."""
     plain = key.removesuffix(STANDARD)
     if plain.endswith("/nmi"):
         return "Normalised mutual information"
-    if plain in _TITLES:
-        return _TITLES[plain]
-    return title_of(plain)
-
-
-def _line(row: Row, found: Mapping[str, Sequence[Outcome]]) -> Line:
-    numbers = obtained(row, found)
-    return Line(row, numbers, verdict(row, numbers), difference(row, numbers))
+    return _EVALUATED.get(plain) or title_of(plain)
 
 
 def _cells(line: Line, sources: Sequence[str]) -> list[str]:
-    row, found = line.row, line.obtained
-    digits = 2 if row.metric in _NATS else 3
-    states = [f"{n} {state}" for state, n in found.states.items() if state != "done"]
-    runs = f"{sum(found.states.values())}" + (f" ({', '.join(states)})" if states else "")
+    row, numbers = line.row, line.obtained
+    digits = 2 if row.metric in _EVALUATED else 3
+    states = [f"{n} {state}" for state, n in numbers.states.items() if state != "done"]
+    runs = f"{sum(numbers.states.values())}" + (f" ({', '.join(states)})" if states else "")
     return [
         row.model,
         row.dataset,
-        shown_metric(row.metric),
-        row.shown,
+        metric_in_words(row.metric),
+        row.published,
         "–" if row.n is None else str(row.n),
         f"{row.certainty} [{sources.index(row.source) + 1}]",
-        _shown(found.every, digits),
-        runs if found.states else "–",
-        _shown(found.sound, digits) if found.states.get("collapsed") else "–",
-        _shown(found.standard, digits) if row.metric not in _NATS else "–",
+        _shown(numbers.every, digits),
+        runs if numbers.states else "–",
+        _shown(numbers.sound, digits) if numbers.states.get("collapsed") else "–",
+        _shown(numbers.standard, digits) if row.metric not in _EVALUATED else "–",
         "–" if line.difference is None else f"{line.difference:+.{digits}f}",
         line.verdict,
     ]
@@ -186,16 +190,15 @@ def _shown(summary: Summary | None, digits: int) -> str:
 
 
 def _budget_note(
-    table: Table, found: Mapping[str, Sequence[Outcome]], manifest: Mapping[str, Any]
+    table: Table, results: Mapping[str, Sequence[RunResult]], manifest: Manifest
 ) -> str:
     if not table.trained:
         return "Nothing is trained."
-    shares = {outcome.share for runs in found.values() for outcome in runs}
-    budget = float(manifest["budget"])
-    if min([budget, *shares]) < FULL:
+    shares = {result.share for runs in results.values() for result in runs}
+    if min([manifest.budget, *shares]) < FULL:
         return (
-            f"REDUCED BUDGET: {budget:g} of the published steps, schedules in proportion. Such "
-            "numbers are no reproduction, whatever they agree with."
+            f"REDUCED BUDGET: {manifest.budget:g} of the published steps, schedules in proportion. "
+            "Such numbers are not a reproduction, whatever they agree with."
         )
     return "Budget: the published steps."
 
@@ -203,10 +206,10 @@ def _budget_note(
 def _protocol_notes(table: Table) -> list[str]:
     by_protocol: dict[tuple[str, str, str], list[Part]] = {}
     for part in table.parts:
-        own = part.protocol
-        changes = [*own.options, *["codes are sampled"] * own.sampled]
-        changes += ["latents pruned by deviation"] * own.by_spread
-        key = (own.words, ", ".join(changes), own.beyond)
+        protocol = part.protocol
+        changes = [*protocol.options, *["codes are sampled"] * protocol.sampled]
+        changes += ["latents pruned by deviation"] * protocol.by_spread
+        key = (protocol.words, ", ".join(changes), protocol.beyond)
         by_protocol.setdefault(key, []).append(part)
     notes = []
     for (words, options, beyond), parts in by_protocol.items():
@@ -218,18 +221,21 @@ def _protocol_notes(table: Table) -> list[str]:
 
 
 def _reasons(lines: Sequence[Line]) -> list[str]:
-    apart: dict[str, list[str]] = {}
+    incomparable: dict[str, list[str]] = {}
     tolerances: dict[str, list[str]] = {}
     for line in lines:
         row = line.row
-        what = f"{shown_metric(row.metric)} of {row.model} on {row.dataset}"
+        number = f"{metric_in_words(row.metric)} of {row.model} on {row.dataset}"
         if row.incomparable:
-            apart.setdefault(row.incomparable, []).append(what)
+            incomparable.setdefault(row.incomparable, []).append(number)
         if row.tolerance is not None:
-            reason = f"{row.tolerance:g} ({row.because})"
-            tolerances.setdefault(reason, []).append(what)
-    notes = [f"Not comparable: {'; '.join(which)}: {reason}." for reason, which in apart.items()]
+            reason = f"{row.tolerance:g} ({row.basis})"
+            tolerances.setdefault(reason, []).append(number)
+    notes = [
+        f"Not comparable: {'; '.join(numbers)}: {reason}."
+        for reason, numbers in incomparable.items()
+    ]
     if tolerances:
-        shown = "; ".join(f"{', '.join(which)} {reason}" for reason, which in tolerances.items())
-        notes.append(f"Tolerances: {shown}.")
+        by_reason = (f"{', '.join(numbers)} {reason}" for reason, numbers in tolerances.items())
+        notes.append(f"Tolerances: {'; '.join(by_reason)}.")
     return notes

@@ -1,47 +1,41 @@
-"""What was obtained for the rows of a published table: a function of records.
-
-The key of a number is a metric (`mig`), a part of it (`discrete_accuracy.one_to_one`), a detail
-by factor (`discrete_accuracy/nmi`), or of a run's evaluation `reconstruction`, `kl_total`,
-`kl_continuous`, `kl_categorical` or `active_latents`. With `:standard` behind it, it is by our
-standard protocol where the row would take the paper's.
-"""
+"""What was obtained for the rows of a published table: a function of records."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.errors import RequestError
 from bench.report.statistics import Summary, summarise
-from bench.reproduce.published import Row, Table
-from bench.store.files import read_json
-from bench.store.record import Record, read_records
-from bench.store.study import STUDY
-
-PAPER = "paper.json"  # in a run's folder: its scores by the paper's protocol
-RECORDS = "records"  # folder of what was not trained, a file a part
-
-STANDARD = ":standard"
+from bench.reproduce.files import has_released, read_paper_scores, read_released
+from bench.reproduce.published import STANDARD, Part, Row, Table, metric_of
+from bench.store.record import Evaluation, Record, ScoreRecord, read_records
+from bench.store.study import is_study
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one run, or one draw of simulated codes, gave.
+class RunResult:
+    """What one run gave, or released weights on one draw of images.
 
-    share: of the full budget; paper: scores by the paper's protocol, of those metrics for which
-    it differs from the standard one.
+    Attributes:
+        run: the model.
+        settings: of the model.
+        state: of the run, as in `Status`.
+        share: of the full budget.
+        evaluation: None until it is there.
+        standard: scores by the standard protocol, by metric.
+        paper: scores by the paper's protocol, of those metrics for which the two differ.
     """
 
     run: str
-    settings: Mapping[str, Any]
     state: str
-    share: float
-    evaluation: Mapping[str, Any]
-    standard: Mapping[str, Any]
-    paper: Mapping[str, Any]
+    evaluation: Evaluation | None
+    standard: Mapping[str, ScoreRecord]
+    paper: Mapping[str, ScoreRecord]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    share: float = 1.0
 
     @property
     def scored(self) -> bool:
@@ -50,8 +44,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Obtained:
-    """The numbers of a row: by the paper's protocol of all runs and of those that have not
-    collapsed, and by the standard protocol; `states` of all its runs; share: of the full budget.
+    """The numbers that stand against a published one.
+
+    Attributes:
+        every: by the paper's protocol, over all runs.
+        sound: by the paper's protocol, over the runs that have not collapsed.
+        standard: by the standard protocol, over all runs.
+        states: number of runs in each state.
+        share: the smallest share of the full budget.
     """
 
     every: Summary | None
@@ -61,112 +61,104 @@ class Obtained:
     share: float
 
     def compared(self, row: Row) -> Summary | None:
-        """What stands against the published number."""
+        """What is compared with the published number of a row."""
         return self.sound if row.without_collapsed else self.every
 
 
-def outcomes(folder: Path, table: Table) -> dict[str, list[Outcome]]:
-    """What the records of a reproduction's folder hold, by part. Raises RequestError."""
+def results_of(folder: Path, table: Table) -> dict[str, list[RunResult]]:
+    """What the records in a reproduction's folder hold, by part.
+
+    Raises:
+        RequestError: a record cannot be read.
+    """
     return {
-        part.name: _trained(folder / part.name, part.steps)
-        if part.steps
-        else _untrained(folder / RECORDS / f"{file_name(part.name)}.json", part.models)
+        part.name: _trained(folder, part) if part.steps else _released(folder, part)
         for part in table.parts
     }
 
 
-def obtained(row: Row, found: Mapping[str, Sequence[Outcome]]) -> Obtained:
-    """What the outcomes hold for one row."""
-    runs = [
-        outcome
-        for outcome in found.get(row.part, ())
-        if outcome.run == row.run
-        and all(outcome.settings.get(key) == value for key, value in row.where.items())
+def obtained(row: Row, results: Mapping[str, Sequence[RunResult]]) -> Obtained:
+    """What the results, by part, hold for one row."""
+    own = [
+        result
+        for result in results.get(row.part, ())
+        if result.run == row.run
+        and all(result.settings.get(key) == value for key, value in row.settings.items())
     ]
-    scored = [outcome for outcome in runs if outcome.scored]
-    sound = [outcome for outcome in scored if outcome.state == "done"]
+    scored = [result for result in own if result.scored]
+    sound = [result for result in scored if result.state == "done"]
     standard = row.metric.removesuffix(STANDARD) + STANDARD
     return Obtained(
         every=_summary(scored, row.metric),
         sound=_summary(sound, row.metric),
         standard=_summary(scored, standard),
-        states=Counter(outcome.state for outcome in runs),
-        share=min((outcome.share for outcome in runs), default=1.0),
+        states=Counter(result.state for result in own),
+        share=min((result.share for result in own), default=1.0),
     )
 
 
-def value_of(outcome: Outcome, key: str) -> float | None:
-    """The number of a key, see above; None where there is none."""
-    measured = outcome.evaluation
-    if key in ("reconstruction", "kl_total", "active_latents"):
-        return measured.get(key)
-    if key in ("kl_continuous", "kl_categorical"):
-        if measured.get("kl") is None:
-            return None
-        first = measured["continuous"]
-        return float(sum(measured["kl"][:first] if key.endswith("us") else measured["kl"][first:]))
+def value_of(result: RunResult, key: str) -> float | None:
+    """The number of a key, see `Row`; None where there is none."""
     plain = key.removesuffix(STANDARD)
-    name = plain.partition(".")[0].partition("/")[0]
-    scores = outcome.standard if key != plain else {**outcome.standard, **outcome.paper}
-    if name not in scores:
-        return None
-    score = scores[name]
-    if "/" in plain:
-        detail = plain.partition("/")[2]
-        return float(np.mean([entry[detail] for entry in score["details"]["factors"].values()]))
+    scores = result.standard if key != plain else {**result.standard, **result.paper}
+    score = scores.get(metric_of(key))
+    if score is None:
+        return _evaluated(result.evaluation, key)
+    if detail := plain.partition("/")[2]:
+        factors = score.details["factors"].values()
+        return float(np.mean([factor[detail] for factor in factors]))
     part = plain.partition(".")[2]
-    value: float | None = score["parts"].get(part) if part else score["value"]
-    return value
+    return score.parts.get(part) if part else score.value
 
 
-def file_name(part: str) -> str:
-    """A part's name as that of a file."""
-    return part.replace(", ", "-").replace(" ", "-")
+def _evaluated(evaluation: Evaluation | None, key: str) -> float | None:
+    """The number of a key that is not a score."""
+    if evaluation is None:
+        return None
+    if key == "reconstruction":
+        return evaluation.reconstruction
+    if key == "kl_total":
+        return evaluation.kl_total
+    if key == "active_latents":
+        return evaluation.active_latents
+    if evaluation.kl is None:
+        return None
+    if key == "kl_continuous":
+        return float(sum(evaluation.kl[: evaluation.continuous]))
+    if key == "kl_categorical":
+        return float(sum(evaluation.kl[evaluation.continuous :]))
+    return None
 
 
-def _summary(runs: Sequence[Outcome], key: str) -> Summary | None:
-    values = [value_of(outcome, key) for outcome in runs]
+def _summary(results: Sequence[RunResult], key: str) -> Summary | None:
+    values = [value_of(result, key) for result in results]
     return summarise([value for value in values if value is not None])
 
 
-def _trained(folder: Path, full: int) -> list[Outcome]:
-    if not (folder / STUDY).is_file():
+def _trained(folder: Path, part: Part) -> list[RunResult]:
+    study = folder / part.name
+    if not is_study(study):
         return []
-    return [_of_record(record, full) for record in read_records(folder)]
+    return [_of_record(record, part.steps) for record in read_records(study)]
 
 
-def _of_record(record: Record, full: int) -> Outcome:
-    path = record.folder / PAPER
-    try:
-        paper = read_json(path)["scores"] if path.exists() else {}
-    except (OSError, ValueError, KeyError) as error:
-        raise RequestError(f"{path} cannot be read ({error}): remove it and run again") from error
-    return Outcome(
+def _of_record(record: Record, full_steps: int) -> RunResult:
+    paper = read_paper_scores(record.folder)
+    return RunResult(
         run=record.run.model,
-        settings=record.run.settings,
         state=record.status.state,
-        share=record.run.steps / full,
         evaluation=record.evaluation,
         standard=record.scores,
-        paper=paper,
+        paper={} if paper is None else paper.scores,
+        settings=record.run.settings,
+        share=record.run.steps / full_steps,
     )
 
 
-def _untrained(path: Path, run: str) -> list[Outcome]:
-    if not path.is_file():
+def _released(folder: Path, part: Part) -> list[RunResult]:
+    if not has_released(folder, part.name):
         return []
-    try:
-        return [
-            Outcome(
-                run=run,
-                settings={},
-                state="done",
-                share=1.0,
-                evaluation=draw["evaluation"] or {},
-                standard=draw["standard"],
-                paper=draw["paper"],
-            )
-            for draw in read_json(path)["draws"]
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RequestError(f"{path} cannot be read ({error}): remove it and run again") from error
+    return [
+        RunResult(part.models, "done", draw.evaluation, draw.standard, draw.paper)
+        for draw in read_released(folder, part.name).draws
+    ]

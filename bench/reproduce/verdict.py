@@ -10,43 +10,43 @@ WITHIN, OUTSIDE = "within", "outside"
 NOT_COMPARABLE, NOT_YET, NO_TARGET = "not comparable", "not yet run", "no target"
 ONE_RUN, REDUCED, BESIDE = "one run", "reduced budget", "nothing published"
 
-FULL = 0.999  # of the budget: what rounding the steps costs is no reduction
+FULL = 0.999  # of the budget: what is lost by rounding the steps is no reduction
 
 RULE = (
-    "Verdicts: a published mean of m runs is within if it lies in the 95 % interval, from the n "
-    "runs here, for the mean of m others: mean ± t · sd · sqrt(1/n + 1/m), Student's t with n - 1 "
-    "degrees of freedom, 1/m = 0 where m is not known, and half a unit of the last digit printed "
-    "more. A published range holds the mean obtained or does not. A number that is no mean over "
-    "seeds has the tolerance that stands below. Of one run there is no interval, and of few it is "
-    "wide: within says that nothing here speaks against the published number, and of twenty true "
-    "ones one is outside."
+    "Verdicts: a published mean of m runs is within if it lies in the 95 % interval that the n "
+    "runs here give for the mean of m other runs: mean ± t · sd · sqrt(1/n + 1/m), with Student's "
+    "t of n - 1 degrees of freedom, 1/m = 0 where m is not known, and half a unit of the last "
+    "printed digit added. A published range holds the mean obtained or does not. A number that is "
+    "not a mean over seeds has the tolerance given below. One run gives no interval, and few runs "
+    "give a wide one: within means that nothing here speaks against the published number, and of "
+    "twenty true numbers one is expected to be outside."
 )
 
 
-def verdict(row: Row, found: Obtained) -> str:
+def verdict(row: Row, numbers: Obtained) -> str:
     """The verdict on a row.
 
-    `no target` of an unverified number, whatever was obtained; `nothing published` of one that
-    stands beside; `not comparable` where the two are different things; `not yet run` without
-    runs; `one run` where an interval is needed and there is none; else `within` or `outside` by
-    the rule of `RULE`. Of less than the full budget the latter two stand in brackets behind
+    `no target` for an unverified number, whatever was obtained; `nothing published` for one that
+    only stands beside; `not comparable` where the two are different things; `not yet run` without
+    runs; `one run` where an interval is needed and there is none; otherwise `within` or `outside`
+    by `RULE`. With less than the full budget the last three stand in brackets after
     `reduced budget`, and count for nothing.
     """
     if not row.is_target:
         return BESIDE if row.certainty == "beside" else NO_TARGET
     if row.incomparable:
         return NOT_COMPARABLE
-    summary = found.compared(row)
+    summary = numbers.compared(row)
     if summary is None:
         return NOT_YET
     agrees = _agrees(row, summary)
-    said = ONE_RUN if agrees is None else WITHIN if agrees else OUTSIDE
-    return f"{REDUCED} ({said})" if found.share < FULL else said
+    full = ONE_RUN if agrees is None else WITHIN if agrees else OUTSIDE
+    return f"{REDUCED} ({full})" if numbers.share < FULL else full
 
 
-def difference(row: Row, found: Obtained) -> float | None:
+def difference(row: Row, numbers: Obtained) -> float | None:
     """Obtained minus published; None where one of them is missing, or a range is published."""
-    summary = found.compared(row)
+    summary = numbers.compared(row)
     return None if summary is None or not row.value else summary.mean - float(row.value)
 
 

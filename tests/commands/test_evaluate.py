@@ -481,14 +481,10 @@ def test_the_standard_error_is_that_of_new_samples() -> None:
     assert np.mean(errors) == pytest.approx(truth, rel=0.15)
 
 
-@pytest.mark.parametrize("fitted", [False, True])
-def test_the_standard_error_of_fewer_points_than_rows(fitted: bool) -> None:
+def test_the_standard_error_of_fewer_points_than_rows() -> None:
     def mean(representation: Representation, k: int) -> Score:
         few = representation.at_most(1_000, np.random.default_rng(k))
-        rows = {"points": len(few)}
-        if fitted:
-            rows = {"rows_fitted": len(few) // 2, "rows_scored": len(few) - len(few) // 2}
-        return Score(float(few.codes.mean()), rows)
+        return Score(float(few.codes.mean()), {}, rows_used=len(few))
 
     errors = []
     for seed in range(20):

@@ -1,4 +1,4 @@
-"""Weights that others have released: recognised, made one of our models, and encoded."""
+"""Weights that others have released: recognised, made one of our models, encoded and scored."""
 
 import io
 import json
@@ -6,7 +6,9 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,11 @@ from bench.datasets import Digits, DSprites, FashionMNIST, MissingFileError
 from bench.errors import RequestError
 from bench.metrics import METRICS
 from bench.models import VAE, JointVAE
-from bench.reproduce.released import evaluate_released, model_of
-from bench.reproduce.released_formats import structure
+from bench.reproduce.files import read_released
+from bench.reproduce.published import Part, Protocol, Row, Table
+from bench.reproduce.released import evaluate_released, model_of, structure
+from bench.reproduce.table import write_reproduction
+from bench.reproduce.tables import TABLES
 
 Weights = dict[str, Tensor]
 
@@ -251,12 +256,13 @@ def test_jointvae_of_dsprites_gives_what_was_measured(shared: Path) -> None:
     representation, evaluation, source = evaluate_released(
         path, "dsprites", None, silent, rows=3000
     )
-    assert len(representation) == evaluation["rows"] == 3000
+    assert len(representation) == evaluation.rows == 3000
     assert representation.test is None
-    assert sum(evaluation["kl"][:6]) == pytest.approx(40.04, abs=0.5)
-    assert evaluation["kl"][6] == pytest.approx(1.08, abs=0.02)
-    assert evaluation["reconstruction"] == pytest.approx(42.5, abs=1.5)
-    assert not evaluation["collapsed"]
+    assert evaluation.kl is not None
+    assert sum(evaluation.kl[:6]) == pytest.approx(40.04, abs=0.5)
+    assert evaluation.kl[6] == pytest.approx(1.08, abs=0.02)
+    assert evaluation.reconstruction == pytest.approx(42.5, abs=1.5)
+    assert not evaluation.collapsed
     shape = accuracy(representation)  # a standard error is 0.013
     assert shape["majority"] == pytest.approx(0.537, abs=0.04)
     assert shape["one_to_one"] == pytest.approx(0.494, abs=0.04)
@@ -276,7 +282,9 @@ def test_jointvae_of_fashion_mnist_gives_what_was_measured(shared: Path) -> None
     except MissingFileError:
         pytest.skip("the files of Fashion-MNIST are not at hand")
     representation, evaluation, _ = evaluate_released(path, "fashionmnist", None, silent, rows=4000)
-    assert evaluation["held_out"]["rows"] == len(representation.test) == 4000
+    assert representation.test is not None
+    assert evaluation.held_out is not None
+    assert evaluation.held_out.rows == len(representation.test) == 4000
     clothes = accuracy(representation)
     assert clothes["majority"] == pytest.approx(0.518, abs=0.03)
     assert clothes["one_to_one"] == pytest.approx(0.450, abs=0.03)
@@ -286,8 +294,9 @@ def test_jointvae_of_fashion_mnist_gives_what_was_measured(shared: Path) -> None
 def test_rows_held_out_become_the_test_rows(tmp_path: Path) -> None:
     theirs, data = Interleaved(1, 32), Digits(image_size=32)
     path = saved(tmp_path / "model.pt", weights_of(theirs))
-    told: list[str] = []
-    representation, evaluation, _ = evaluate_released(path, "digits", None, told.append)
+    messages: list[str] = []
+    representation, evaluation, _ = evaluate_released(path, "digits", None, messages.append)
+    assert representation.test is not None
     for first, last, side in ((0, 1437, representation), (1437, 1797, representation.test)):
         rows = np.arange(first, last)
         with torch.no_grad():
@@ -296,10 +305,13 @@ def test_rows_held_out_become_the_test_rows(tmp_path: Path) -> None:
         np.testing.assert_allclose(np.sort(side.codes, 0), np.sort(mean, 0), atol=1e-5)
         np.testing.assert_allclose(np.sort(side.logvar, 0), np.sort(logvar, 0), atol=1e-5)
         np.testing.assert_array_equal(np.sort(side.factors, 0), np.sort(data.values(rows), 0))
-    assert evaluation["rows"] == 1437
-    assert set(evaluation["held_out"]) == {"reconstruction", "kl_total", "rows"}
-    assert told[0] == "reading model.pt"
-    assert told[-1] == "encoding 1,797 of 1,797 images"
+    assert evaluation.rows == 1437
+    assert evaluation.held_out is not None
+    assert evaluation.held_out.rows == 360
+    assert evaluation.held_out.reconstruction is not None
+    assert evaluation.held_out.kl_total == pytest.approx(representation.test.kl.sum())
+    assert messages[0] == "reading model.pt"
+    assert messages[-1] == "encoding 1,797 of 1,797 images"
 
 
 def test_each_row_has_the_code_of_its_own_image(tmp_path: Path) -> None:
@@ -335,24 +347,6 @@ def test_safetensors_and_other_precisions_are_read(tmp_path: Path, dtype: torch.
     ]
     assert codes[0].dtype == np.float32
     np.testing.assert_array_equal(*codes)
-
-
-@pytest.mark.parametrize(
-    ("theirs", "remedy"),
-    [
-        (partial(Joint, 1, 64, 6, (3,)), "--dataset dsprites"),
-        (partial(Joint, 1, 32, 10, (10,)), "--dataset fashionmnist"),
-        (partial(Interleaved, 3, 64), "--dataset celeba"),
-        (partial(Interleaved, 3, 32), "--dataset shapes3d"),
-    ],
-)
-def test_a_data_set_is_not_guessed(
-    tmp_path: Path, theirs: Callable[[], nn.Module], remedy: str
-) -> None:
-    path = saved(tmp_path / "model.pt", weights_of(theirs()))
-    with pytest.raises(RequestError, match=f"model.pt encodes .* images.*{remedy} ") as caught:
-        evaluate_released(path, None, None, silent)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -413,7 +407,7 @@ JOINT = [
 INTERLEAVED = [
     (without("encoder.lin2.weight"), r"disentangling-vae, but has no encoder.lin2.weight"),
     (without("decoder.convT3.bias"), r"has no decoder.convT3.bias"),
-    (with_shape("encoder.mu_logvar_gen.bias", 19), r"of 19 outputs, expected two a latent"),
+    (with_shape("encoder.mu_logvar_gen.bias", 19), r"of 19 outputs, expected two per latent"),
     (with_shape("decoder.lin1.weight", 256, 9), r"decoder.lin1.weight .* expected \(256, 10\)"),
     (with_shape("decoder.convT_64.weight", 32, 32, 4, 4), r"has no decoder.convT_64.bias"),
 ]
@@ -533,3 +527,82 @@ def test_a_script_of_torch_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.pt2").write_bytes(buffer.getvalue())
     with pytest.raises(RequestError, match="is damaged, or holds more than tensors"):
         evaluate_released(tmp_path / "model.pt2", "dsprites", None, silent)
+
+
+_ROW = Row("p", "t", "m", "toy", "kl_total", "quoted", "s", "1", part="here", run="released")
+RELEASED = Table(
+    name="released-tiny",
+    id="T0",
+    title="released weights",
+    parts=(
+        Part(
+            "here",
+            "released",
+            "toy",
+            metrics=("mcc",),
+            protocol=Protocol(options=("mig.bins=5",), by_spread=True),
+            weights="model.pt",
+        ),
+        Part("elsewhere", "released", "toy", weights="missing.pt"),
+    ),
+    rows=(
+        replace(_ROW, tolerance=1e6, basis="any"),
+        *(replace(_ROW, metric=key) for key in ("mig", "mig:standard")),
+        replace(_ROW, part="elsewhere"),
+    ),
+)
+
+
+@pytest.fixture
+def reproduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli_here: Any) -> Any:
+    """`bench reproduce` of a table whose first part has weights, and whose second has none."""
+    monkeypatch.setitem(TABLES, RELEASED.name, RELEASED)
+    monkeypatch.chdir(tmp_path)
+    saved(tmp_path / "model.pt", weights_of(Joint(1, 32, 2, (3,))))
+    return partial(cli_here, "reproduce", RELEASED.name, "--output", "out")
+
+
+def test_released_weights_are_scored_by_both_protocols_once(
+    reproduced: Any, tmp_path: Path
+) -> None:
+    said = reproduced("--weights", ".")
+    assert said.code == 0, said.err
+    assert "nothing to train, minutes" in said.err
+    assert "elsewhere is not scored: missing.pt is not in the folder of --weights" in said.err
+    assert "| not yet run |" in said.out
+    path = tmp_path / "out" / "records" / "here.json"
+    record, written = read_released(tmp_path / "out", "here"), path.stat().st_mtime_ns
+    assert record.command == "bench reproduce released-tiny --weights DIR"
+    assert record.files == {"model.pt": sha256((tmp_path / "model.pt").read_bytes()).hexdigest()}
+    assert record.source.startswith("model.pt, Schlumberger/joint-vae state dict, sha256 ")
+    (draw,) = record.draws
+    assert draw.evaluation == evaluate_released(tmp_path / "model.pt", "toy", None, silent)[1]
+    assert {"mig", "factorvae_score", "mcc"} <= set(draw.standard)
+    assert set(draw.paper) == {"mig"}
+    bins = [scores["mig"].definition.options["bins"] for scores in (draw.paper, draw.standard)]
+    assert bins == [5, 20]
+    verdicts = [line.verdict for line in write_reproduction(tmp_path / "out").lines]
+    assert verdicts == ["within", "one run", "one run", "not yet run"]
+    assert reproduced().code == 0  # what has a record needs no weights
+    assert path.stat().st_mtime_ns == written
+
+
+def test_nothing_that_can_be_scored_is_a_wrong_request(reproduced: Any) -> None:
+    said = reproduced()
+    assert said.code == 2
+    assert "here is not scored: released-tiny needs the authors' files" in said.err
+    said = reproduced("--weights", ".", "--parts", "elsewhere")
+    assert said.code == 2
+    assert said.err.splitlines()[-1] == "bench: missing.pt is not in the folder of --weights"
+
+
+def test_a_broken_record_of_released_weights_is_one_line(reproduced: Any, tmp_path: Path) -> None:
+    records = tmp_path / "out" / "records"
+    assert reproduced("--weights", ".").code == 0
+    stored = json.loads((records / "here.json").read_text())
+    for broken in ("{", "[]", json.dumps({**stored, "draws": [{"seed": 0}]})):
+        (records / "here.json").write_text(broken)
+        said = reproduced()
+        assert said.code == 2
+        assert "here.json cannot be read (" in said.err.splitlines()[-1]
+        assert said.err.endswith("remove it and run again\n")

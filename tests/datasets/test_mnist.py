@@ -281,7 +281,7 @@ def test_a_study_of_real_images(bench, tmp_path) -> None:
     budget = ("--preset", "smoke", "--steps", "3", "--seeds", "1", "--set", "train.rows=300")
     ran = bench(*command, *budget, "--output", "study", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    assert "left out: factorvae_score (one factor alone can be held" in ran.stderr
+    assert "left out: factorvae_score (only one factor can be fixed" in ran.stderr
     table = (tmp_path / "study" / "table.md").read_text()
     assert "Accuracy, one-to-one" in table
     assert "Fashion-MNIST, official files in /usr/share/datasets/fashion-mnist" in table

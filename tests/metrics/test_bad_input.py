@@ -1,52 +1,47 @@
-"""Arrays that no score can be told of: a clear error, or a defined value, from every metric."""
+"""Arrays that are hard to score: a clear error, or a defined value, from every metric."""
 
-import json
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bench.metrics import METRICS, Representation, Score
+from tests.metrics.conftest import WITHOUT_FACTORS, plain, rng, score
 
 SIZES = (3, 4, 5)
 KINDS = ("categorical", "ordinal", "cyclic")
 ROWS = 1_000
-OPTIONS: dict[str, dict[str, Any]] = {"dci": {"points": 1_000, "stages": 6, "rate": 0.5}}
-ASK_FOR_NO_FACTOR = {"total_correlation", "kl_decomposition", "active_units"}
 COMPARE_FACTORS = {"dci", "dci_fast", "modularity", "factorvae_score", "betavae_score", "infomec"}
 
-FACTORS = np.random.default_rng(1).integers(SIZES, size=(ROWS, 3))
-CODES = 1.0 * FACTORS + 0.1 * np.random.default_rng(2).normal(size=(ROWS, 3))
+FACTORS = rng(1).integers(SIZES, size=(ROWS, 3))
+CODES = 1.0 * FACTORS + 0.1 * rng(2).normal(size=(ROWS, 3))
 
 
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def score(name: str, representation: Representation) -> Score:
-    return METRICS[name](representation, rng(), **OPTIONS.get(name, {}))
+def arguments(**changed: Any) -> dict[str, Any]:
+    """Arguments of `Representation.of`; None leaves one out."""
+    arrays = {"factors": FACTORS, "codes": CODES, "factor_kinds": KINDS, **changed}
+    return {name: array for name, array in arrays.items() if array is not None}
 
 
 def represent(**changed: Any) -> Representation:
-    """With a posterior for what has codes and categories, as some metrics read one."""
-    given: dict[str, Any] = {"factors": FACTORS, "codes": CODES, "factor_kinds": KINDS, **changed}
-    given = {name: array for name, array in given.items() if array is not None}
-    if "codes" in given and "logvar" not in given:
-        given["logvar"] = np.full(np.shape(given["codes"]), -6.0)
-    if "categories" in given and "probabilities" not in given:
-        columns = [np.eye(int(c.max()) + 1)[c] for c in given["categories"].T]
-        given["probabilities"] = np.hstack(columns)
-    return Representation.of(**given)
+    """With a posterior of the codes and categories that there are, as some metrics read one."""
+    arrays = arguments(**changed)
+    if "codes" in arrays and "logvar" not in arrays:
+        arrays["logvar"] = np.full(np.shape(arrays["codes"]), -6.0)
+    if "categories" in arrays and "probabilities" not in arrays:
+        columns = [np.eye(int(c.max()) + 1)[c] for c in arrays["categories"].T]
+        arrays["probabilities"] = np.hstack(columns)
+    return Representation.of(**arrays)
 
 
-def defined(value: Score) -> bool:
-    """Finite, in bounds, and with details that JSON can hold."""
-    json.dumps(dict(value.details), default=lambda a: a.tolist(), allow_nan=False)
-    return value.value >= 0 and all(np.isfinite(part) for part in value.parts.values())
+def defined(result: Score) -> bool:
+    """Finite, not negative, and with details that JSON can hold."""
+    plain(result)
+    return result.value >= 0 and all(np.isfinite(part) for part in result.parts.values())
 
 
 def refused(call: Any) -> str:
-    """What an error says: one line that is more than an echo of numpy."""
+    """The message of an error: one line that is more than an echo of numpy."""
     with pytest.raises(ValueError, match=" ") as caught:
         call()
     message = str(caught.value)
@@ -56,14 +51,14 @@ def refused(call: Any) -> str:
 
 
 def outcome(name: str, representation: Representation) -> Score | str:
-    """The score, or what the error says."""
+    """The score, or the message of the error."""
     try:
         return score(name, representation)
     except ValueError:
         return refused(lambda: score(name, representation))
 
 
-# Arrays: no metric is asked
+# Arrays, without a metric
 
 
 @pytest.mark.parametrize(
@@ -111,18 +106,16 @@ def outcome(name: str, representation: Representation) -> Score | str:
     ],
 )
 def test_what_is_no_representation_is_refused(wrong: dict[str, Any], message: str) -> None:
-    given: dict[str, Any] = {"factors": FACTORS, "codes": CODES, "factor_kinds": KINDS, **wrong}
-    given = {name: array for name, array in given.items() if array is not None}
-    assert message in refused(lambda: Representation.of(**given))
+    assert message in refused(lambda: Representation.of(**arguments(**wrong)))
 
 
 def test_only_factors_and_latents_are_needed() -> None:
-    made = Representation.of(factors=FACTORS.tolist(), codes=CODES.astype(np.float16))
-    assert made.factor_names == ("v1", "v2", "v3")
-    assert made.factor_kinds == ("ordinal",) * 3
-    assert made.factor_sizes == SIZES
-    assert made.codes.dtype == np.float64
-    assert (made.kl, made.logvar, made.test, made.values) == (None,) * 4
+    least = Representation.of(factors=FACTORS.tolist(), codes=CODES.astype(np.float16))
+    assert least.factor_names == ("v1", "v2", "v3")
+    assert least.factor_kinds == ("ordinal",) * 3
+    assert least.factor_sizes == SIZES
+    assert least.codes.dtype == np.float64
+    assert (least.kl, least.logvar, least.test, least.values) == (None,) * 4
     mixed = Representation.of(factors=np.column_stack([FACTORS[:, 0], CODES]), categories=FACTORS)
     assert mixed.factor_kinds == ("ordinal", "continuous", "continuous", "continuous")
     assert mixed.category_sizes == SIZES
@@ -133,14 +126,14 @@ def test_only_factors_and_latents_are_needed() -> None:
     test = {"codes": CODES[:9], "factors": FACTORS[:9] + 1}
     both = Representation.of(factors=FACTORS, codes=CODES, test=test)
     assert both.test is not None
-    # A class that only the rows held out have counts too.
+    # A class that only the held-out rows have counts too.
     assert both.factor_sizes == both.test.factor_sizes == (4, 5, 6)
 
 
 def test_the_kl_of_a_posterior_is_that_to_the_prior() -> None:
     mean, variance = np.array([[0.5, 2.0]] * 4), np.array([[1.0, 0.25]] * 4)
     p = np.array([[0.9, 0.1, 0.0]] * 4)
-    made = Representation.of(
+    representation = Representation.of(
         factors=np.arange(4)[:, None],
         codes=mean,
         logvar=np.log(variance),
@@ -150,33 +143,33 @@ def test_the_kl_of_a_posterior_is_that_to_the_prior() -> None:
     )
     expected = [0.125, (4 + 0.25 - np.log(0.25) - 1) / 2]
     expected.append(0.9 * np.log(2.7) + 0.1 * np.log(0.3))
-    np.testing.assert_allclose(made.kl, expected, atol=1e-12)
-    # One posterior of the two is not known: nothing is pruned by a half of them.
+    np.testing.assert_allclose(representation.kl, expected, atol=1e-12)
+    # If one of the two posteriors is not known, nothing is pruned by the other alone.
     half = Representation.of(
         factors=np.arange(4)[:, None], codes=mean, categories=np.zeros((4, 1), dtype=int)
     )
     assert half.kl is None
 
 
-# Metrics on too little
+# Metrics on too few rows, latents or factors
 
 
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize("rows", [1, 2, 3, 10])
 def test_few_rows_are_refused_or_scored(name: str, rows: int) -> None:
     few = represent(factors=FACTORS[:rows], codes=CODES[:rows])
-    value = outcome(name, few)
-    if isinstance(value, str):
-        assert any(word in value for word in ("rows", "undefined", "leave it out"))
+    result = outcome(name, few)
+    if isinstance(result, str):
+        assert any(word in result for word in ("rows", "undefined", "leave it out"))
     else:
-        assert defined(value)
-        assert rows > 1 or name in ASK_FOR_NO_FACTOR
+        assert defined(result)
+        assert rows > 1 or name in WITHOUT_FACTORS
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_constant_factors_are_refused(name: str) -> None:
     constant = represent(factors=0 * FACTORS)
-    if name in ASK_FOR_NO_FACTOR:
+    if name in WITHOUT_FACTORS:
         assert defined(score(name, constant))
     else:
         assert "undefined" in refused(lambda: score(name, constant))
@@ -213,22 +206,21 @@ def test_constant_factors_are_refused(name: str) -> None:
     ],
 )
 def test_odd_codes_have_a_score(name: str, changed: dict[str, Any]) -> None:
-    value = score(name, represent(**changed, kl=None))
-    assert defined(value)
-    if name not in ASK_FOR_NO_FACTOR:
-        assert value.value <= 1
+    result = score(name, represent(**changed, kl=None))
+    assert defined(result)
+    if name not in WITHOUT_FACTORS:
+        assert result.value <= 1
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_one_factor_is_scored_or_refused(name: str) -> None:
-    one = represent(factors=FACTORS[:, :1], factor_kinds=KINDS[:1])
-    value = outcome(name, one)
+    result = outcome(name, represent(factors=FACTORS[:, :1], factor_kinds=KINDS[:1]))
     if name in COMPARE_FACTORS:
-        assert isinstance(value, str)
-        assert "leave it out" in value
+        assert isinstance(result, str)
+        assert "leave it out" in result
     else:
-        assert isinstance(value, Score)
-        assert defined(value)
+        assert isinstance(result, Score)
+        assert defined(result)
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -7,44 +7,14 @@ import pytest
 from scipy.linalg import sqrtm
 from scipy.stats import spearmanr
 
-from bench.metrics import Representation
 from bench.metrics.mcc import mcc
 from bench.metrics.total_correlation import total_correlation
-
-
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def grid(*sizes: int, copies: int = 1) -> np.ndarray:
-    """(N, K): every combination of the factors' values, so that nothing is left to chance."""
-    return np.tile(np.indices(sizes).reshape(len(sizes), -1).T, (copies, 1))
+from tests.metrics.conftest import grid, represent, rng
 
 
 def units(factors: np.ndarray) -> np.ndarray:
     """Factors with mean 0 and variance 1."""
     return (factors - factors.mean(axis=0)) / factors.std(axis=0)
-
-
-def represent(
-    factors: np.ndarray,
-    codes: np.ndarray | None = None,
-    categories: np.ndarray | None = None,
-    kind: str = "ordinal",
-) -> Representation:
-    """Factors are all of one kind."""
-    rows, count = factors.shape
-    none = np.zeros((rows, 0), dtype=int)
-    categories = none if categories is None else categories.reshape(rows, -1)
-    return Representation(
-        codes=none.astype(float) if codes is None else codes,
-        categories=categories,
-        factors=factors,
-        category_sizes=tuple(int(c.max()) + 1 for c in categories.T),
-        factor_names=tuple(f"v{k}" for k in range(count)),
-        factor_kinds=(kind,) * count,
-        factor_sizes=tuple(int(v.max()) + 1 for v in factors.T),
-    )
 
 
 # MCC
@@ -68,7 +38,7 @@ def test_mcc_of_perfect_permuted_and_missing_latents() -> None:
 def test_mcc_of_merged_and_rotated_codes() -> None:
     factors = grid(4, 4)
     x, y = units(factors).T
-    # cos 45 for either, but one latent is assigned to one factor only.
+    # cos 45 for either, but one latent is assigned to only one factor.
     merged = mcc(represent(factors, (x + y)[:, None]), rng())
     assert merged.value == pytest.approx(0.5**0.5 / 2)
     rotated = mcc(represent(factors, np.column_stack([x + y, x - y])), rng())
@@ -85,7 +55,7 @@ def test_mcc_takes_the_best_assignment_not_the_greedy_one() -> None:
     assert score.details["assigned"] == {"v0": "z2", "v1": "z1"}
 
 
-def test_mcc_of_ranks_does_not_mind_a_monotone_warp() -> None:
+def test_mcc_of_ranks_is_insensitive_to_a_monotone_warp() -> None:
     factors = grid(6, 10)
     warped = np.exp(1.0 * factors)
     assert mcc(represent(factors, warped), rng(), correlation="spearman").value == pytest.approx(1)

@@ -1,7 +1,6 @@
 """Explicitness and its logistic regression: published values, scikit-learn, by hand."""
 
 import importlib
-import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,62 +13,28 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from bench.metrics import Representation
 from bench.metrics.explicitness import areas, explicitness
-from bench.metrics.logistic import fit, inputs
-
-CASES = (
-    "a_perfect",
-    "b_rotated",
-    "c_noise",
-    "d_dup",
-    "e_merge",
-    "f_collapsed",
-    "g1_noise01",
-    "h_warp",
-    "i_onehot",
-    "k_shapes3d",
-)
-
-
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def load(shared: Path, case: str) -> tuple[Representation, dict[str, float]]:
-    golden = json.loads((shared / "metrics_golden.json").read_text())["cases"][case]
-    with np.load(shared / "representations" / f"{case}.npz") as arrays:
-        train, test = (
-            {"codes": arrays[f"codes_{rows}"], "factors": arrays[f"factors_{rows}"].astype(int)}
-            for rows in ("train", "test")
-        )
-    return Representation.of(**train, test=test), golden
-
-
-def noisy(rows: int = 3_000, **more: Any) -> Representation:
-    """Three latents that tell three factors, with noise."""
-    factors = rng(1).integers((3, 6, 10), size=(rows, 3))
-    codes = factors / (3, 6, 10) + 0.1 * rng(2).normal(size=(rows, 3))
-    return Representation.of(**{"codes": codes, "factors": factors, **more})
-
+from bench.metrics.logistic import features, fit
+from tests.metrics.conftest import GOLDEN, golden, noisy, plain, rng
 
 # Published values
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", GOLDEN)
 def test_explicitness_is_the_published_one(shared: Path, case: str) -> None:
-    representation, golden = load(shared, case)
-    score = explicitness(representation, rng())
+    stored = golden(shared, case)
+    score = explicitness(stored.split(), rng())
     assert not score.warnings
     if case == "f_collapsed":
-        # Theirs fails on constant latents; these here are those of the perfect codes, and noise.
-        assert "explicitness_test" not in golden
+        # Theirs fails on constant latents; the others are those of the perfect codes, and noise.
+        assert "explicitness_test" not in stored.values
         assert score.value == pytest.approx(0.985, abs=0.005)
     else:
         # The same optimum; both stop where no entry of the gradient is above 1e-4.
-        assert score.value == pytest.approx(golden["explicitness_test"], abs=5e-5)
+        assert score.value == pytest.approx(stored.values["explicitness_test"], abs=5e-5)
 
 
 def test_three_definitions_of_one_name(shared: Path) -> None:
-    representation, _ = load(shared, "a_perfect")
+    representation = golden(shared, "a_perfect").split()
 
     def value(classifier: Any) -> float:
         return explicitness(representation, rng(), classifier=classifier).value
@@ -85,8 +50,8 @@ def test_three_definitions_of_one_name(shared: Path) -> None:
 
 @pytest.mark.parametrize("penalty", [1.0, 0.01])
 def test_both_classifiers_are_those_of_scikit_learn(penalty: float) -> None:
-    representation = noisy()
-    columns, labels = inputs(representation)[0], representation.factors[:, 1]
+    representation = noisy(3_000)
+    columns, labels = features(representation)[0], representation.factors[:, 1]
     ours = fit(columns, labels, penalty=penalty, tolerance=1e-8)
     theirs = LogisticRegression(C=penalty, tol=1e-8, max_iter=1_000).fit(columns, labels)
     assert ours.converged
@@ -96,19 +61,21 @@ def test_both_classifiers_are_those_of_scikit_learn(penalty: float) -> None:
     )
     ours = fit(columns, labels, classifier="one_vs_rest", penalty=penalty, tolerance=1e-8)
     for s in (0, 3):
-        one = LogisticRegression(C=penalty, tol=1e-8, max_iter=1_000).fit(columns, labels == s)
-        np.testing.assert_allclose(ours.weights[:-1, s], one.coef_[0], atol=1e-4)
-        np.testing.assert_allclose(ours.weights[-1, s], one.intercept_[0], atol=1e-4)
+        theirs = LogisticRegression(C=penalty, tol=1e-8, max_iter=1_000).fit(columns, labels == s)
+        np.testing.assert_allclose(ours.weights[:-1, s], theirs.coef_[0], atol=1e-4)
+        np.testing.assert_allclose(ours.weights[-1, s], theirs.intercept_[0], atol=1e-4)
         np.testing.assert_allclose(
-            ours.log_probabilities(columns)[:, s], one.predict_log_proba(columns)[:, 1], atol=1e-4
+            ours.log_probabilities(columns)[:, s],
+            theirs.predict_log_proba(columns)[:, 1],
+            atol=1e-4,
         )
 
 
 def test_balanced_classes_without_penalty() -> None:
-    representation = noisy()
+    representation = noisy(3_000)
     rows = np.flatnonzero((representation.factors[:, 1] < 5) | (rng(3).random(3_000) < 0.2))
     rare = representation.take(rows)
-    columns, labels = inputs(rare)[0], rare.factors[:, 1]
+    columns, labels = features(rare)[0], rare.factors[:, 1]
     ours = fit(columns, labels, penalty=np.inf, balanced=True, iterations=100, tolerance=1e-8)
     theirs = LogisticRegression(C=np.inf, class_weight="balanced", tol=1e-6, max_iter=1_000)
     expected = log_loss(labels, theirs.fit(columns, labels).predict_proba(columns))
@@ -122,15 +89,16 @@ def test_balanced_classes_without_penalty() -> None:
 def test_it_says_whether_it_converged(monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module("bench.metrics.explicitness")
     monkeypatch.setattr(module, "fit", partial(fit, iterations=2))
-    assert "v2, v3: the classifier did not converge" in explicitness(noisy(), rng()).warnings[0]
+    (warning,) = explicitness(noisy(3_000), rng()).warnings
+    assert "v2, v3: the classifier did not converge" in warning
 
 
-def test_inputs_have_the_scale_of_the_fitted_rows() -> None:
+def test_features_have_the_scale_of_the_fitted_rows() -> None:
     codes = np.column_stack([1e200 * np.arange(4.0), 1e-200 * np.arange(4.0), np.full(4, 0.1)])
     factors, categories = np.zeros((4, 1), dtype=int), np.array([[0], [2], [1], [0]])
     fitted = Representation.of(codes=codes, categories=categories, factors=factors)
     other = replace(fitted, codes=codes + [0, 0, 5])
-    first, second = inputs(fitted, other)
+    first, second = features(fitted, other)
     scaled = np.array([-3, -1, 1, 3]) / 5**0.5
     np.testing.assert_allclose(first[:, :3], np.column_stack([scaled, scaled, 0 * scaled]))
     np.testing.assert_array_equal(first[:, 3:], np.eye(3)[categories[:, 0]])
@@ -166,22 +134,24 @@ def test_perfect_useless_and_constant_latents() -> None:
 
 
 def test_rescaled() -> None:
-    plain, rescaled = explicitness(noisy(), rng()), explicitness(noisy(), rng(), rescaled=True)
-    assert rescaled.value == pytest.approx(2 * plain.value - 1, abs=1e-12)
-    assert rescaled.details["aucs"] == plain.details["aucs"]
-    # Below 0.5 by chance is no less than useless.
-    useless = replace(noisy(), codes=rng(3).normal(size=(3_000, 3)))
+    representation = noisy(3_000)
+    usual = explicitness(representation, rng())
+    rescaled = explicitness(representation, rng(), rescaled=True)
+    assert rescaled.value == pytest.approx(2 * usual.value - 1, abs=1e-12)
+    assert rescaled.details["aucs"] == usual.details["aucs"]
+    # Below 0.5 by chance is not worse than useless.
+    useless = replace(noisy(3_000), codes=rng(3).normal(size=(3_000, 3)))
     assert min(explicitness(useless, rng()).details["explicitness"].values()) < 0.5
     assert min(explicitness(useless, rng(), rescaled=True).details["explicitness"].values()) == 0
 
 
-def test_one_line_sees_the_outer_classes_only() -> None:
+def test_one_line_separates_only_the_outer_classes() -> None:
     labels = rng(1).integers(3, size=(2_000, 1))
-    given = Representation.of(codes=1.0 * labels, factors=labels)
-    lines = explicitness(given, rng(), classifier="one_vs_rest").details["aucs"]["v1"]
+    representation = Representation.of(codes=1.0 * labels, factors=labels)
+    lines = explicitness(representation, rng(), classifier="one_vs_rest").details["aucs"]["v1"]
     assert lines[0] == lines[2] == 1
     assert lines[1] < 0.6
-    assert explicitness(given, rng()).value == 1
+    assert explicitness(representation, rng()).value == 1
 
 
 def test_a_category_without_a_factor_raises_nothing() -> None:
@@ -192,42 +162,42 @@ def test_a_category_without_a_factor_raises_nothing() -> None:
 
 
 def test_rows_held_out_are_scored_and_labels_may_be_missing() -> None:
-    whole = noisy()
-    fitted, held = whole.take(np.arange(2_000)), whole.take(np.arange(2_000, 3_000))
-    full = explicitness(replace(fitted, test=held), rng())
+    whole = noisy(3_000)
+    fitted, held_out = whole.take(np.arange(2_000)), whole.take(np.arange(2_000, 3_000))
+    full = explicitness(replace(fitted, test=held_out), rng())
     assert (full.details["rows_fitted"], full.details["rows_scored"]) == (2_000, 1_000)
-    labels, others = fitted.factors.copy(), held.factors.copy()
+    labels, others = fitted.factors.copy(), held_out.factors.copy()
     labels[::2, 1] = others[::2, 1] = -1
     labels[:, 2] = -1
     some = explicitness(
-        replace(fitted, factors=labels, test=replace(held, factors=others)), rng()
+        replace(fitted, factors=labels, test=replace(held_out, factors=others)), rng()
     ).details
-    odd = replace(fitted.take(np.arange(1, 2_000, 2)), test=held.take(np.arange(1, 1_000, 2)))
+    odd = replace(fitted.take(np.arange(1, 2_000, 2)), test=held_out.take(np.arange(1, 1_000, 2)))
     assert some["explicitness"]["v1"] == full.details["explicitness"]["v1"]
     assert some["explicitness"]["v2"] == explicitness(odd, rng()).details["explicitness"]["v2"]
     assert some["explicitness"]["v3"] is None
     assert some["left_out"] == ["v3"]
 
 
-def test_classes_that_stand_on_one_side_only() -> None:
+def test_classes_that_occur_on_one_side_only() -> None:
     labels = np.array([[0], [1], [3]] * 20)
     others = np.array([[0], [1], [2]] * 20)
-    given = Representation.of(
+    representation = Representation.of(
         codes=1.0 * labels, factors=labels, test={"codes": 1.0 * others, "factors": others}
     )
-    assert explicitness(given, rng()).details["aucs"]["v1"] == [1, 1, 0.5, None]
-    alone = Representation.of(
+    assert explicitness(representation, rng()).details["aucs"]["v1"] == [1, 1, 0.5, None]
+    single = Representation.of(
         codes=1.0 * labels[::3],
         factors=labels[::3],
         test={"codes": 1.0 * others, "factors": others},
     )
-    assert explicitness(alone, rng()).value == 0.5
+    assert explicitness(single, rng()).value == 0.5
 
 
 def test_continuous_factors_are_taken_as_classes() -> None:
     v = rng(1).random((3_000, 1))
-    given = {"codes": v, "factors": v, "factor_sizes": (6,)}
-    continuous = Representation.of(**given, factor_kinds=("continuous",))
+    arrays = {"codes": v, "factors": v, "factor_sizes": (6,)}
+    continuous = Representation.of(**arrays, factor_kinds=("continuous",))
     classes = Representation.of(codes=v, factors=continuous.factors)
     assert explicitness(continuous, rng()).value == explicitness(classes, rng()).value > 0.95
     assert len(explicitness(continuous, rng()).details["aucs"]["v1"]) == 6
@@ -244,11 +214,11 @@ def test_continuous_factors_are_taken_as_classes() -> None:
     ],
 )
 def test_bad_requests(factors: np.ndarray, options: dict[str, Any], message: str) -> None:
-    given = Representation.of(codes=1.0 * factors, factors=factors)
+    representation = Representation.of(codes=1.0 * factors, factors=factors)
     with pytest.raises(ValueError, match=message) as caught:
-        explicitness(given, rng(), **options)
+        explicitness(representation, rng(), **options)
     assert "\n" not in str(caught.value)
 
 
 def test_details_can_be_written() -> None:
-    json.dumps(dict(explicitness(noisy(300), rng()).details), allow_nan=False)
+    assert plain(explicitness(noisy(300), rng()))["rows_fitted"] == 150

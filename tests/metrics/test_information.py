@@ -14,8 +14,8 @@ from bench.metrics.jemmig import jemmig
 from bench.metrics.mig_sup import mig_sup
 from bench.metrics.modularity import modularity
 from bench.metrics.relations import Relations, bin_latents
+from tests.metrics.conftest import DSPRITES, draw, grid, represent, rng
 
-SIZES = (3, 6, 40, 32, 32)  # dSprites
 ROWS = 10_000
 FOUR: dict[str, Metric] = {
     "mig_sup": mig_sup,
@@ -24,38 +24,6 @@ FOUR: dict[str, Metric] = {
     "modularity": modularity,
 }
 L2, L4, L8 = np.log([2, 4, 8])
-
-
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def draw(rows: int = ROWS, sizes: tuple[int, ...] = SIZES) -> np.ndarray:
-    """(N, K) independent uniform factors."""
-    return rng(99).integers(np.array(sizes), size=(rows, len(sizes)))
-
-
-def grid(*sizes: int) -> np.ndarray:
-    """(N, K): every combination of the factors' values 20 times; nothing is left to chance."""
-    return np.tile(np.indices(sizes).reshape(len(sizes), -1).T, (20, 1))
-
-
-def represent(
-    factors: np.ndarray, codes: Any = None, categories: np.ndarray | None = None, **more: Any
-) -> Representation:
-    rows, count = factors.shape
-    none = np.zeros((rows, 0), dtype=int)
-    categories = none if categories is None else categories.reshape(rows, -1)
-    given: dict[str, Any] = {
-        "codes": none.astype(float) if codes is None else np.column_stack([codes]),
-        "categories": categories,
-        "factors": factors,
-        "category_sizes": tuple(int(c.max()) + 1 for c in categories.T),
-        "factor_names": tuple(f"v{k}" for k in range(count)),
-        "factor_kinds": ("ordinal",) * count,
-        "factor_sizes": tuple(int(v.max()) + 1 for v in factors.T),
-    }
-    return Representation(**{**given, **more})
 
 
 def values(representation: Representation) -> dict[str, float]:
@@ -76,7 +44,7 @@ def own(x: float, h: float, classes: float = 20) -> float:
 
 
 def test_a_latent_of_its_own_for_each_factor() -> None:
-    factors = grid(2, 3, 4)
+    factors = grid(2, 3, 4, copies=20)
     assert values(represent(factors, 1.0 * factors)) == all_of(1, 1, 1, 1)
     permuted = -3.0 * factors[:, [2, 0, 1]] + 1
     assert values(represent(factors, permuted)) == all_of(1, 1, 1, 1)
@@ -88,16 +56,16 @@ def test_a_latent_of_its_own_for_each_factor() -> None:
 
 
 def test_duplicated_latents_cost_jemmig_only() -> None:
-    factors = grid(2, 4)
+    factors = grid(2, 4, copies=20)
     twice = represent(factors, np.hstack([factors, -2.0 * factors]))
-    # Of each factor all its H nats stand in the second latent too.
+    # The second latent too has all H nats of each factor.
     assert values(twice) == all_of(1, (own(L2, L2) + own(L4, L4)) / 2, 1, 1)
 
 
 def test_merged_factors() -> None:
-    factors = grid(2, 4)
+    factors = grid(2, 4, copies=20)
     merged = 4 * factors[:, 0] + factors[:, 1]
-    # The latent has ln 8 nats: ln 2 of the one factor, ln 4 of the other, all of both.
+    # The latent has ln 8 nats: ln 2 of one factor, ln 4 of the other, all of both.
     scores = (own(L8 - L2, L2) + own(L8 - L4, L4)) / 2
     expected = all_of(0, scores, (L4 - L2) / L8, 1 - (L2 / L4) ** 2)
     assert values(represent(factors, 1.0 * merged)) == expected
@@ -112,15 +80,15 @@ def test_merged_factors() -> None:
         assert details["mean_unscaled"] == pytest.approx((L4 + L2) / 2)
 
 
-def test_a_latent_that_tells_half_of_its_factor() -> None:
-    factors = grid(2, 4)
+def test_a_latent_that_captures_half_of_its_factor() -> None:
+    factors = grid(2, 4, copies=20)
     half = represent(factors, 1.0 * np.column_stack([factors[:, 0], factors[:, 1] // 2]))
     assert values(half) == all_of(0.75, (1 + own(L4 - L2, L4)) / 2, 2 * L2 / L8, 1)
     assert mig_sup(half, rng(), normalization="latents").value == pytest.approx(1)
 
 
 def test_rotated_codes() -> None:
-    factors = grid(2, 2)
+    factors = grid(2, 2, copies=20)
     rotated = factors @ [[1.0, 1.0], [1.0, -1.0]]
     # 1.5 ln 2 nats in each latent, 0.5 ln 2 of them about each factor.
     assert values(represent(factors, rotated)) == all_of(0, own(2 * L2, L2), 0, 0)
@@ -131,8 +99,8 @@ def test_rotated_codes() -> None:
     assert all(rotated[name] < b for name, b in zip(FOUR, (0.3, 0.4, 0.2, 0.95), strict=True))
 
 
-def test_constant_codes_and_a_factor_that_nobody_tells() -> None:
-    factors = grid(2, 4)
+def test_constant_codes_and_a_factor_that_no_latent_captures() -> None:
+    factors = grid(2, 4, copies=20)
     constant = represent(factors, np.full((len(factors), 2), 0.1))
     assert values(constant) == all_of(0, (own(L2, L2) + own(L4, L4)) / 2, 0, 0)
     for metric in (mig_sup, modularity):
@@ -141,17 +109,16 @@ def test_constant_codes_and_a_factor_that_nobody_tells() -> None:
         assert details["pruned"] == ["z1", "z2"]
     # Rounding may leave 1e-17 nats about the other factor; a constant latent adds nothing.
     only = np.column_stack([factors[:, 1], np.zeros(len(factors))])
-    told = values(represent(factors, only))
-    assert told == all_of(1, (1 + own(L2 + L4, L2)) / 2, L4 / L8, 1)
+    assert values(represent(factors, only)) == all_of(1, (1 + own(L2 + L4, L2)) / 2, L4 / L8, 1)
 
 
-def test_noise_tells_nothing_beyond_the_bias() -> None:
+def test_noise_has_no_information_beyond_the_bias() -> None:
     noise = represent(draw(), rng(1).normal(size=(ROWS, 10)))
     bias = 19 * 39 / (2 * ROWS)  # nats, of the factor with most classes
     assert (mig_sup(noise, rng()).value, modularity(noise, rng()).value) == (0, 0)
     assert 0 < mig_sup(noise, rng(), level=1).value < bias / np.log(3)
     assert modularity(noise, rng(), level=1).value == pytest.approx(0.66, abs=0.02)
-    assert 0 < dcimig(noise, rng()).value < 5 * bias / np.log(SIZES).sum()
+    assert 0 < dcimig(noise, rng()).value < 5 * bias / np.log(DSPRITES).sum()
     assert jemmig(noise, rng()).value == pytest.approx(0.11, abs=0.02)
 
 
@@ -183,13 +150,13 @@ def test_latents_with_a_small_kl_are_left_out() -> None:
         assert metric(known, rng(), min_kl=0.09).value < perfect - 0.01
 
 
-def test_chances_are_those_of_pearsons_test() -> None:
+def test_p_values_are_those_of_pearsons_test() -> None:
     represented = represent(draw(500, (3, 6)), rng(1).normal(size=(500, 2)))
     relations = Relations.of(represented, rng(), "mig", 5, "width", 500)
     for d, z in enumerate(bin_latents(represented, 5)):
         for k, v in enumerate(represented.factors.T):
             expected = chi2_contingency(contingency(z, v), correction=False).pvalue
-            assert relations.chances[d, k] == pytest.approx(expected, rel=1e-9)
+            assert relations.p_values[d, k] == pytest.approx(expected, rel=1e-9)
 
 
 def test_as_many_noise_latents_pass_as_the_level_says() -> None:
@@ -220,7 +187,7 @@ def test_options_out_of_range_are_refused(names: Any, options: Any, message: str
 
 
 def test_what_is_undefined_is_refused() -> None:
-    one = represent(grid(4), 1.0 * grid(4))
+    one = represent(grid(4, copies=20), 1.0 * grid(4, copies=20))
     for name, metric in FOUR.items():
         with pytest.raises(ValueError, match=f"{name} is undefined"):
             metric(replace(one, factors=np.zeros_like(one.factors)), rng())

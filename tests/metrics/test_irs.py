@@ -5,38 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.metrics import Representation
 from bench.metrics.irs import irs
-
-
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def grid(*sizes: int, copies: int = 1) -> np.ndarray:
-    """(N, K): every combination of the factors' values, so that nothing is left to chance."""
-    return np.tile(np.indices(sizes).reshape(len(sizes), -1).T, (copies, 1))
-
-
-def represent(
-    factors: np.ndarray,
-    codes: np.ndarray | None = None,
-    categories: np.ndarray | None = None,
-    kind: str = "ordinal",
-) -> Representation:
-    """Factors are all of one kind."""
-    rows, count = factors.shape
-    none = np.zeros((rows, 0), dtype=int)
-    categories = none if categories is None else categories.reshape(rows, -1)
-    return Representation(
-        codes=none.astype(float) if codes is None else codes,
-        categories=categories,
-        factors=factors,
-        category_sizes=tuple(int(c.max()) + 1 for c in categories.T),
-        factor_names=tuple(f"v{k}" for k in range(count)),
-        factor_kinds=(kind,) * count,
-        factor_sizes=tuple(int(v.max()) + 1 for v in factors.T),
-    )
+from tests.metrics.conftest import grid, represent, rng
 
 
 def test_irs_of_perfect_constant_and_merged_codes() -> None:
@@ -53,7 +23,7 @@ def test_irs_of_perfect_constant_and_merged_codes() -> None:
 def test_irs_by_hand() -> None:
     factors = grid(2, 2)
     x, y = factors.T
-    # Values 0, 1, 3, 4 about 2: with y held x moves them by 0.5, with x held y by 1.5.
+    # Values 0, 1, 3, 4 around 2: with y fixed x moves them by 0.5, with x fixed y by 1.5.
     score = irs(represent(factors, (x + 3.0 * y)[:, None]), rng(), quantile=1)
     np.testing.assert_allclose(score.details["irs"], [[0.25, 0.75]])
     assert score.value == pytest.approx(0.75)
@@ -81,10 +51,10 @@ def test_irs_takes_a_category_as_one_latent() -> None:
     x, y = factors.T
     perfect = irs(represent(factors, None, np.array([2, 0, 1])[x]), rng())
     assert (perfect.value, perfect.details["parents"]) == (1, {"c1": "v0"})
-    # 12 equal categories; with x held 4 of them: 1 - (3/4) / (11/12), with y held 3.
+    # 12 equal categories; with x fixed 4 of them: 1 - (3/4) / (11/12), with y fixed 3.
     both = irs(represent(factors, None, 4 * x + y), rng())
     np.testing.assert_allclose(both.details["irs"], [[2 / 11, 3 / 11]], atol=1e-3)
-    # It weighs as much as the mean code: x and 9 x, both perfect, and one that tells nothing.
+    # It weighs as much as the mean code: x and 9 x, both perfect, and one without information.
     codes = np.column_stack([x, 9.0 * x])
     noise = rng(1).integers(3, size=len(x))
     mixed = irs(represent(factors, codes, noise), rng())
@@ -98,15 +68,15 @@ def test_a_useless_category_is_not_robust_however_rare(share: float) -> None:
     category = (rng(1).random(len(factors)) < share).astype(int)
     # As a quantile of distances a share below 1 % would look like a constant.
     assert irs(represent(factors, None, category), rng()).value < 0.02
-    # Nor if a value has four rows only, in which a category varies less by 1/4 unless corrected.
+    # Nor if a value has only four rows, in which a category varies less by 1/4 unless corrected.
     few = np.arange(2_000)[:, None] // 4
     assert irs(represent(few, None, category[:2_000]), rng()).value < 0.1
 
 
-def test_irs_leaves_out_what_cannot_be_held() -> None:
+def test_irs_leaves_out_what_cannot_be_fixed() -> None:
     factors = np.column_stack([grid(5, 60), np.arange(300), np.zeros(300, dtype=int)])
     score = irs(represent(factors, rng(1).normal(size=(300, 2))), rng())
-    assert score.details["left_out"] == ["v2", "v3"]  # one row a value would be perfectly robust
+    assert score.details["left_out"] == ["v2", "v3"]  # one row per value would be perfectly robust
     assert not score.details["irs"][:, 2:].any()
     assert score.value < 0.6
     drawn = irs(represent(factors, 1.0 * factors), rng(), points=200)

@@ -1,6 +1,5 @@
-"""Labels as they come: missing, continuous, correlated, on a part of the grid, in two halves."""
+"""Labels in practice: missing, continuous, correlated, on a part of the grid, in two halves."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,6 @@ from sklearn.metrics import mutual_info_score
 from bench.metrics import (
     METRICS,
     Representation,
-    Score,
     discrete_accuracy,
     factorvae_score,
     irs,
@@ -20,43 +18,28 @@ from bench.metrics import (
     mig,
     sap,
 )
+from tests.metrics.conftest import WITHOUT_FACTORS, draw, grid, plain, rng, score
 
 SIZES = (3, 6, 10)
 KINDS = ("categorical", "ordinal", "cyclic")
 ROWS = 6_000
-# Cheaper than the defaults, and the same definition but for the number of points.
-OPTIONS: dict[str, dict[str, Any]] = {"dci": {"points": 1_000, "stages": 6, "rate": 0.5}}
-# These fit on some rows and score on the others, or a part of them does.
+# These fit on some rows and score on the others, or one of their parts does.
 HOLDING_OUT = {"discrete_accuracy": "", "sap": "", "explicitness": ""}
 HOLDING_OUT |= {"dci": "informativeness", "dci_fast": "informativeness"}
-# These look at the codes alone; their value is no share.
-ASK_FOR_NO_FACTOR = ("total_correlation", "kl_decomposition", "active_units")
 # What a perfect code scores at least; sap is small by construction.
-PERFECT = {name: 0.85 for name in METRICS} | {"sap": 0.1} | dict.fromkeys(ASK_FOR_NO_FACTOR, 0.0)
-
-
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def score(name: str, representation: Representation) -> Score:
-    return METRICS[name](representation, rng(), **OPTIONS.get(name, {}))
-
-
-def draw(rows: int = ROWS, seed: int = 1) -> np.ndarray:
-    return rng(seed).integers(SIZES, size=(rows, 3))
+PERFECT = {name: 0.85 for name in METRICS} | {"sap": 0.1} | dict.fromkeys(WITHOUT_FACTORS, 0.0)
 
 
 def represent(factors: np.ndarray, codes: np.ndarray, **more: Any) -> Representation:
     """With a posterior, for the metrics that read one; latents are pruned by their deviation."""
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "factor_kinds": KINDS,
         "logvar": np.full(codes.shape, -9.0),
         **more,
     }
-    made = Representation.of(factors=factors, codes=codes, **given)
-    test = None if made.test is None else replace(made.test, kl=None)
-    return replace(made, kl=None, test=test)
+    whole = Representation.of(factors=factors, codes=codes, **fields)
+    test = None if whole.test is None else replace(whole.test, kl=None)
+    return replace(whole, kl=None, test=test)
 
 
 def noisy(factors: np.ndarray, seed: int = 2) -> np.ndarray:
@@ -67,17 +50,10 @@ def noisy(factors: np.ndarray, seed: int = 2) -> np.ndarray:
 
 
 def without(factors: np.ndarray, share: float = 0.2, keep: int = 0) -> np.ndarray:
-    """A share of the labels of each factor missing, but for the first `keep` rows."""
+    """A share of the labels of each factor missing, except in the first `keep` rows."""
     lost = rng(3).random(factors.shape) < share
     lost[:keep] = False
     return np.where(lost, -1, factors)
-
-
-def plain(value: Score) -> Any:
-    """Details as JSON reads them back; NaN is refused."""
-    return json.loads(
-        json.dumps(dict(value.details), default=lambda a: a.tolist(), allow_nan=False)
-    )
 
 
 # Missing labels
@@ -85,7 +61,7 @@ def plain(value: Score) -> Any:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_labels_missing_at_random_hardly_move_a_score(name: str) -> None:
-    factors = draw()
+    factors = draw(ROWS, SIZES, seed=1)
     codes = noisy(factors)
     complete = score(name, represent(factors, codes))
     some = score(name, represent(without(factors), codes))
@@ -95,8 +71,8 @@ def test_labels_missing_at_random_hardly_move_a_score(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_what_a_code_does_where_its_label_is_missing_is_nobodys_business(name: str) -> None:
-    factors = draw()
+def test_codes_of_rows_without_a_label_do_not_matter(name: str) -> None:
+    factors = draw(ROWS, SIZES, seed=1)
     partly = without(factors)
     junk = rng(4).permuted(factors, axis=0)
     codes = np.where(partly < 0, junk, factors) / np.std(factors, axis=0)
@@ -105,17 +81,17 @@ def test_what_a_code_does_where_its_label_is_missing_is_nobodys_business(name: s
 
 @pytest.mark.parametrize("name", METRICS)
 def test_a_factor_without_any_label_is_left_out(name: str) -> None:
-    factors = draw()
+    factors = draw(ROWS, SIZES, seed=1)
     none = factors.copy()
     none[:, 2] = -1
     codes = noisy(factors)
-    value = score(name, represent(none, codes))
-    if "left_out" in value.details and name not in ASK_FOR_NO_FACTOR:
-        assert (name == "discrete_accuracy") != ("v3" in plain(value)["left_out"])
+    result = score(name, represent(none, codes))
+    if "left_out" in result.details and name not in WITHOUT_FACTORS:
+        assert (name == "discrete_accuracy") != ("v3" in plain(result)["left_out"])
     two = score(name, represent(factors[:, :2], codes, factor_kinds=KINDS[:2]))
-    assert value.value == pytest.approx(two.value, abs=1e-9)
+    assert result.value == pytest.approx(two.value, abs=1e-9)
     none[:] = -1
-    if name not in ASK_FOR_NO_FACTOR:
+    if name not in WITHOUT_FACTORS:
         with pytest.raises(ValueError, match="undefined|label"):
             score(name, represent(none, codes))
 
@@ -127,7 +103,7 @@ def alone(factors: np.ndarray, codes: np.ndarray, k: int, **more: Any) -> Repres
 
 
 def test_mig_of_a_factor_is_that_of_the_rows_with_its_label() -> None:
-    factors = without(draw())
+    factors = without(draw(ROWS, SIZES, seed=1))
     codes = noisy(np.abs(factors))
     gaps = mig(represent(factors, codes), rng()).details["gaps"]
     # The bins are those of all rows.
@@ -141,7 +117,7 @@ def test_mig_of_a_factor_is_that_of_the_rows_with_its_label() -> None:
 
 
 def test_jemmig_counts_the_entropy_of_a_latent_over_the_rows_with_a_label() -> None:
-    factors = draw()
+    factors = draw(ROWS, SIZES, seed=1)
     codes = noisy(factors)
     # The extremes keep their labels, so that the bins are the same.
     order = np.unique(np.concatenate([codes.argmin(axis=0), codes.argmax(axis=0)]))
@@ -155,7 +131,7 @@ def test_jemmig_counts_the_entropy_of_a_latent_over_the_rows_with_a_label() -> N
 
 @pytest.mark.parametrize("correlation", ["pearson", "spearman"])
 def test_mcc_correlates_over_the_rows_with_a_label(correlation: Any) -> None:
-    factors = without(draw())
+    factors = without(draw(ROWS, SIZES, seed=1))
     codes = noisy(np.abs(factors))
     whole = mcc(represent(factors, codes), rng(), correlation=correlation)
     for k in range(3):
@@ -171,7 +147,7 @@ def test_mcc_correlates_over_the_rows_with_a_label(correlation: Any) -> None:
 
 @pytest.mark.parametrize("factors_as", ["classes", "values"])
 def test_sap_fits_and_scores_the_rows_with_a_label(factors_as: Any) -> None:
-    factors, others = without(draw()), without(draw(3_000, seed=5))
+    factors, others = without(draw(ROWS, SIZES, seed=1)), without(draw(3_000, SIZES, seed=5))
     codes, others_codes = noisy(np.abs(factors)), noisy(np.abs(others))
     test = {"factors": others, "codes": others_codes}
     whole = sap(represent(factors, codes, test=test), rng(), factors=factors_as)
@@ -183,7 +159,7 @@ def test_sap_fits_and_scores_the_rows_with_a_label(factors_as: Any) -> None:
 
 
 def test_discrete_accuracy_is_that_of_the_rows_with_a_label() -> None:
-    factors, others = without(draw()), without(draw(3_000, seed=5))
+    factors, others = without(draw(ROWS, SIZES, seed=1)), without(draw(3_000, SIZES, seed=5))
     codes, others_codes = noisy(np.abs(factors)), noisy(np.abs(others))
     test = {"factors": others, "codes": others_codes}
     whole = discrete_accuracy(represent(factors, codes, test=test), rng())
@@ -193,19 +169,19 @@ def test_discrete_accuracy_is_that_of_the_rows_with_a_label() -> None:
     assert (whole.value, whole.parts) == (part.value, part.parts)
 
 
-def test_votes_hold_rows_with_a_label_only() -> None:
-    factors = draw()
+def test_votes_use_only_rows_with_a_label() -> None:
+    factors = draw(ROWS, SIZES, seed=1)
     partly = without(factors, share=0.5)
     junk = rng(4).permuted(factors, axis=0)
     codes = np.where(partly < 0, junk, factors) / np.std(factors, axis=0)
     assert factorvae_score(represent(partly, codes), rng()).value == 1
-    # Were -1 a class of its own, half of the rows would be of it and junk.
+    # If -1 were a class of its own, half of the rows would belong to it and be junk.
     as_class = represent(partly + 1, codes)
     assert factorvae_score(as_class, rng()).value < 0.97
 
 
-def test_irs_holds_rows_with_a_label_only() -> None:
-    factors = without(draw())
+def test_irs_uses_only_rows_with_a_label() -> None:
+    factors = without(draw(ROWS, SIZES, seed=1))
     codes = noisy(np.abs(factors))
     matrix = irs(represent(factors, codes), rng()).details["irs"]
     largest = np.abs(codes - codes.mean(axis=0)).max(axis=0)
@@ -231,27 +207,26 @@ def test_a_perfect_code_of_continuous_factors(name: str) -> None:
     assert score(name, representation).value >= PERFECT[name]
     noise = represent(numbers, rng(8).normal(size=(ROWS, 4)), factor_kinds=kinds)
     useless = score(name, noise)
-    # InfoM of noise may be anything, which is why InfoE stands beside it.
+    # InfoM of noise can be anything, which is why it is read with InfoE.
     value = useless.parts["infoe"] if name == "infomec" else useless.value
-    assert value < 0.6 or name in ASK_FOR_NO_FACTOR
+    assert value < 0.6 or name in WITHOUT_FACTORS
 
 
 def test_continuous_factors_are_correlated_by_value_not_by_class() -> None:
     numbers = np.exp(2 * rng(6).normal(size=(ROWS, 2)))
-    value = mcc(Representation.of(factors=numbers, codes=numbers), rng())
-    assert value.value == pytest.approx(1, abs=1e-12)
-    value = sap(Representation.of(factors=numbers, codes=numbers), rng())
-    assert value.details["measures"] == {"v1": "r2", "v2": "r2"}
-    assert value.value > 0.99
+    same = Representation.of(factors=numbers, codes=numbers)
+    assert mcc(same, rng()).value == pytest.approx(1, abs=1e-12)
+    result = sap(same, rng())
+    assert result.details["measures"] == {"v1": "r2", "v2": "r2"}
+    assert result.value > 0.99
 
 
-# Grids in part, factors that depend on one another
+# Incomplete grids, factors that depend on one another
 
 
 def third() -> np.ndarray:
-    """Twenty rows of each of a random third of the combinations."""
-    grid = np.indices((3, 6, 10)).reshape(3, -1).T
-    return np.repeat(rng(9).permutation(grid)[:60], 100, axis=0)
+    """A hundred rows of each of a random third of the combinations."""
+    return np.repeat(rng(9).permutation(grid(*SIZES))[:60], 100, axis=0)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -259,45 +234,45 @@ def third() -> np.ndarray:
 def test_factors_need_no_full_grid(name: str, factors: Any) -> None:
     labels = factors()
     for codes in (noisy(labels), labels / labels.std(axis=0)):
-        value = score(name, represent(labels, codes))
-        assert np.isfinite(value.value)
-        plain(value)
+        result = score(name, represent(labels, codes))
+        assert np.isfinite(result.value)
+        plain(result)
     # The perfect code is last.
-    assert value.value >= PERFECT[name] - 0.3
+    assert result.value >= PERFECT[name] - 0.3
 
 
 def depending() -> np.ndarray:
-    """Scale follows shape in four rows of five."""
-    labels = draw()
+    """Scale depends on shape in four rows of five."""
+    labels = draw(ROWS, SIZES, seed=1)
     follows = rng(10).random(ROWS) < 0.8
     labels[:, 1] = np.where(follows, 2 * labels[:, 0], labels[:, 1])
     return labels
 
 
-# Classes that cannot be told apart
+# Classes that look the same
 
 
 def visible(kind: str, rows: int = 8_000) -> Representation:
-    """Two latents: shape, and the angle that is seen, the same for orientations 0 and 39."""
+    """Two latents: shape, and the visible angle, which is the same for orientations 0 and 39."""
     factors = rng(11).integers((3, 40), size=(rows, 2))
     angle = factors[:, 1] % 39
-    given: dict[str, Any] = {"codes": 1.0 * np.column_stack([factors[:, 0], angle])}
+    latents: dict[str, Any] = {"codes": 1.0 * np.column_stack([factors[:, 0], angle])}
     if kind == "category":
-        given = {"categories": np.column_stack([factors[:, 0], angle])}
-        given["probabilities"] = np.hstack([np.eye(3)[factors[:, 0]], np.eye(39)[angle]])
+        latents = {"categories": np.column_stack([factors[:, 0], angle])}
+        latents["probabilities"] = np.hstack([np.eye(3)[factors[:, 0]], np.eye(39)[angle]])
     else:
-        given["logvar"] = np.full((rows, 2), -9.0)
-    made = Representation.of(
+        latents["logvar"] = np.full((rows, 2), -9.0)
+    representation = Representation.of(
         factors=factors,
         factor_names=("shape", "orientation"),
         factor_kinds=("categorical", "categorical" if kind == "category" else "cyclic"),
-        **given,
+        **latents,
     )
-    return replace(made, kl=None)
+    return replace(representation, kl=None)
 
 
 @pytest.mark.parametrize("kind", ["code", "category"])
-def test_a_code_of_the_visible_angle_is_not_blamed_for_the_duplicate(kind: str) -> None:
+def test_a_code_of_the_visible_angle_is_not_penalised_for_the_duplicate(kind: str) -> None:
     apart = visible(kind)
     merged = apart.merged("orientation", 39, 0)
     before, after = (mig(r, rng(), bins=39).details["gaps"] for r in (apart, merged))
@@ -311,17 +286,17 @@ def test_a_code_of_the_visible_angle_is_not_blamed_for_the_duplicate(kind: str) 
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_a_merged_class_leaves_a_gap_that_no_metric_minds(name: str) -> None:
+def test_no_metric_is_affected_by_the_gap_that_a_merged_class_leaves(name: str) -> None:
     merged = visible("code").merged("orientation", 39, 0)
     assert score(name, merged).value >= min(PERFECT[name], 0.6)
 
 
-# Rows held out
+# Held-out rows
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_rows_held_out_are_for_the_metrics_that_hold_out(name: str) -> None:
-    factors, others = draw(), draw(3_000, seed=5)
+def test_held_out_rows_are_used_by_the_metrics_that_need_them(name: str) -> None:
+    factors, others = draw(ROWS, SIZES, seed=1), draw(3_000, SIZES, seed=5)
     codes, others_codes = noisy(factors), noisy(others)
 
     part = HOLDING_OUT.get(name)

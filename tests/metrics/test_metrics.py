@@ -1,72 +1,31 @@
 """Metrics on representations whose score is known by hand."""
 
-import json
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bench.metrics import METRICS, Representation, Score, factorvae_score, mig
+from bench.metrics import METRICS, factorvae_score, mig
 from bench.metrics.factorvae_score import _gini
+from tests.metrics.conftest import WITHOUT_FACTORS, draw, grid, plain, represent, rng, score
 
-SIZES = (3, 6, 40, 32, 32)  # dSprites
 ROWS = 20_000
-
-
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def draw(rows: int = ROWS, sizes: tuple[int, ...] = SIZES) -> np.ndarray:
-    """(N, K) independent uniform factors."""
-    return rng(99).integers(np.array(sizes), size=(rows, len(sizes)))
-
-
-def represent(
-    factors: np.ndarray,
-    codes: np.ndarray | None = None,
-    categories: np.ndarray | None = None,
-    sizes: tuple[int, ...] = SIZES,
-    **more: Any,
-) -> Representation:
-    """The first factor is categorical, the others ordinal."""
-    rows, count = factors.shape
-    none = np.zeros((rows, 0), dtype=int)
-    categories = none if categories is None else categories.reshape(rows, -1)
-    given: dict[str, Any] = {
-        "codes": none.astype(float) if codes is None else codes,
-        "categories": categories,
-        "factors": factors,
-        "category_sizes": tuple(int(c.max()) + 1 for c in categories.T),
-        "factor_names": tuple(f"v{k}" for k in range(count)),
-        "factor_kinds": ("categorical",) + ("ordinal",) * (count - 1),
-        "factor_sizes": sizes,
-    }
-    return Representation(**{**given, **more})
-
-
-def plain(score: Score) -> Any:
-    """Details as JSON reads them back; NaN is refused."""
-    return json.loads(
-        json.dumps(dict(score.details), default=lambda a: a.tolist(), allow_nan=False)
-    )
 
 
 # MIG
 
 
-def test_mig_is_exactly_one_where_bins_can_tell_every_class() -> None:
-    sizes = (3, 4, 5)
-    grid = np.indices(sizes).reshape(3, -1).T
-    score = mig(represent(grid, -3.0 * grid + 1, sizes=sizes), rng())
+def test_mig_is_exactly_one_if_bins_separate_every_class() -> None:
+    factors = grid(3, 4, 5)
+    score = mig(represent(factors, -3.0 * factors + 1), rng())
     assert score.value == pytest.approx(1, abs=1e-12)
     np.testing.assert_allclose(
-        score.details["mutual_information"], np.diag(np.log(sizes)), atol=1e-12
+        score.details["mutual_information"], np.diag(np.log([3, 4, 5])), atol=1e-12
     )
 
 
 def test_mig_of_a_perfect_code_is_limited_by_its_bins() -> None:
-    factors = draw()
+    factors = draw(ROWS)
     values = [mig(represent(factors, 1.0 * factors), rng(), bins=b).value for b in (10, 20, 50)]
     assert values == pytest.approx([0.786, 0.895, 0.987], abs=0.01)
 
@@ -80,7 +39,7 @@ def test_mig_of_constant_codes_and_of_duplicated_latents_is_zero() -> None:
 
 
 def test_mig_takes_a_category_as_one_exact_latent() -> None:
-    factors = draw()
+    factors = draw(ROWS)
     shape = (factors[:, 0] + 1) % 3
     score = mig(represent(factors, 1.0 * factors[:, 1:], shape), rng())
     assert score.details["gaps"]["v0"] == pytest.approx(1, abs=0.01)
@@ -92,17 +51,17 @@ def test_mig_takes_a_category_as_one_exact_latent() -> None:
 
 def test_mig_of_one_latent_has_no_second() -> None:
     factors = draw(2_000, (4,))
-    assert mig(represent(factors, 1.0 * factors, sizes=(4,)), rng()).value == pytest.approx(1)
+    assert mig(represent(factors, 1.0 * factors), rng()).value == pytest.approx(1)
 
 
-def test_mig_draws_points_only_where_there_are_more() -> None:
+def test_mig_draws_points_only_if_there_are_more() -> None:
     representation = represent(draw(3_000), rng(1).normal(size=(3_000, 4)))
     assert mig(representation, rng(0)).value == mig(representation, rng(1)).value
     drawn = [mig(representation, rng(seed), points=1_000) for seed in (0, 1)]
     assert drawn[0].details["points"] == 1_000
     assert drawn[0].value != drawn[1].value
-    each = np.arange(3_000)[:, None]
-    score = mig(represent(each, 1.0 * each, sizes=(3_000,)), rng(), points=1_000)
+    distinct = np.arange(3_000)[:, None]
+    score = mig(represent(distinct, 1.0 * distinct), rng(), points=1_000)
     assert score.details["entropies"]["v0"] == pytest.approx(np.log(1_000))  # no row twice
 
 
@@ -110,7 +69,7 @@ def test_mig_draws_points_only_where_there_are_more() -> None:
 
 
 def test_factorvae_score_of_perfect_constant_and_useless_codes() -> None:
-    factors = draw()
+    factors = draw(ROWS)
     perfect = factorvae_score(represent(factors, 1.0 * factors), rng())
     assert perfect.value == 1
     assert np.count_nonzero(perfect.details["vote_matrix"]) == 5
@@ -125,9 +84,9 @@ def test_factorvae_score_of_perfect_constant_and_useless_codes() -> None:
 
 @pytest.mark.parametrize("kl", [None, np.array([2.0] * 5 + [3.0] * 2 + [0.01])])
 def test_collapsed_latents_win_no_votes(kl: np.ndarray | None) -> None:
-    factors = draw()
+    factors = draw(ROWS)
     codes = np.hstack([factors, np.full((ROWS, 2), 0.1), 1e-3 * rng(1).normal(size=(ROWS, 1))])
-    # One category only: its Gini variance is 0 as well.
+    # Only one category: its Gini variance is 0 as well.
     if kl is not None:
         kl = np.append(kl, 1.0)
     score = factorvae_score(represent(factors, codes, np.zeros(ROWS, dtype=int), kl=kl), rng())
@@ -137,7 +96,7 @@ def test_collapsed_latents_win_no_votes(kl: np.ndarray | None) -> None:
 
 
 def test_four_of_five_factors_score_080_unless_noise_inflates_it() -> None:
-    factors = draw()
+    factors = draw(ROWS)
     four = 1.0 * factors[:, 1:]
 
     def value(*args: Any, **more: Any) -> float:
@@ -154,7 +113,7 @@ def test_four_of_five_factors_score_080_unless_noise_inflates_it() -> None:
 
 
 def test_a_category_can_be_the_latent_of_a_factor() -> None:
-    factors = draw()
+    factors = draw(ROWS)
     score = factorvae_score(represent(factors, 1.0 * factors[:, 1:], 2 - factors[:, 0]), rng())
     assert score.value == 1
     assert score.details["assigned"]["c1"] == "v0"
@@ -190,7 +149,7 @@ def test_the_same_votes_can_be_scored() -> None:
 
 def test_a_factor_without_two_rows_to_a_value_is_left_out() -> None:
     factors = np.column_stack([draw(300, (3, 4)), np.arange(300), np.zeros(300, dtype=int)])
-    score = factorvae_score(represent(factors, 1.0 * factors[:, :2], sizes=(3, 4, 300, 5)), rng())
+    score = factorvae_score(represent(factors, 1.0 * factors[:, :2]), rng())
     assert score.details["left_out"] == ["v2", "v3"]
     assert score.value == 1
     assert plain(score)["recall"] == {"v0": 1.0, "v1": 1.0, "v2": None, "v3": None}
@@ -199,23 +158,19 @@ def test_a_factor_without_two_rows_to_a_value_is_left_out() -> None:
 # All
 
 
-# They ask for no factor.
-WITHOUT_FACTORS = ("total_correlation", "kl_decomposition", "active_units")
-
-
 @pytest.mark.parametrize("name", [name for name in METRICS if name not in WITHOUT_FACTORS])
-def test_a_factor_that_does_not_vary_is_left_out(name: str, quick_options) -> None:
+def test_a_factor_that_does_not_vary_is_left_out(name: str) -> None:
     factors = draw(2_000, (3, 4, 5))
     factors[:, 2] = 1
     kinds = ("categorical",) * 3
     sharp = np.full((2_000, 3), -6.0)
-    given = represent(factors, 1.0 * factors, sizes=(3, 4, 5), factor_kinds=kinds, logvar=sharp)
-    score = METRICS[name](given, rng(), **quick_options(name))
-    assert plain(score)["left_out"] == ["v2"]
-    # One line through a code cuts off its outer classes only: sap is small by construction.
-    assert score.value > (0.5 if name == "sap" else 0.98)
+    perfect = represent(factors, 1.0 * factors, factor_kinds=kinds, logvar=sharp)
+    result = score(name, perfect)
+    assert plain(result)["left_out"] == ["v2"]
+    # One line through a code separates only its outer classes: sap is small by construction.
+    assert result.value > (0.5 if name == "sap" else 0.98)
     noise = rng().normal(size=(2_000, 2))
-    constant = represent(0 * factors, noise, sizes=(3, 4, 5), logvar=0 * noise)
+    constant = represent(0 * factors, noise, logvar=0 * noise)
     with pytest.raises(ValueError, match="undefined"):
         METRICS[name](constant, rng())
 

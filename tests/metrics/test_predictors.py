@@ -5,52 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.metrics import Representation
 from bench.metrics.betavae_score import _points, betavae_score
 from bench.metrics.factorvae_score import factorvae_score
 from bench.metrics.pools import Pools
 from bench.metrics.sap import sap
+from tests.metrics.conftest import draw, grid, represent, rng
 
-SIZES = (3, 6, 40, 32, 32)  # dSprites
 ROWS = 10_000
 FEW = {"points": 3_000, "test_points": 3_000}
-
-
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def draw(rows: int = ROWS, sizes: tuple[int, ...] = SIZES) -> np.ndarray:
-    """(N, K) independent uniform factors."""
-    return rng(99).integers(np.array(sizes), size=(rows, len(sizes)))
-
-
-def grid(*sizes: int, copies: int = 1) -> np.ndarray:
-    """(N, K): every combination of the factors' values, so that nothing is left to chance."""
-    return np.tile(np.indices(sizes).reshape(len(sizes), -1).T, (copies, 1))
-
-
-def represent(
-    factors: np.ndarray,
-    codes: np.ndarray | None = None,
-    categories: np.ndarray | None = None,
-    kind: str = "ordinal",
-    **more: Any,
-) -> Representation:
-    """Factors are all of one kind."""
-    rows, count = factors.shape
-    none = np.zeros((rows, 0), dtype=int)
-    categories = none if categories is None else categories.reshape(rows, -1)
-    given: dict[str, Any] = {
-        "codes": none.astype(float) if codes is None else codes,
-        "categories": categories,
-        "factors": factors,
-        "category_sizes": tuple(int(c.max()) + 1 for c in categories.T),
-        "factor_names": tuple(f"v{k}" for k in range(count)),
-        "factor_kinds": (kind,) * count,
-        "factor_sizes": tuple(int(v.max()) + 1 for v in factors.T),
-    }
-    return Representation(**{**given, **more})
 
 
 # BetaVAE score
@@ -78,7 +40,8 @@ def test_betavae_score_of_perfect_constant_and_useless_codes() -> None:
 def test_betavae_score_saturates_with_one_factor_missing() -> None:
     factors = draw()
     assert beta(factors, 1.0 * factors[:, 1:]) == 1
-    # Two missing: they are held in two of five points, and a guess between them is right in half.
+    # Two missing: they are fixed in two of five points, and half of the guesses between them are
+    # right.
     three = 1.0 * factors[:, 2:]
     assert beta(factors, three) == pytest.approx(0.8, abs=0.02)
     assert beta(factors, three, rng(1).integers(3, size=ROWS)) == pytest.approx(0.8, abs=0.02)
@@ -87,7 +50,7 @@ def test_betavae_score_saturates_with_one_factor_missing() -> None:
 
 def test_betavae_score_of_two_factors_turned_by_45_degrees_is_chance() -> None:
     factors = draw(sizes=(10, 10))
-    # Whichever is held, |sum| and |difference| of a pair are those of the other factor.
+    # Whichever is fixed, |sum| and |difference| of a pair are those of the other factor.
     assert beta(factors, factors @ [[1.0, 1.0], [1.0, -1.0]]) == pytest.approx(0.5, abs=0.04)
 
 
@@ -95,23 +58,23 @@ def test_a_pair_is_two_rows_of_one_value() -> None:
     pairs = np.arange(20) // 2
     factors = np.column_stack([pairs, np.arange(20) % 2])
     pools = Pools.of(factors[:, :1], "test")
-    # Two rows a value, 1 apart in the code: any other pair, or one row twice, would show.
+    # Two rows per value, 1 apart in the code: any other pair, or one row twice, would show.
     codes = np.column_stack([factors[:, 1], 5.0 * pairs])
-    points, held = _points(codes, factors, pools, 600, 7, rng())
+    points, fixed = _points(codes, factors, pools, 600, 7, rng())
     np.testing.assert_array_equal(points, np.tile([1.0, 0.0, 0.0, 1.0], (600, 1)))
-    assert not held.any()
+    assert not fixed.any()
 
 
 def test_a_category_differs_as_often_as_two_rows_do() -> None:
     factors = grid(4, 5, copies=200)
     pools = Pools.of(factors, "test")
     none = np.zeros((len(factors), 0))
-    points, held = _points(none, factors[:, :1], pools, 3_000, 64, rng())
-    assert not points[held == 0].any()
-    assert points[held == 1].mean() == pytest.approx(3 / 4, abs=0.005)
+    points, fixed = _points(none, factors[:, :1], pools, 3_000, 64, rng())
+    assert not points[fixed == 0].any()
+    assert points[fixed == 1].mean() == pytest.approx(3 / 4, abs=0.005)
 
 
-def test_dead_latents_are_pruned_before_they_are_blown_up() -> None:
+def test_dead_latents_are_pruned_before_they_are_amplified() -> None:
     factors = draw()
     trace = 1e-3 * factors
     assert beta(factors, trace) == 0
@@ -119,7 +82,7 @@ def test_dead_latents_are_pruned_before_they_are_blown_up() -> None:
     assert beta(factors, 1.0 * factors, kl=np.array([0.01] * 3 + [1.0] * 2)) < 0.7
 
 
-def test_betavae_score_leaves_out_what_cannot_be_held() -> None:
+def test_betavae_score_leaves_out_what_cannot_be_fixed() -> None:
     factors = np.column_stack([draw(300, (3, 4)), np.arange(300), np.zeros(300, dtype=int)])
     score = betavae_score(represent(factors, 1.0 * factors[:, :2]), rng(), **FEW)
     assert score.details["left_out"] == ["v2", "v3"]
@@ -174,7 +137,7 @@ def test_sap_of_categorical_factors_is_always_by_classes() -> None:
     score = sap(representation, rng(), factors="values")
     assert score.details["measures"] == {"v0": "accuracy", "v1": "accuracy"}
     assert score.value == pytest.approx(2 / 3, abs=0.02)
-    # One latent only: against the largest class.
+    # With only one latent: against the largest class.
     alone = sap(represent(factors[:, :1], None, names[:, 0], kind="categorical"), rng())
     assert alone.value == pytest.approx(2 / 3, abs=0.02)
 
@@ -197,7 +160,7 @@ def test_sap_is_scored_on_rows_it_was_not_fitted_on() -> None:
     assert (score.details["rows_fitted"], score.details["rows_scored"]) == (700, 700)
 
 
-def test_sap_of_classes_minds_the_scale_unless_standardised() -> None:
+def test_sap_of_classes_depends_on_the_scale_unless_standardised() -> None:
     factors = draw(sizes=(6, 6))
     codes = rng(1).normal(size=(ROWS, 2)) * 0.5 + factors
     values = [
@@ -208,7 +171,7 @@ def test_sap_of_classes_minds_the_scale_unless_standardised() -> None:
     assert values[1][0] == pytest.approx(values[1][1], abs=1e-3)
 
 
-def test_sap_leaves_out_a_constant_factor_and_stands_few_rows() -> None:
+def test_sap_leaves_out_a_constant_factor_and_works_on_few_rows() -> None:
     factors = draw(1_000, (3, 4, 5))
     factors[:, 2] = 1
     score = sap(represent(factors, 1.0 * factors), rng(), factors="values")

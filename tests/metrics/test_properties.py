@@ -1,5 +1,7 @@
 """What every metric promises, the arithmetic they share and the arrays they accept."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -10,7 +12,7 @@ import pytest
 from scipy.stats import entropy as scipy_entropy
 from sklearn.metrics import adjusted_rand_score, mutual_info_score, normalized_mutual_info_score
 
-from bench.metrics import METRICS, STUDY_METRICS, VERSIONS, Representation, Score
+from bench.metrics import METRICS, STUDY_METRICS, TITLES, VERSIONS, Representation, Score
 from bench.metrics.binning import apply_edges, equal_frequency_edges, equal_width_bins
 from bench.metrics.information import (
     adjusted_rand_index,
@@ -20,39 +22,11 @@ from bench.metrics.information import (
     normalized_mutual_information,
 )
 from bench.metrics.relations import Relations
-
-SIZES = (3, 6, 40)
-
-
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def mixed(categorical: bool = True) -> Representation:
-    """Entangled, noisy codes: no metric is at an end of its range."""
-    draw = rng(7)
-    factors = draw.integers(SIZES, size=(9_000, 3))
-    scaled = factors / np.array(SIZES)
-    mixing = np.array([[1.0, 0.6, 0.1], [0.3, 1.0, 0.5], [0.6, 0.3, 1.0]])
-    codes = scaled @ mixing + 0.3 * draw.normal(size=(9_000, 3))
-    lost = draw.random(9_000) < 0.5
-    shape = np.where(lost, draw.integers(3, size=9_000), factors[:, 0])
-    categories = shape[:, None] if categorical else np.zeros((9_000, 0), dtype=int)
-    return Representation(
-        codes=codes,
-        categories=categories,
-        factors=factors,
-        category_sizes=(3,) if categorical else (),
-        factor_names=("shape", "scale", "angle"),
-        factor_kinds=("categorical", "ordinal", "cyclic"),
-        factor_sizes=SIZES,
-        logvar=0.5 * np.tanh(codes) - 2.5,
-        probabilities=0.1 + 0.7 * np.eye(3)[shape] if categorical else None,
-    )
+from tests.metrics.conftest import QUICK, entangled, rng
 
 
 def renamed(r: Representation) -> Representation:
-    """Each category has the next one's index."""
+    """Every category has the index of the next one."""
     p = r.probabilities
     p = None if p is None else np.roll(p, 1, axis=1)
     return replace(r, categories=(r.categories + 1) % 3, probabilities=p)
@@ -66,7 +40,7 @@ def posterior_of(r: Representation, columns: Any, scale: Any = 1, shift: float =
 
 
 def with_dead_latents(r: Representation) -> Representation:
-    """A latent that is constant and one that is nearly so, their posterior the prior."""
+    """With a constant latent and a nearly constant one, whose posterior is the prior."""
     dead = np.column_stack([np.full(len(r), 0.1), 1e-3 * rng(2).normal(size=len(r))])
     assert r.logvar is not None
     logvar = np.hstack([r.logvar, np.zeros_like(dead)])
@@ -74,7 +48,7 @@ def with_dead_latents(r: Representation) -> Representation:
 
 
 def with_useless_category(r: Representation) -> Representation:
-    """A category that is drawn from its prior, whatever the row."""
+    """With a category that is drawn from its prior, whatever the row."""
     drawn, p = rng(2).integers(3, size=(len(r), 1)), np.full((len(r), 3), 1 / 3)
     return replace(
         r,
@@ -94,10 +68,10 @@ CHANGES: dict[str, Callable[[Representation], Representation]] = {
     "a useless category": with_useless_category,
 }
 
-# The score must not rise; by how much it falls is not asked.
+# The score must not rise; it may fall by any amount.
 ONE_SIDED = {"a useless category"}
 
-# How far the value may move under each change; None where it must move.
+# How far the value may move under each change; None if it must move.
 PROPERTIES: dict[str, dict[str, float | None]] = {
     "mig": {
         "order of rows": 1e-12,
@@ -271,15 +245,11 @@ PROPERTIES: dict[str, dict[str, float | None]] = {
         "a useless category": 0.02,
     },
 }
-# Cheaper than the defaults, and the same definition but for the rows and the number of trees.
-OPTIONS: dict[str, dict[str, Any]] = {
-    "dci": {"points": 1_000, "stages": 6, "rate": 0.5},
-    "dci_fast": {"points": 3_000},
-}
-# Where the value of `mixed` lies, for those that are no share of anything: nats, a number.
+OPTIONS: dict[str, dict[str, Any]] = {**QUICK, "dci_fast": {"points": 3_000}}
+# The range of the value of `entangled`, for metrics whose value is no share: nats, a number.
 RANGES = {"kl_decomposition": (1, 10), "active_units": (2, 5)}
-# All rows, and no draws.
-CERTAIN = {"active_units"}
+# These use all rows and draw nothing.
+DETERMINISTIC = {"active_units"}
 
 
 def test_every_metric_declares_every_property() -> None:
@@ -291,7 +261,7 @@ def test_every_metric_declares_every_property() -> None:
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("name", METRICS)
 def test_properties(name: str, change: str, categorical: bool) -> None:
-    before = mixed(categorical)
+    before = entangled(categorical=categorical)
     options = OPTIONS.get(name, {})
     values = [METRICS[name](r, rng(), **options).value for r in (before, CHANGES[change](before))]
     low, high = RANGES.get(name, (0.01, 0.99))
@@ -307,13 +277,13 @@ def test_properties(name: str, change: str, categorical: bool) -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_the_generator_is_the_only_chance(name: str) -> None:
-    metric, representation = partial(METRICS[name], **OPTIONS.get(name, {})), mixed()
+    metric, representation = partial(METRICS[name], **OPTIONS.get(name, {})), entangled()
     representation = representation.take(np.tile(np.arange(9_000), 2))  # more rows than mig uses
     state = np.random.get_state()[1].copy()  # noqa: NPY002
     first, again = metric(representation, rng(3)), metric(representation, rng(3))
     assert (first.value, first.parts) == (again.value, again.parts)
     others = [metric(representation, rng(seed)).value for seed in range(4)]
-    assert (len(set(others)) == 1) == (name in CERTAIN)
+    assert (len(set(others)) == 1) == (name in DETERMINISTIC)
     assert np.ptp(others) < 0.03
     np.testing.assert_array_equal(state, np.random.get_state()[1])  # noqa: NPY002
 
@@ -325,9 +295,53 @@ def test_a_metric_says_what_it_is(name: str) -> None:
     assert any(str(year) in line for year in range(1990, 2100))
 
 
+def test_every_value_and_part_has_a_title() -> None:
+    representation = entangled(1_000)
+    keys = set(STUDY_METRICS)
+    for name, metric in METRICS.items():
+        score = metric(representation, rng(), **QUICK.get(name, {}))
+        keys |= {name, *(f"{name}.{part}" for part in score.parts)}
+    assert set(TITLES) == keys
+    assert len(set(TITLES.values())) == len(TITLES)
+
+
+# These fit on one half of the rows and score on the other, or on held-out rows.
+SPLIT = {"dci", "dci_fast", "discrete_accuracy", "explicitness", "sap"}
+# These use all rows, however many.
+ALL_ROWS = {"active_units", "betavae_score", "factorvae_score"}
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+@pytest.mark.parametrize("points", [None, 300])
+@pytest.mark.parametrize("name", METRICS)
+def test_a_score_says_how_many_rows_it_uses(name: str, points: int | None, held_out: bool) -> None:
+    representation = entangled(1_200)
+    if held_out:
+        whole = representation
+        representation = replace(whole.take(np.arange(800)), test=whole.take(np.arange(800, 1_200)))
+    options = dict(QUICK.get(name, {}))
+    if points is not None and name not in ALL_ROWS | {"discrete_accuracy"}:
+        options |= {"points": points}
+        options |= {"test_points": points} if name.startswith("dci") and name != "dcimig" else {}
+    used = METRICS[name](representation, rng(), **options).rows_used
+    rows = len(representation)
+    if name not in SPLIT:
+        expected = rows if name in ALL_ROWS else min(rows, options.get("points", rows))
+    else:
+        # Of the rows, those held out aside; at most `points` of each half.
+        sides = [rows] if held_out else [rows // 2] * 2
+        expected = sum(min(side, options.get("points", side)) for side in sides)
+    assert used == expected
+
+
+def test_scikit_learn_is_imported_only_where_it_is_used() -> None:
+    code = "import sys; import bench.metrics; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=300).returncode == 0
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_leaves_the_arrays_alone(name: str) -> None:
-    before, after = mixed(), mixed()
+    before, after = entangled(), entangled()
     arrays = (after.codes, after.categories, after.factors, after.logvar, after.probabilities)
     for array in arrays:
         assert array is not None
@@ -378,7 +392,7 @@ def test_bins_of_equal_frequency_keep_equal_values_together() -> None:
 
 
 def test_matrix_has_a_row_for_each_latent() -> None:
-    representation = mixed()
+    representation = entangled()
     matrix = Relations.of(representation, rng(), "test", 10, "width", 9_000).information
     assert matrix.shape == (4, 3)
     edges = np.histogram(representation.codes[:, 1], 10)[1][:-1]
@@ -393,14 +407,14 @@ def test_matrix_has_a_row_for_each_latent() -> None:
 
 
 def test_representation_keeps_types_and_copies_nothing() -> None:
-    single = mixed().codes.astype(np.float32)
-    representation = replace(mixed(), codes=single, kl=np.ones(4), logvar=np.zeros((9_000, 3)))
+    single = entangled().codes.astype(np.float32)
+    representation = replace(entangled(), codes=single, kl=np.ones(4), logvar=np.zeros((9_000, 3)))
     assert representation.codes is single
     assert representation.latent_names == ("z1", "z2", "z3", "c1")
     few = representation.take(np.arange(5)).logvar
     assert few is not None
     assert few.shape == (5, 3)
-    assert replace(mixed(), codes=single.astype(np.float16)).codes.dtype == np.float64
+    assert replace(entangled(), codes=single.astype(np.float16)).codes.dtype == np.float64
 
 
 @pytest.mark.parametrize(
@@ -424,15 +438,22 @@ def test_representation_keeps_types_and_copies_nothing() -> None:
 )
 def test_arrays_that_do_not_agree_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
-        replace(mixed(), **wrong)
+        replace(entangled(), **wrong)
     assert "\n" not in str(caught.value)
 
 
 def test_rows_latents_and_factors_are_needed() -> None:
     with pytest.raises(ValueError, match="no rows"):
-        mixed().take(np.arange(0))
+        entangled().take(np.arange(0))
     with pytest.raises(ValueError, match="at least one latent"):
-        replace(mixed(categorical=False), codes=np.zeros((9_000, 0)))
+        replace(entangled(categorical=False), codes=np.zeros((9_000, 0)))
+
+
+def test_a_score_is_a_float_and_prints_its_numbers() -> None:
+    score = Score(0.123456, {"gaps": np.zeros(9)}, {"share": 0.5})
+    assert float(score) == 0.123456
+    assert repr(score) == "Score(0.1235, share=0.5)"
+    assert score.rows_used is None
 
 
 def test_a_score_is_finite() -> None:

@@ -1,4 +1,4 @@
-"""UDR: models that agree up to order and sign, models that do not, and what cannot be compared."""
+"""UDR: models that agree up to order and sign, models that do not, and invalid comparisons."""
 
 from typing import Any
 
@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 
 from bench.metrics import Representation, udr
+from tests.metrics.conftest import rng
 
 ROWS = 20_000
-
-
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def represent(codes: Any, categories: Any = None, **more: Any) -> Representation:
@@ -27,14 +24,14 @@ def values(*representations: Representation, **options: Any) -> list[float]:
 def test_order_and_sign_of_latents_do_not_matter() -> None:
     codes = rng().normal(size=(ROWS, 3))
     same = values(represent(codes), represent(-codes[:, [2, 0, 1]]), represent(codes**3))
-    # what is missing to 1 are the chance correlations of 20,000 rows
+    # What is missing to 1 are the chance correlations of 20,000 rows.
     assert same == [pytest.approx(1, abs=0.03)] * 3
 
 
 def test_a_hand_made_pair() -> None:
     x, y = rng().normal(size=(2, ROWS))
     mixed = represent(np.column_stack([x + y, x - y]))
-    # every rank correlation of x and (x + y) is r: r^2 / 2r for each of four latents, so r / 2
+    # Every rank correlation of x and (x + y) is r: r^2 / 2r for each of four latents, so r / 2.
     r = 6 / np.pi * np.arcsin(np.sqrt(0.5) / 2)
     assert values(represent(np.column_stack([x, y])), mixed) == [pytest.approx(r / 2, abs=0.01)] * 2
 
@@ -48,10 +45,10 @@ def test_the_median_over_the_others() -> None:
     codes = rng().normal(size=(ROWS, 2))
     good = represent(codes)
     odd = represent(rng(1).normal(size=(ROWS, 2)))
-    found = udr([good, good, good, odd], rng(), points=ROWS)
-    assert [score.value > 0.95 for score in found] == [True, True, True, False]
-    assert found[0].details["pairs"][0] is None
-    assert found[0].details["pairs"][3] == found[3].details["pairs"][0]
+    scores = udr([good, good, good, odd], rng(), points=ROWS)
+    assert [score.value > 0.95 for score in scores] == [True, True, True, False]
+    assert scores[0].details["pairs"][0] is None
+    assert scores[0].details["pairs"][3] == scores[3].details["pairs"][0]
 
 
 def test_latents_that_carry_nothing_do_not_count() -> None:
@@ -72,22 +69,22 @@ def test_a_category_is_one_latent() -> None:
         values(represent(x, shape), represent(-x, (shape + 1) % 3))
         == [pytest.approx(1, abs=0.02)] * 2
     )
-    # as a number in the other model, in whatever order
+    # As a number in the other model, in any order.
     order = np.array([0.0, 2.0, 1.0])[shape]
     assert min(values(represent(x, shape), represent(np.hstack([order, x])))) > 0.95
 
 
 def test_rows_are_matched_by_image() -> None:
     codes = rng().normal(size=(ROWS, 2))
-    mine, theirs = rng(1).permutation(ROWS)[:15_000], rng(2).permutation(ROWS)[:15_000]
-    pair = [represent(codes[mine]), represent(codes[theirs])]
-    scores = udr(pair, rng(), [mine, theirs], points=ROWS)
+    first, second = rng(1).permutation(ROWS)[:15_000], rng(2).permutation(ROWS)[:15_000]
+    pair = [represent(codes[first]), represent(codes[second])]
+    scores = udr(pair, rng(), [first, second], points=ROWS)
     assert scores[0].value > 0.95
-    assert scores[0].details["shared"][1] == len(np.intersect1d(mine, theirs))
+    assert scores[0].details["shared"][1] == len(np.intersect1d(first, second))
     assert udr(pair, rng())[0].value < 0.1
 
 
-def test_what_cannot_be_compared() -> None:
+def test_too_few_models_or_rows_are_refused() -> None:
     one = represent(rng().normal(size=(400, 2)))
     with pytest.raises(ValueError, match="at least two"):
         udr([one], rng())

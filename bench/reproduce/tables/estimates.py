@@ -1,15 +1,14 @@
-"""Published numbers that are nats: the KL at its capacity, MIG by aggregate posterior, InfoMEC."""
+"""Published losses and capacities, MIG by the aggregate posterior, and InfoMEC."""
 
 from functools import partial
 from typing import Any
 
 from bench.reproduce.published import Part, Protocol, Row, Table
 from bench.reproduce.tables.gaussian import QUOTED
+from bench.reproduce.tables.joint import FROM_MEMORY
 
 # fmt: off
-# a row a number, arguments in the order of `Row`
-
-_FROM_MEMORY = "from memory: no source could be read"
+# one row per number, arguments in the order of `Row`
 
 # Burgess et al. 2018, and the log files of disentangling-vae
 
@@ -41,7 +40,7 @@ ANNEALEDVAE = Table(
         Row("Burgess et al. 2018", "settings", "annealed beta-VAE (gamma 1000, C 25)", "dsprites",
             "kl_total", "quoted", "README of 1Konny/Beta-VAE: gamma 1000, C 25 over 100,000 steps",
             "25", part="gamma1000", run="annealedvae", tolerance=0.5,
-            because="2 % of the capacity that the schedule ends at"),
+            basis="2 % of the capacity that the schedule ends at"),
         _loss(metric="kl_total", model="VAE", value="25.40", incomparable=_WARM_UP, part="vae",
               run="vae"),
         _loss(metric="reconstruction", model="VAE", value="17.99", incomparable=_WARM_UP,
@@ -54,12 +53,12 @@ ANNEALEDVAE = Table(
               incomparable="its log does not give the settings of the discriminator"),
     ),
     about=(
-        "Published: means over the last epoch, while the weights move, with sampled codes. Ours: "
-        "after the last step, with the mean of the posterior.",
-        "After 3 of the 30 epochs, a tenth of the steps, the logs have for the VAE 34.52 of "
-        "reconstruction and 26.45 of KL, for the beta-VAE 60.06 and 14.90.",
-        "Both sources draw weights by He et al. 2015 (theirs uniform, ours normal), and have a "
-        "learning rate of 1e-3 for gamma 100 and of 5e-4 for gamma 1000.",
+        "Published: means over the last epoch, during which the weights change, with sampled "
+        "codes. Ours: after the last step, with the mean of the posterior.",
+        "After 3 of the 30 epochs, a tenth of the steps, the logs have a reconstruction of 34.52 "
+        "and a KL of 26.45 for the VAE, and of 60.06 and 14.90 for the beta-VAE.",
+        "Both sources initialise weights by He et al. 2015 (theirs uniform, ours normal), and have "
+        "a learning rate of 1e-3 for gamma 100 and of 5e-4 for gamma 1000.",
     ),
 )
 
@@ -101,7 +100,7 @@ BETATCVAE = Table(
         _chen(model="beta-VAE", value="0.21", incomparable="its beta is not printed"),
         _chen(model="FactorVAE", value="0.15", incomparable="its settings are not printed"),
     ),
-    about=("The quotation calls them the best reported: of how many runs is not printed.",),
+    about=("The quotation calls them the best reported, without the number of runs.",),
 )
 
 # Hsu et al. 2023
@@ -138,13 +137,15 @@ INFOMEC = Table(
     ),
     rows=tuple(
         Row("Hsu et al. 2023, latent quantization", "3D Shapes", shown, "shapes3d", metric,
-            "unverified", f"{_FROM_MEMORY}, and not a sure one", value, part=model, run=model)
+            "unverified", f"{FROM_MEMORY}, and the memory is uncertain", value, part=model,
+            run=model)
         for (shown, model), numbers in _INFOMEC.items()
         for metric, value in zip(("infomec", "infomec.infoe", "infomec.infoc"), numbers.split(),
                                  strict=True)
     ),
     about=(
-        "No number of it could be verified, so that there is no target.",
-        "Their encoder and decoder are their own; the weights 3 are their tuned ones.",
+        "None of its numbers could be verified, so there is no target.",
+        "They have an encoder and a decoder of their own; the weights of 3 are those that they "
+        "tuned.",
     ),
 )

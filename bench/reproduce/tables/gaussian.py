@@ -1,17 +1,16 @@
-"""Published tables of scores on dSprites of models without categories."""
+"""Published tables of scores on dSprites, for models without categories."""
 
 from functools import partial
 from typing import Any
 
 from bench.reproduce.published import Part, Protocol, Row, Table
-from bench.reproduce.tables.joint import BEST, JEONG, ZHU
+from bench.reproduce.tables.joint import BEST, FROM_MEMORY, JEONG, ZHU
 
 # fmt: off
-# a row a number, arguments in the order of `Row`
+# one row per number, arguments in the order of `Row`
 
 INFOGAN_CR = "results/Table1.png of fjxmlzn/InfoGAN-CR@e0537bc"
 QUOTED = f"{INFOGAN_CR}, which quotes it"
-_FROM_MEMORY = "from memory: no source could be read"
 _UNKNOWN_PROTOCOL = "the protocol of the quoted number is not printed"
 
 # InfoGAN-CR, table 1
@@ -26,8 +25,8 @@ _LIN = Protocol(
         "betavae_score.pairs=50", "betavae_score.min_kl=0", "sap.factors=values",
     ),
     sampled=True,
-    beyond="BetaVAE score and SAP's shape on the points that were fitted; which regression is "
-    "behind DCI",
+    beyond="BetaVAE score and the shape in SAP are scored on the points that were fitted; which "
+    "regression is behind DCI",
 )
 _GAMMAS = {
     "1": ("0.79 0.01", "0.67 0.03", "0.47 0.03", "0.78 0.01", "0.79 0.01", "0.27 0.03",
@@ -64,8 +63,8 @@ FACTORVAE_GAMMA = Table(
     rows=tuple(
         Row("Lin et al. 2020, InfoGAN-CR", "table 1", f"FactorVAE (gamma {gamma})", "dsprites",
             metric, "primary", INFOGAN_CR, value=number.split()[0], spread=number.split()[1],
-            spread_is="standard error, as it seems", n=10, part="factorvae", run="factorvae",
-            where={"gamma": float(gamma)}, incomparable=apart)
+            spread_is="apparently the standard error", n=10, part="factorvae", run="factorvae",
+            settings={"gamma": float(gamma)}, incomparable=apart)
         for gamma, numbers in _GAMMAS.items()
         for (metric, apart), number in zip(_COLUMNS.items(), numbers, strict=True)
     ),
@@ -160,7 +159,7 @@ def _study(model: str, sweep: str, variants: int, milliseconds: float, *more: st
 
 _median = partial(
     Row, "Locatello et al. 2020", "medians on dSprites", "beta-VAE", "dsprites",
-    certainty="unverified", source=_FROM_MEMORY,
+    certainty="unverified", source=FROM_MEMORY,
 )
 
 LOCATELLO = Table(
@@ -178,7 +177,7 @@ LOCATELLO = Table(
         *(
             Row("PFN chainer-disentanglement-lib", "violin plots", shown, "dsprites", metric,
                 "primary", _PFN, low=ends.split()[0], high=ends.split()[1], part=model,
-                run=model, where={key: value})
+                run=model, settings={key: value})
             for (shown, model, key, value), numbers in _VIOLINS.items()
             for metric, ends in zip(("factorvae_score", "mig", "dci", "sap", "irs"), numbers,
                                     strict=True)
@@ -187,8 +186,8 @@ LOCATELLO = Table(
         _median("mig", value="0.102"),
     ),
     about=(
-        "The study itself prints violins and rank correlations, no scores. The ranges are those of "
-        "an independent run of its protocol, whose number of seeds is not stated: the smallest and "
-        "the largest score.",
+        "The study itself prints violin plots and rank correlations, not scores. The ranges are "
+        "the smallest and the largest score in an independent run of its protocol, whose number of "
+        "seeds is not stated.",
     ),
 )

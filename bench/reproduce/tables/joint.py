@@ -6,12 +6,12 @@ from typing import Any
 from bench.reproduce.published import Part, Protocol, Row, Table
 
 # fmt: off
-# a row a number, arguments in the order of `Row`
+# one row per number, arguments in the order of `Row`
 
 _SPECS = "specs.json of its trained model, Schlumberger/joint-vae@80fa464"
 _PFN = "pfnet-research/chainer-disentanglement-lib@6be6a9c"
 _CAPACITY = "2 % of the capacity that the schedule ends at"
-_FROM_MEMORY = "from memory: no source could be read"
+FROM_MEMORY = "from memory: no source could be read"
 
 DUPONT = Protocol(
     words="500 votes of 100 images, latents pruned by their KL to the prior, Gini variance of the "
@@ -22,15 +22,15 @@ DUPONT = Protocol(
         "factorvae_score.batch=100",
         "factorvae_score.min_kl=1.0",
     ),
-    beyond="the author's code of the metric is not released: that its threshold of 1.0 is nats of "
-    "mean KL, and that votes are scored on themselves, is a reading of its signature",
+    beyond="the author's code of the metric is not released; that its threshold of 1.0 is in nats "
+    "of mean KL, and that votes are scored on themselves, is our reading of its signature",
 )
 _dupont = partial(Row, "Dupont 2018, JointVAE (arXiv 1804.00104)")
 _dsprites = partial(_dupont, "FactorVAE metric on dSprites")
 _ending = partial(_dupont, "settings of the released models")
 _pfn = partial(
     _dsprites,
-    "JointVAE, run anew by PFN",
+    "JointVAE, rerun by PFN",
     "dsprites",
     certainty="primary",
     source=f"{_PFN}, images/result/joint_vae_dspirites.png, read off the figure to 0.01",
@@ -44,7 +44,7 @@ _pfn = partial(
 JOINTVAE_DSPRITES = Table(
     name="jointvae-dsprites",
     id="T1",
-    title="JointVAE on dSprites: FactorVAE score beside beta-VAE and FactorVAE",
+    title="JointVAE on dSprites: FactorVAE score, with beta-VAE and FactorVAE beside it",
     parts=(
         Part("jointvae", "jointvae", "dsprites", 345_600, 64, (), (), ("sap", "irs", "dci"), DUPONT,
              milliseconds=69.2),
@@ -59,13 +59,13 @@ JOINTVAE_DSPRITES = Table(
         _dsprites("FactorVAE", "dsprites", "factorvae_score", "quoted",
                   "results/Table1.png of fjxmlzn/InfoGAN-CR@e0537bc, as Kim & Mnih's number",
                   "0.82", part="factorvae", run="factorvae"),
-        _dsprites("beta-VAE", "dsprites", "factorvae_score", "unverified", _FROM_MEMORY, "0.73",
+        _dsprites("beta-VAE", "dsprites", "factorvae_score", "unverified", FROM_MEMORY, "0.73",
                   part="betavae", run="betavae"),
         _ending("JointVAE", "dsprites", "kl_continuous", "primary", _SPECS, "40", part="jointvae",
-                run="jointvae", without_collapsed=True, tolerance=0.8, because=_CAPACITY),
+                run="jointvae", without_collapsed=True, tolerance=0.8, basis=_CAPACITY),
         _ending("JointVAE", "dsprites", "kl_categorical", "primary",
                 f"{_SPECS}: 1.1, cut off at ln 3", "1.0986", part="jointvae", run="jointvae",
-                without_collapsed=True, tolerance=0.022, because=_CAPACITY),
+                without_collapsed=True, tolerance=0.022, basis=_CAPACITY),
         _pfn("factorvae_score", low="0.49", high="0.82"),
         _pfn("mig", low="0.05", high="0.29"),
         _pfn("dci", low="0.11", high="0.37"),
@@ -73,22 +73,22 @@ JOINTVAE_DSPRITES = Table(
         _pfn("irs", low="0.44", high="0.73"),
     ),
     about=(
-        "The paper left out runs that had collapsed to the mean image before it averaged (README "
-        f"of {_PFN}), so that its 0.69 is compared with the runs that have not; all runs stand "
-        "beside them.",
-        "How many runs are behind 0.69 was not readable.",
+        "The paper leaves out runs that collapsed to the mean image before it averages (README of "
+        f"{_PFN}), so its 0.69 is compared with the runs that have not collapsed; the mean over "
+        "all runs is shown beside it.",
+        "How many runs are behind 0.69 could not be read.",
     ),
 )
 
 _ACCURACY = Protocol(
-    words="each category stands for the class that it occurs with most (unverified)",
-    beyond="whether the published number is of the test images, and of the best run",
+    words="each category stands for the class that it occurs with most often (unverified)",
+    beyond="whether the published number is for the test images, and whether it is the best run's",
 )
 _mnist = partial(_dupont, "unsupervised accuracy of the category on MNIST", dataset="mnist")
 _jeong = partial(Row, "Jeong & Song 2019, CascadeVAE (arXiv 1905.09432)")
 _jeong_mnist = partial(
     _jeong, "unsupervised accuracy on MNIST", dataset="mnist", certainty="unverified",
-    source=_FROM_MEMORY, metric="discrete_accuracy.one_to_one", n=10,
+    source=FROM_MEMORY, metric="discrete_accuracy.one_to_one", n=10,
 )
 
 JOINTVAE_MNIST = Table(
@@ -103,15 +103,15 @@ JOINTVAE_MNIST = Table(
                source="Natsu6767/Paper-Summaries, summary of JointVAE: 88.7 %", value="0.887",
                part="jointvae", run="jointvae"),
         _ending("JointVAE", "mnist", "kl_continuous", "primary", _SPECS, "5", part="jointvae",
-                run="jointvae", tolerance=0.1, because=_CAPACITY),
+                run="jointvae", tolerance=0.1, basis=_CAPACITY),
         _ending("JointVAE", "mnist", "kl_categorical", "primary",
                 f"{_SPECS}: 5, cut off at ln 10", "2.3026", part="jointvae", run="jointvae",
-                tolerance=0.046, because=_CAPACITY),
-        _jeong_mnist(model="JointVAE, run anew by them", value="0.6857", spread="0.0919",
+                tolerance=0.046, basis=_CAPACITY),
+        _jeong_mnist(model="JointVAE, rerun by them", value="0.6857", spread="0.0919",
                      spread_is="sd", part="jointvae", run="jointvae"),
-        _jeong_mnist(model="JointVAE, best of theirs", value="0.8230"),
+        _jeong_mnist(model="JointVAE, their best run", value="0.8230"),
         _jeong_mnist(model="CascadeVAE", value="0.8141", spread="0.0954", spread_is="sd"),
-        _jeong_mnist(model="CascadeVAE, best", value="0.9731"),
+        _jeong_mnist(model="CascadeVAE, best run", value="0.9731"),
     ),
     about=(
         "Ours: the mapping is fitted on the training images and scored on the 10,000 test images.",
@@ -124,7 +124,7 @@ _fashion = partial(
     "fashionmnist", certainty="derived", source=RELEASED, n=1,
 )
 _authors_code = partial(
-    _dupont, "the author's code run anew on Fashion-MNIST", "JointVAE, the author's code, 40 of "
+    _dupont, "the author's code rerun on Fashion-MNIST", "JointVAE, the author's code, 40 of "
     "100 epochs", "fashionmnist", certainty="derived", n=1,
     source="one seed of the author's own code with its settings, scored on the test images",
 )
@@ -137,7 +137,7 @@ _beside = partial(
 JOINTVAE_FASHION = Table(
     name="jointvae-fashionmnist",
     id="T2",
-    title="JointVAE on Fashion-MNIST: unsupervised accuracy, beta-VAE and VAE beside it",
+    title="JointVAE on Fashion-MNIST: unsupervised accuracy, with beta-VAE and VAE beside it",
     parts=(
         Part("fashionmnist", "jointvae,betavae,vae", "fashionmnist", 93_800,
              sets=("vae.network=dupont", "betavae.network=dupont"), protocol=_ACCURACY,
@@ -150,20 +150,21 @@ JOINTVAE_FASHION = Table(
         _authors_code("discrete_accuracy", value="0.588", **_FASHION_RUNS),
         _authors_code("discrete_accuracy.one_to_one", value="0.543", **_FASHION_RUNS),
         _ending("JointVAE", "fashionmnist", "kl_continuous", "primary", _SPECS, "5",
-                tolerance=0.1, because=_CAPACITY, **_FASHION_RUNS),
+                tolerance=0.1, basis=_CAPACITY, **_FASHION_RUNS),
         _ending("JointVAE", "fashionmnist", "kl_categorical", "primary",
-                f"{_SPECS}: 10, cut off at ln 10", "2.3026", tolerance=0.046, because=_CAPACITY,
+                f"{_SPECS}: 10, cut off at ln 10", "2.3026", tolerance=0.046, basis=_CAPACITY,
                 **_FASHION_RUNS),
-        _jeong("unsupervised accuracy on Fashion-MNIST", "JointVAE, run anew by them",
-               "fashionmnist", "discrete_accuracy.one_to_one", "unverified", _FROM_MEMORY,
+        _jeong("unsupervised accuracy on Fashion-MNIST", "JointVAE, rerun by them",
+               "fashionmnist", "discrete_accuracy.one_to_one", "unverified", FROM_MEMORY,
                "0.515", **_FASHION_RUNS),
         _beside(model="beta-VAE (4)", run="betavae"),
         _beside(model="VAE", run="vae"),
     ),
     about=(
         "The author's code gave 0.484 by majority after 6 epochs, 0.591 after 18 and 0.588 after "
-        "40, in one seed.",
-        "beta-VAE and VAE have no category: their best continuous latent, cut into ten bins.",
+        "40, with one seed.",
+        "beta-VAE and VAE have no category: their best continuous latent is scored, cut into ten "
+        "bins.",
     ),
 )
 
@@ -185,10 +186,10 @@ _score = partial(
 )
 _shape = partial(
     _jeong, "unsupervised accuracy of the shape, dSprites", dataset="dsprites",
-    metric="discrete_accuracy.one_to_one", n=10, certainty="unverified", source=_FROM_MEMORY,
+    metric="discrete_accuracy.one_to_one", n=10, certainty="unverified", source=FROM_MEMORY,
     spread_is="sd",
 )
-_unread = partial(_score, certainty="unverified", source=_FROM_MEMORY)
+_unread = partial(_score, certainty="unverified", source=FROM_MEMORY)
 _JOINT: dict[str, Any] = {"part": "jointvae", "run": "jointvae"}
 _CASCADE: dict[str, Any] = {"part": "cascadevae", "run": "cascadevae"}
 
@@ -201,25 +202,26 @@ CASCADEVAE_DSPRITES = Table(
         Part("cascadevae", "cascadevae", "dsprites", 300_000, protocol=JEONG, milliseconds=67.3),
     ),
     rows=(
-        _unread(model="JointVAE (6 and 3), run anew by them", value="0.7451", spread="0.0517",
+        _unread(model="JointVAE (6 and 3), rerun by them", value="0.7451", spread="0.0517",
                 **_JOINT),
-        _unread(model="JointVAE (4 and 3), run anew by them", value="0.7300", spread="0.0638"),
+        _unread(model="JointVAE (4 and 3), rerun by them", value="0.7300", spread="0.0638"),
         _unread(model="CascadeVAE (6 and 3)", value="0.9049", spread="0.0528", **_CASCADE),
         _unread(model="CascadeVAE (4 and 3)", value="0.9134", spread="0.0736"),
         _score(model="CascadeVAE-C (10)", certainty="quoted", source=ZHU, value="0.8174",
                spread="0.0297", incomparable=BEST),
-        _score(model="FactorVAE (10), run anew by them", certainty="quoted", source=ZHU,
+        _score(model="FactorVAE (10), rerun by them", certainty="quoted", source=ZHU,
                value="0.8215", spread="0.0088", incomparable=BEST),
-        _score(model="beta-VAE (4, 10), run anew by them", certainty="quoted", source=ZHU,
+        _score(model="beta-VAE (4, 10), rerun by them", certainty="quoted", source=ZHU,
                value="0.744", spread="0.077", incomparable=BEST),
-        _unread(model="FactorVAE (5), run anew by them", value="0.8109", spread="0.0263"),
-        _unread(model="beta-VAE (10, 5), run anew by them", value="0.7011", spread="0.0754"),
+        _unread(model="FactorVAE (5), rerun by them", value="0.8109", spread="0.0263"),
+        _unread(model="beta-VAE (10, 5), rerun by them", value="0.7011", spread="0.0754"),
         _unread(model="CascadeVAE-C (5)", value="0.8169", spread="0.0314"),
         _shape(model="JointVAE", value="0.4479", spread="0.0388", **_JOINT),
         _shape(model="CascadeVAE", value="0.7884", spread="0.1565", **_CASCADE),
     ),
     about=(
-        "Their JointVAE's settings were not readable: ours are the author's, over 345,600 steps.",
-        "Their learning rate falls by 0.3 every 50,000 steps, ours stays.",
+        "The settings of their JointVAE could not be read: ours are the author's, over 345,600 "
+        "steps.",
+        "Their learning rate is multiplied by 0.3 every 50,000 steps, ours is constant.",
     ),
 )

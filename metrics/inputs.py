@@ -1,4 +1,4 @@
-"""From the arrays that somebody has to a whole representation: sizes, classes, KL to the prior."""
+"""From a user's arrays to all fields of a representation: sizes, classes and KL to the prior."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,37 +10,50 @@ from . import arrays
 from .arrays import MISSING, FloatArray, IntArray
 from .binning import apply_edges, equal_frequency_edges
 
-CLASSES = 20  # of a continuous factor, where a metric needs classes
+CLASSES = 20  # classes of a continuous factor, for the metrics that need classes
 LARGEST = 2_000  # classes of a factor or latent: tables and predictors have a column for each
-LARGEST_LOGVAR = 700.0  # beyond it the variance is no finite float64
+LARGEST_LOGVAR = 700.0  # beyond it the variance is not a finite float64
 
 Arrays = Mapping[str, Any]
 
 
-def filled(
-    given: Arrays,
+def normalised(
+    train: Arrays,
     category_sizes: Sequence[int] | None,
     factor_names: Sequence[str] | None,
     factor_kinds: Sequence[str] | None,
     factor_sizes: Sequence[int] | None,
     test: Arrays | None,
-) -> dict[str, Any]:
-    """All arguments of `Representation` from those of `Representation.of`; raises ValueError."""
-    from .representation import Representation
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The fields of a `Representation`, and those of its `test`, from what a user has.
 
-    if unknown := sorted(set(test or ()) - set(given)):
-        raise ValueError(f"test has {unknown[0]!r}: it may have {', '.join(given)}")
-    sides = [_side(each) for each in (given, test) if each is not None]
+    Args:
+        train: the arrays, each an argument of `Representation.of`; None if not given.
+        category_sizes: as in `Representation.of`, and so are the names, kinds and sizes below.
+        factor_names: None if not given.
+        factor_kinds: None if not given.
+        factor_sizes: None if not given.
+        test: the arrays of held-out rows, or None.
+
+    Returns:
+        All fields but `test` of the rows, and of the held-out rows if there are any.
+
+    Raises:
+        ValueError: an array has the wrong shape, type or range; the message names it.
+    """
+    if unknown := sorted(set(test or ()) - set(train)):
+        raise ValueError(f"test has {unknown[0]!r}: it may have {', '.join(train)}")
+    sides = [_side(given) for given in (train, test) if given is not None]
     for name in ("factors", "categories"):
         if len({side[name].shape[1] for side in sides}) > 1:
             raise ValueError(f"the test rows have another number of {name}: give the same ones")
-    # Rows and rows held out share sizes and classes, so labels are made of both together.
+    # Both sides share sizes and classes, so labels are made from both together.
     rows = len(sides[0]["factors"])
     raw = np.concatenate([side["factors"] for side in sides])
     if raw.dtype.kind == "f" and np.isinf(raw).any():
         raise ValueError("factors has infinite values: a missing label is -1 or NaN")
     columns = raw.shape[1]
-    # words may come as arrays
+    # Names and kinds may be arrays.
     names = (
         [f"v{k + 1}" for k in range(columns)]
         if factor_names is None
@@ -51,7 +64,7 @@ def filled(
         if factor_kinds is None
         else [str(kind) for kind in factor_kinds]
     )
-    arrays.factor_words(names, kinds, columns)
+    arrays.factor_labels(names, kinds, columns)
     sizes = [0] * columns if factor_sizes is None else [int(size) for size in factor_sizes]
     if len(sizes) != columns:
         raise ValueError(f"factors has {columns} columns but {len(sizes)} sizes: match them")
@@ -66,25 +79,25 @@ def filled(
             sizes[k] = sizes[k] or max(int(labels[:, k].max()) + 1, 1)
             if sizes[k] > LARGEST:
                 raise ValueError(
-                    f"factor {names[k]} has class {sizes[k] - 1}, of {LARGEST} at most: number its "
+                    f"factor {names[k]} has class {sizes[k] - 1}, of at most {LARGEST}: number its "
                     "classes from 0, or call its kind continuous"
                 )
     if category_sizes is None:
-        every = np.concatenate([side["categories"] for side in sides])
-        category_sizes = [int(column.max(initial=0)) + 1 for column in every.T]
+        categories = np.concatenate([side["categories"] for side in sides])
+        category_sizes = [int(column.max(initial=0)) + 1 for column in categories.T]
     category_sizes = [int(size) for size in category_sizes]
     if max(category_sizes, default=0) > LARGEST:
         raise ValueError(
             f"categories go up to {max(category_sizes) - 1}: number those of each latent from 0"
         )
-    made: list[dict[str, Any]] = []
+    fields: list[dict[str, Any]] = []
     for side, part in zip(sides, (slice(rows), slice(rows, None)), strict=False):
         if side["kl"] is None:
             posterior = side["codes"], side["logvar"], side["probabilities"]
             side["kl"] = posterior_kl(*posterior, category_sizes)
         side["factors"] = labels[part]
         side["values"] = values[part] if "continuous" in kinds else None
-        made.append(
+        fields.append(
             {
                 **side,
                 "category_sizes": tuple(category_sizes),
@@ -93,7 +106,7 @@ def filled(
                 "factor_sizes": tuple(sizes),
             }
         )
-    return {**made[0], "test": None if test is None else Representation(**made[1])}
+    return fields[0], None if test is None else fields[1]
 
 
 def posterior_kl(
@@ -102,7 +115,7 @@ def posterior_kl(
     probabilities: FloatArray | None,
     category_sizes: Sequence[int],
 ) -> NDArray[np.float64] | None:
-    """(D + C,) mean KL of each latent's posterior to its prior in nats; None if one is not known.
+    """(D + C,) mean KL of each latent's posterior to its prior in nats; None unless all are known.
 
     The priors are N(0, 1) and uniform categories.
 
@@ -123,7 +136,7 @@ def posterior_kl(
         if ((probabilities < 0) | (probabilities > 1 + 1e-3)).any():
             raise ValueError(
                 f"probabilities run from {probabilities.min():.3g} to {probabilities.max():.3g}: "
-                "take the softmax of logits, one categorical latent beside the other"
+                "take the softmax of logits, one categorical latent after the other"
             )
     kl = []
     for d in range(codes.shape[1]):
@@ -143,7 +156,7 @@ def posterior_kl(
 
 
 def _side(given: Arrays) -> dict[str, Any]:
-    """The arrays of one side, empty ones for the latents that there are none of."""
+    """The arrays of one side; those of a kind of latents that is not given are empty."""
     if "factors" not in given:
         raise ValueError("the test rows have no factors: give them too")
     factors = arrays.matrix("factors", given["factors"], "K")
@@ -162,7 +175,7 @@ def _side(given: Arrays) -> dict[str, Any]:
 
 
 def kind_of(column: NDArray[Any]) -> str:
-    """The kind that is assumed of a factor: ordinal of whole numbers, else continuous."""
+    """The kind of a factor unless it is given: ordinal for whole numbers, else continuous."""
     if column.dtype.kind != "f":
         return "ordinal"
     known = column[np.isfinite(column)]
@@ -170,7 +183,7 @@ def kind_of(column: NDArray[Any]) -> str:
 
 
 def _classes(column: NDArray[Any], name: str) -> IntArray:
-    """Class indices of a column of ints, or of floats that are whole numbers or NaN."""
+    """Class indices from a column of ints, or of floats that are whole numbers or NaN."""
     if column.dtype.kind in "iu":
         return column.astype(np.int64)
     if column.dtype.kind != "f":
@@ -182,7 +195,7 @@ def _classes(column: NDArray[Any], name: str) -> IntArray:
 
 
 def _cut(numbers: NDArray[np.float64], rows: int, size: int) -> IntArray:
-    """Classes (N,) of equal frequency over the known ones of the first `rows` numbers."""
+    """(N,) classes of equal frequency among the known of the first `rows` numbers."""
     known = np.isfinite(numbers)
     first = numbers[:rows][known[:rows]]
     edges = equal_frequency_edges(first, size) if len(first) else np.empty(0)
