@@ -91,14 +91,15 @@ def reproduce(
     request = run.ReproductionRequest(name, budget, seeds, parts, output, weights, data_dir)
     options = Options(jobs=jobs, device=device, data_dir=data_dir)
     talk = stderr()
-    print_costs(run.costs(request), talk)
+    console = stdout() if dry_run else talk
+    print_costs(run.costs(request), console)
     prepared = run.prepare(request)
     for planned in prepared.trained:
         for finished in planned.reusable:
-            say(talk, f"{finished.run.title}: from {finished.folder}")
+            say(console, f"{finished.run.title}: from {finished.folder}")
     if dry_run:
         for planned in prepared.trained:
-            print_plan(outstanding(planned.plan, options), talk)
+            print_plan(outstanding(planned.plan, options), console)
         return
     watcher = ConsoleWatcher(talk)
     reproduction = run.reproduce(prepared, options, watcher)
@@ -140,14 +141,14 @@ def print_reproduction(reproduction: "Reproduction", out: Console, talk: Console
         say(talk, f"wrote {path}")
 
 
-def print_costs(costs: "list[Cost]", talk: Console) -> None:
+def print_costs(costs: "list[Cost]", console: Console) -> None:
     """Print the cost of each part that is trained."""
     if not costs:
-        say(talk, "nothing to train, minutes")
+        say(console, "nothing to train, minutes")
         return
     for cost in costs:
-        say(talk, f"{cost.part}: {_in_words(cost)}")
-    say(talk, _assumed())
+        say(console, f"{cost.part}: {_in_words(cost)}")
+    say(console, _assumed())
 
 
 def print_list() -> None:

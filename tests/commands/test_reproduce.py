@@ -540,8 +540,8 @@ def test_a_part_is_planned_once_and_a_dry_run_writes_nothing(
     monkeypatch.setattr("bench.reproduce.run.plan", counted)
     said = reproduced(cli_here, tmp_path / "tiny", "tiny", "--dry-run")
     assert said.code == 0
-    assert "some: 2 runs, 40 steps in all" in said.err
-    assert "2 runs: 0 done, 2 to do, 40 steps" in said.err
+    assert "some: 2 runs, 40 steps in all" in said.out
+    assert "2 runs: 0 done, 2 to do, 40 steps" in said.out
     assert not list(tmp_path.iterdir())
     assert len(planned) == 1
     monkeypatch.setattr("bench.reproduce.run.execute", lambda *_: Outcome(True, {}))
