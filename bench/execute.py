@@ -97,11 +97,7 @@ def outstanding(plan: Plan, options: Options) -> Outstanding:
         RequestError: an option is wrong, the folder may not be written, or it holds a broken record
             or runs that would share a row unfairly.
     """
-    for name in ("jobs", "threads"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise RequestError(f"--{name} {value}: must be at least 1")
-    device = choose_device(options.device)
+    device = _checked(options)
     check_folder(plan.folder, plan.study)
     _check_records(plan, options.force)
     missing = [run for run in plan.runs if options.force or _incomplete(run, plan)]
@@ -123,6 +119,7 @@ def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporte
     Raises:
         RequestError: as `outstanding`, or the folder is in use or cannot be written.
     """
+    _checked(options)  # before the folder is made
     with locked(plan.folder):
         todo = outstanding(plan, options)
         reporter = watch(todo)
@@ -142,6 +139,15 @@ def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporte
         refused = _compare(plan)
         report = write_report(plan.folder, pictures_of_runs="missing")
         return Outcome(False, _statuses(plan), refused, report)
+
+
+def _checked(options: Options) -> str:
+    """The device to compute on, if all options make sense."""
+    for name in ("jobs", "threads"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise RequestError(f"--{name} {value}: must be at least 1")
+    return choose_device(options.device)
 
 
 def choose_device(name: str) -> str:

@@ -45,14 +45,18 @@ def is_study(folder: Path) -> bool:
     return (folder / STUDY).is_file()
 
 
-def read_study(folder: Path) -> StudyRecord:
-    """The study of a folder. Raises RequestError where there is none, or it cannot be read."""
+def read_study(folder: Path, remedy: str = "restore it, or name another folder") -> StudyRecord:
+    """The study of a folder.
+
+    Raises:
+        RequestError: there is none, or it cannot be read; the message ends with the remedy.
+    """
     if not is_study(folder):
         raise RequestError(f"{folder} holds no study: name a folder that bench run has written")
     try:
         return read_as(folder / STUDY, StudyRecord)
     except (OSError, ValueError) as error:
-        raise RequestError(f"{folder / STUDY} cannot be read ({error}): {ELSEWHERE}") from error
+        raise RequestError(f"{folder / STUDY} cannot be read ({error}): {remedy}") from error
 
 
 def check_folder(folder: Path, study: StudyRecord) -> None:
@@ -74,7 +78,7 @@ def check_folder(folder: Path, study: StudyRecord) -> None:
         if nearest == folder and not all(p.name.startswith(ours) for p in folder.iterdir()):
             raise RequestError(f"{folder} is not empty and holds no study: {ELSEWHERE}")
         return
-    written, wanted = vars(read_study(folder)), _plain(vars(study))
+    written, wanted = vars(read_study(folder, ELSEWHERE)), _plain(vars(study))
     for key in wanted:
         if key != "source" and written[key] != wanted[key]:
             raise RequestError(

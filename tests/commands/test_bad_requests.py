@@ -81,12 +81,6 @@ def test_what_is_not_there(refused, options: dict[str, Any], said: str) -> None:
     assert said in refused(**options)
 
 
-def test_a_graph_is_for_cuda(refused) -> None:
-    asked = [part for pair in RUN.items() for part in pair]
-    said = refused("run", *asked, "--device", "cpu", "--capture")
-    assert "--capture is for CUDA, and the device is cpu: leave it out" in said
-
-
 def test_a_missing_option_is_a_usage_error(cli_here) -> None:
     said = cli_here("run", "--dataset", "toy")
     assert said.code == 2
@@ -102,7 +96,7 @@ def test_a_truncated_data_file(refused, here: Path) -> None:
     (here / "data").mkdir()
     (here / "data" / OFFICIAL).write_bytes(b"PK\x03\x04 and then nothing")
     said = refused(dataset="dsprites", data_dir="data")
-    assert "truncated or not an npz file" in said
+    assert "truncated or another file" in said
     assert "remove it" in said
 
 
@@ -202,7 +196,18 @@ def test_a_report_of_what_is_no_study(refused, here: Path) -> None:
     assert "holds no study" in refused("report", "nowhere")
     (here / "empty").mkdir()
     assert "holds no study" in refused("report", "empty")
-    write_json(here / "new" / "study.json", {})
+    write_json(here / "broken" / "study.json", {})
+    assert "dataset: Field required): restore it" in refused("report", "broken")
+    study = {
+        "dataset": "toy",
+        "data_settings": {},
+        "fingerprint": "",
+        "source": "",
+        "preset": "smoke",
+    }
+    write_json(
+        here / "new" / "study.json", {**study, "preset": "smoke", "steps": None, "train": {}}
+    )
     assert "holds no run yet" in refused("report", "new")
 
 
