@@ -1,8 +1,8 @@
 """Faster layers: deleting this file and using torch.nn's layers instead changes only the speed.
 
 Up to rounding, each layer equals the plain one that it derives from in values and gradients, as the
-tests prove, and its weights have the same names and shapes. Only on the CPU is anything done
-differently; docs/performance.md says how much each difference gains.
+tests prove, and its weights have the same names and shapes. All but Broadcast do anything
+differently only on the CPU; docs/performance.md says how much each difference gains.
 """
 
 from typing import Any, NamedTuple
@@ -33,6 +33,49 @@ class Doubling(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         return super().forward(x, output_size) if _plain(x) else _chained(x, [self])
+
+
+class Broadcast(nn.Conv2d):
+    """A 3x3 convolution of a code that is repeated at every pixel, beside the pixel's coordinates.
+
+    (B, inputs) -> (B, outputs, H, H). The plain form repeats the code over a grid, appends the
+    pixels' vertical and horizontal coordinates as two channels, both from -1 to 1, and convolves
+    the result with `weight` (outputs, inputs + 2, 3, 3). At each pixel that is an affine function
+    of the code, whose slopes differ from pixel to pixel only where taps lie in the padding. So the
+    convolution is applied once to a grid of ones, for the slopes, and once to the coordinates, for
+    the constants, instead of to each image.
+    """
+
+    coordinates: Tensor
+
+    def __init__(self, inputs: int, outputs: int, size: int, padding: int) -> None:
+        """Create the layer.
+
+        Args:
+            inputs: width of the code.
+            outputs: channels.
+            size: of the grid, pixels per side.
+            padding: pixels of zeros on each side; H = size - 2 + 2 padding.
+        """
+        super().__init__(inputs + 2, outputs, 3, padding=padding)
+        self.register_buffer("coordinates", _coordinates(size), persistent=False)
+
+    def forward(self, code: Tensor) -> Tensor:
+        inputs, padding = code.shape[1], self.padding
+        weights = self.weight[:, :inputs].reshape(-1, 1, 3, 3)  # one output per slope
+        slopes = F.conv2d(torch.ones_like(self.coordinates[:, :1]), weights, padding=padding)
+        constants = F.conv2d(self.coordinates, self.weight[:, inputs:], self.bias, padding=padding)
+        height, width = constants.shape[2:]
+        # with channels last, as the next convolution wants it
+        slopes = slopes.view(-1, inputs, height * width).permute(1, 2, 0).reshape(inputs, -1)
+        y = torch.addmm(constants.permute(0, 2, 3, 1).reshape(-1), code, slopes)
+        return y.view(-1, height, width, self.out_channels).permute(0, 3, 1, 2)
+
+
+def _coordinates(size: int) -> Tensor:
+    """The pixels' vertical and horizontal coordinates from -1 to 1: (1, 2, size, size)."""
+    line = torch.linspace(-1, 1, size)
+    return torch.stack(torch.meshgrid(line, line, indexing="ij"))[None]
 
 
 class Layers(nn.Sequential):
