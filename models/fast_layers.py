@@ -1,8 +1,9 @@
-"""Faster layers: deleting this file and using torch.nn's layers instead changes only the speed.
+"""Faster layers: replacing them by their plain forms in torch.nn changes only the speed.
 
 Up to rounding, each layer equals the plain one that it derives from in values and gradients, as the
-tests prove, and its weights have the same names and shapes. All but Broadcast do anything
-differently only on the CPU; docs/performance.md says how much each difference gains.
+tests prove, and its weights have the same names and shapes. Broadcast computes the same way on all
+devices; the others differ from PyTorch's layers only on the CPU. docs/performance.md says how much
+each difference gains.
 """
 
 from typing import Any, NamedTuple
