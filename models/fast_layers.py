@@ -6,6 +6,7 @@ devices; the others differ from PyTorch's layers only on the CPU. docs/performan
 each difference gains.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -42,11 +43,11 @@ class Broadcast(nn.Conv2d):
     (B, inputs) -> (B, outputs, H, H). The plain form repeats the code over a grid, appends the
     pixels' vertical and horizontal coordinates as two channels, both from -1 to 1, and convolves
     the result with `weight` (outputs, inputs + 2, 3, 3). At each pixel that is an affine function
-    of the code, whose slopes differ from pixel to pixel only where taps lie in the padding. So the
-    convolution is applied once to a grid of ones, for the slopes, and once to the coordinates, for
-    the constants, instead of to each image.
+    of the code. Its slopes are sums of the taps that do not lie in the padding, and its constant
+    comes from the coordinates, so that both are computed once per batch instead of once per image.
     """
 
+    inside: Tensor
     coordinates: Tensor
 
     def __init__(self, inputs: int, outputs: int, size: int, padding: int) -> None:
@@ -59,24 +60,23 @@ class Broadcast(nn.Conv2d):
             padding: pixels of zeros on each side; H = size - 2 + 2 padding.
         """
         super().__init__(inputs + 2, outputs, 3, padding=padding)
-        self.register_buffer("coordinates", _coordinates(size), persistent=False)
+        line = torch.linspace(-1, 1, size)
+        grid = torch.stack(torch.meshgrid(line, line, indexing="ij"))
+        # what each of a pixel's nine taps sees: (H * H, 9) and (H * H, 2 * 9)
+        inside = F.unfold(torch.ones_like(grid[:1]), 3, padding=padding).T.contiguous()
+        coordinates = F.unfold(grid, 3, padding=padding).T.contiguous()
+        self.register_buffer("inside", inside, persistent=False)
+        self.register_buffer("coordinates", coordinates, persistent=False)
 
     def forward(self, code: Tensor) -> Tensor:
-        inputs, padding = code.shape[1], self.padding
-        weights = self.weight[:, :inputs].reshape(-1, 1, 3, 3)  # one output per slope
-        slopes = F.conv2d(torch.ones_like(self.coordinates[:, :1]), weights, padding=padding)
-        constants = F.conv2d(self.coordinates, self.weight[:, inputs:], self.bias, padding=padding)
-        height, width = constants.shape[2:]
-        # with channels last, as the next convolution wants it
-        slopes = slopes.view(-1, inputs, height * width).permute(1, 2, 0).reshape(inputs, -1)
-        y = torch.addmm(constants.permute(0, 2, 3, 1).reshape(-1), code, slopes)
-        return y.view(-1, height, width, self.out_channels).permute(0, 3, 1, 2)
-
-
-def _coordinates(size: int) -> Tensor:
-    """The pixels' vertical and horizontal coordinates from -1 to 1: (1, 2, size, size)."""
-    line = torch.linspace(-1, 1, size)
-    return torch.stack(torch.meshgrid(line, line, indexing="ij"))[None]
+        assert self.bias is not None
+        inputs = code.shape[1]
+        taps = self.weight.permute(1, 2, 3, 0).flatten(1, 2)  # (inputs + 2, 9, outputs)
+        slopes = self.inside @ taps[:inputs]
+        constants = torch.addmm(self.bias, self.coordinates, taps[inputs:].flatten(0, 1))
+        y = torch.addmm(constants.flatten(), code, slopes.flatten(1))
+        side = math.isqrt(len(constants))
+        return y.view(-1, side, side, self.out_channels).permute(0, 3, 1, 2)
 
 
 class Layers(nn.Sequential):
