@@ -1,10 +1,12 @@
-"""Faster layers: deleting this file and using torch.nn's layers instead changes only the speed.
+"""Faster layers: replacing them by their plain forms in torch.nn changes only the speed.
 
 Up to rounding, each layer equals the plain one that it derives from in values and gradients, as the
-tests prove, and its weights have the same names and shapes. Only on the CPU is anything done
-differently; docs/performance.md says how much each difference gains.
+tests prove, and its weights have the same names and shapes. Broadcast computes the same way on all
+devices; the others differ from PyTorch's layers only on the CPU. docs/performance.md says how much
+each difference gains.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -33,6 +35,48 @@ class Doubling(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         return super().forward(x, output_size) if _plain(x) else _chained(x, [self])
+
+
+class Broadcast(nn.Conv2d):
+    """A 3x3 convolution of a code that is repeated at every pixel, beside the pixel's coordinates.
+
+    (B, inputs) -> (B, outputs, H, H). The plain form repeats the code over a grid, appends the
+    pixels' vertical and horizontal coordinates as two channels, both from -1 to 1, and convolves
+    the result with `weight` (outputs, inputs + 2, 3, 3). At each pixel that is an affine function
+    of the code. Its slopes are sums of the taps that do not lie in the padding, and its constant
+    comes from the coordinates, so that both are computed once per batch instead of once per image.
+    """
+
+    inside: Tensor
+    coordinates: Tensor
+
+    def __init__(self, inputs: int, outputs: int, size: int, padding: int) -> None:
+        """Create the layer.
+
+        Args:
+            inputs: width of the code.
+            outputs: channels.
+            size: of the grid, pixels per side.
+            padding: pixels of zeros on each side; H = size - 2 + 2 padding.
+        """
+        super().__init__(inputs + 2, outputs, 3, padding=padding)
+        line = torch.linspace(-1, 1, size)
+        grid = torch.stack(torch.meshgrid(line, line, indexing="ij"))
+        # what each of a pixel's nine taps sees: (H * H, 9) and (H * H, 2 * 9)
+        inside = F.unfold(torch.ones_like(grid[:1]), 3, padding=padding).T.contiguous()
+        coordinates = F.unfold(grid, 3, padding=padding).T.contiguous()
+        self.register_buffer("inside", inside, persistent=False)
+        self.register_buffer("coordinates", coordinates, persistent=False)
+
+    def forward(self, code: Tensor) -> Tensor:
+        assert self.bias is not None
+        inputs = code.shape[1]
+        taps = self.weight.permute(1, 2, 3, 0).flatten(1, 2)  # (inputs + 2, 9, outputs)
+        slopes = self.inside @ taps[:inputs]
+        constants = torch.addmm(self.bias, self.coordinates, taps[inputs:].flatten(0, 1))
+        y = torch.addmm(constants.flatten(), code, slopes.flatten(1))
+        side = math.isqrt(len(constants))
+        return y.view(-1, side, side, self.out_channels).permute(0, 3, 1, 2)
 
 
 class Layers(nn.Sequential):

@@ -5,19 +5,29 @@ encoder gives (B, outputs); the decoder takes (B, inputs) and gives (B, C, H, W)
 pixel and channel; what that number means is up to the likelihood, see `likelihoods.py`.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from .fast_layers import Doubling, Halving, Layers
+from .fast_layers import Broadcast, Doubling, Halving, Layers
 
 Network = Literal[
-    "dupont", "dupont64", "dupont32", "burgess", "locatello", "factorvae", "mlp1200", "residual"
+    "dupont",
+    "dupont64",
+    "dupont32",
+    "burgess",
+    "locatello",
+    "factorvae",
+    "mlp1200",
+    "residual",
+    "broadcast",
+    "broadcast_full",
 ]
 NETWORKS: tuple[str, ...] = get_args(Network)
-Initialisation = Literal["pytorch", "glorot", "he"]
+Initialisation = Literal["pytorch", "torch03", "glorot", "he"]
 INITIALISATIONS: tuple[str, ...] = get_args(Initialisation)
 
 SMALL = 48  # pixels per side below which a network has one halving fewer
@@ -28,13 +38,21 @@ _SMALLEST, _LARGEST = 28, 128
 class _Convolutional:
     """Convolutions that halve the image, then fully connected layers; the decoder is mirrored.
 
+    A spatial broadcast decoder (Watters et al. 2019) has neither fully connected layers nor
+    anything else that differs from place to place: the code is repeated over a grid (`Broadcast`).
+
     Attributes:
         encoder: channels after each convolution.
-        decoder: channels after each transposed 4x4 convolution but the last, which gives the image.
+        decoder: channels after each convolution but the last, which gives the image. The
+            convolutions are transposed 4x4 ones; what differs with a broadcast stands below.
         hidden: widths of the fully connected layers.
         kernels: sizes of the encoder's convolutions.
         linear: no activation after the encoder's last hidden layer.
         residual: residual blocks (`_Down`, `_Up`) in place of all but the outermost convolutions.
+        broadcast: None; `coarse`, a broadcast over the grid that the transposed convolutions double
+            up to the image, where a 3x3 convolution of stride 1 comes first; or `full`, a broadcast
+            over the image and a margin, which 3x3 convolutions without padding use up, before a 1x1
+            convolution gives the image.
     """
 
     encoder: tuple[int, ...]
@@ -43,11 +61,13 @@ class _Convolutional:
     kernels: tuple[int, ...] = (4, 4, 4, 4)
     linear: bool = False
     residual: bool = False
+    broadcast: Literal["coarse", "full"] | None = None
 
 
 # Dupont 2018, jointvae/models.py of the author's repository: for 64x64 and for 32x32 images
 _DUPONT64 = _Convolutional((32, 32, 64, 64), (64, 32, 32), (256,))
 _DUPONT32 = _Convolutional((32, 64, 64), (32, 32), (256,))
+_BROADCAST_FULL = _Convolutional((64, 64, 64, 64), (64, 64, 64, 64), (256,), broadcast="full")
 
 # By name: the network for 48 pixels per side or more, and the one for fewer.
 _CONVOLUTIONAL: dict[str, tuple[_Convolutional, _Convolutional]] = {
@@ -74,6 +94,18 @@ _CONVOLUTIONAL: dict[str, tuple[_Convolutional, _Convolutional]] = {
         _Convolutional((32, 64, 64, 64), (64, 64, 32), (256,), residual=True),
         _Convolutional((32, 64, 64), (64, 32), (256,), residual=True),
     ),
+    # our own: a broadcast over a grid of a quarter of the image's side, which costs a third of
+    # Dupont's operations
+    "broadcast": (
+        _Convolutional((16, 32, 32, 32), (32, 16), (128,), broadcast="coarse"),
+        _Convolutional((16, 32, 32), (32, 16), (128,), broadcast="coarse"),
+    ),
+    # Watters et al. 2019 (arXiv 1901.07017), of which we have read the abstract: the code is tiled,
+    # fixed X and Y channels are appended, and all convolutions of the decoder have stride 1. The
+    # decoder's sizes are those of MONet's in stelzner/monet (a margin of 4 pixels per side, four
+    # 3x3 convolutions without padding, 1x1, coordinates from -1 to 1), which has 32 channels. The
+    # 64 channels here and the encoder, the same for all image sizes, are our choice.
+    "broadcast_full": (_BROADCAST_FULL, _BROADCAST_FULL),
 }
 
 
@@ -116,6 +148,8 @@ def decoder(network: str, image_shape: tuple[int, int, int], inputs: int) -> nn.
             nn.Unflatten(1, image_shape),
         )
     spec = _spec(network, image_shape)
+    if spec.broadcast:
+        return _broadcast_decoder(spec, image_shape, inputs)
     sizes = _sizes(spec, height)[::-1]
     first = spec.encoder[-1]
     layers: list[nn.Module] = [
@@ -134,12 +168,36 @@ def decoder(network: str, image_shape: tuple[int, int, int], inputs: int) -> nn.
     return Layers(*layers[:-1])
 
 
+def _broadcast_decoder(
+    spec: _Convolutional, image_shape: tuple[int, int, int], inputs: int
+) -> nn.Sequential:
+    channels, size, _ = image_shape
+    layers: list[nn.Module] = []
+    if spec.broadcast == "full":
+        margin = 2 * len(spec.decoder)  # each 3x3 convolution takes a pixel off on each side
+        layers = [Broadcast(inputs, spec.decoder[0], size + margin, padding=0)]
+        for before, after in pairwise(spec.decoder):
+            layers += [nn.ReLU(inplace=True), nn.Conv2d(before, after, 3)]
+        layers += [nn.ReLU(inplace=True), nn.Conv2d(spec.decoder[-1], channels, 1)]
+    else:
+        doublings = len(spec.decoder)
+        layers = [Broadcast(inputs, spec.decoder[0], size >> doublings, padding=1)]
+        for stage, (before, after) in enumerate(pairwise((*spec.decoder, channels)), start=1):
+            odd = (size >> (doublings - stage)) % 2
+            layers += [nn.ReLU(inplace=True), Doubling(before, after, odd)]
+    return Layers(*layers)
+
+
 def initialise(module: nn.Module, initialisation: str) -> None:
     """Initialise the weights of all layers from torch's global generator.
 
-    `pytorch` keeps PyTorch's own initialisation, uniform by fan-in (Kaiming with a = sqrt 5).
+    `pytorch` keeps PyTorch's own initialisation: weights and biases are uniform within 1 / sqrt(n),
+    where n is the number of inputs per output (Kaiming with a = sqrt 5), except that in transposed
+    convolutions n counts output channels for input channels (pytorch/pytorch#30079). `torch03` is
+    that of PyTorch 0.3 and 0.4, with n = input channels x kernel height x kernel width in all
+    convolutions (pytorch/pytorch#6950 quotes the code); so only transposed convolutions differ.
     `glorot` is Glorot & Bengio 2010, uniform, as in TensorFlow's layers and therefore in
-    disentanglement_lib. `he` is He et al. 2015, normal, for ReLU. The latter two start biases at 0.
+    disentanglement_lib. `he` is He et al. 2015, normal, for ReLU. These two start biases at 0.
 
     Raises:
         ValueError: the name is unknown.
@@ -152,12 +210,24 @@ def initialise(module: nn.Module, initialisation: str) -> None:
         return
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            if initialisation == "torch03":
+                _initialise_as_torch03(layer)
+                continue
             if initialisation == "glorot":
                 nn.init.xavier_uniform_(layer.weight)
             else:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def _initialise_as_torch03(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> None:
+    if isinstance(layer, nn.Linear):
+        inputs = layer.in_features
+    else:
+        inputs = layer.in_channels * math.prod(layer.kernel_size)
+    for parameter in layer.parameters():
+        nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5)
 
 
 class _Down(nn.Module):

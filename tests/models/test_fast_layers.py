@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.models.fast_layers import NARROW, Doubling, Halving, Layers
+from bench.models.fast_layers import NARROW, Broadcast, Doubling, Halving, Layers
 from tests.models.conftest import assert_equal_up_to_rounding, generator
 
 
@@ -56,6 +56,72 @@ def test_halving_is_the_convolution(
         assert_equal_up_to_rounding(ours(x), plain(x))
         for given, expected in zip(gradients(ours, x), gradients(plain, x), strict=True):
             assert_equal_up_to_rounding(given, expected)
+
+
+class PlainBroadcast(nn.Conv2d):
+    """The code repeated over a grid, with two channels of coordinates, through a convolution."""
+
+    def __init__(self, inputs: int, outputs: int, size: int, padding: int) -> None:
+        super().__init__(inputs + 2, outputs, 3, padding=padding)
+        self.size = size
+
+    def forward(self, code: Tensor) -> Tensor:
+        size = self.size
+        line = torch.linspace(-1, 1, size).to(self.weight.dtype)
+        vertical = line[:, None].repeat(len(code), 1, 1, size)
+        horizontal = line.repeat(len(code), 1, size, 1)
+        repeated = code[:, :, None, None].repeat(1, 1, size, size)
+        return super().forward(torch.cat([repeated, vertical, horizontal], 1))
+
+
+def broadcasts(size: int, padding: int) -> tuple[Broadcast, PlainBroadcast]:
+    """Ours and the plain one, with the same weights."""
+    torch.manual_seed(5)
+    ours, plain = Broadcast(4, 6, size, padding), PlainBroadcast(4, 6, size, padding)
+    assert ours.weight.shape == (6, 4 + 2, 3, 3)
+    plain.load_state_dict(ours.state_dict())  # the same names and shapes, and nothing else
+    return ours, plain
+
+
+def code(dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(5, 4, dtype=dtype, generator=generator(6))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("size", [3, 4, 7])
+def test_broadcast_is_the_convolution_of_the_repeated_code(
+    size: int, padding: int, layout: torch.memory_format
+) -> None:
+    ours, plain = broadcasts(size, padding)
+    ours.double().to(memory_format=layout)
+    plain.double()
+    assert ours(code()).shape == (5, 6, size - 2 + 2 * padding, size - 2 + 2 * padding)
+    assert_equal_up_to_rounding(ours(code()), plain(code()))
+    for given, expected in zip(gradients(ours, code()), gradients(plain, code()), strict=True):
+        assert_equal_up_to_rounding(given, expected)
+
+
+def test_broadcast_in_float32_and_bfloat16() -> None:
+    ours, plain = broadcasts(size=8, padding=1)
+    x = code(torch.float32)
+    for given, expected in zip(gradients(ours, x), gradients(plain, x), strict=True):
+        assert_equal_up_to_rounding(given, expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, expected = ours(x), plain(x)
+    assert y.dtype == expected.dtype == torch.bfloat16
+    assert_equal_up_to_rounding(y, expected, roundings=4)
+
+
+def test_a_gradient_of_a_gradient_of_a_broadcast() -> None:
+    ours, plain = broadcasts(size=5, padding=1)
+
+    def penalty(layer: nn.Module) -> Tensor:
+        x = code().requires_grad_()
+        (slope,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+        return torch.autograd.grad(slope.square().sum(), layer.weight)[0]
+
+    assert_equal_up_to_rounding(penalty(ours.double()), penalty(plain.double()))
 
 
 def test_gradients_that_are_not_needed_are_not_computed(x: Tensor) -> None:

@@ -1,5 +1,6 @@
 """The encoders and decoders, and weights that the author of JointVAE released."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,10 @@ def layers(network: nn.Sequential) -> list[str]:
         ("dupont", 32, [1, 32, 64, 64], [1024, 256]),
         ("burgess", 64, [1, 32, 32, 32, 32], [512, 256, 256]),
         ("factorvae", 64, [1, 32, 32, 64, 64], [1024, 128]),
+        ("broadcast", 64, [1, 16, 32, 32, 32], [512, 128]),
+        ("broadcast", 32, [1, 16, 32, 32], [512, 128]),
+        ("broadcast_full", 64, [1, 64, 64, 64, 64], [1024, 256]),
+        ("broadcast_full", 32, [1, 64, 64, 64, 64], [256, 256]),
     ],
 )
 def test_encoders_of_the_papers(
@@ -82,6 +87,49 @@ def test_decoders_of_the_papers(
     assert layers(decoder(network, (1, size, size), 10)) == expected[:-1]  # ends in logits
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("size", "grid"), [(64, 16), (32, 8), (28, 7), (29, 7)])
+def test_a_coarse_broadcast_covers_a_quarter_of_the_images_side(
+    size: int, grid: int, channels: int
+) -> None:
+    decoding = decoder("broadcast", (channels, size, size), 10)
+    up = ["ConvTranspose2d 32-16", "ReLU", f"ConvTranspose2d 16-{channels}"]
+    assert layers(decoding) == ["Conv2d 12-32", "ReLU", *up]
+    assert decoding[0](torch.zeros(2, 10)).shape == (2, 32, grid, grid)
+
+
+@pytest.mark.parametrize("size", [64, 32])
+def test_a_full_broadcast_covers_the_image_and_a_margin_of_four_pixels(size: int) -> None:
+    decoding = decoder("broadcast_full", (3, size, size), 10)
+    inner = ["Conv2d 64-64", "ReLU"] * 3
+    assert layers(decoding) == ["Conv2d 12-64", "ReLU", *inner, "Conv2d 64-3"]
+    assert decoding[0](torch.zeros(2, 10)).shape == (2, 64, size + 6, size + 6)
+
+
+def test_without_coordinates_a_full_broadcast_gives_all_pixels_the_same_value() -> None:
+    decoding = decoder("broadcast_full", (1, 32, 32), 4)
+    with torch.no_grad():
+        codes = torch.rand(2, 4)
+        assert decoding(codes).std((1, 2, 3)).min() > 1e-4
+        decoding[0].weight[:, 4:] = 0
+        assert decoding(codes).std((1, 2, 3)).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("network", "size", "parameters"),
+    [
+        ("broadcast", 32, 93_156 + 11_953),
+        ("broadcast", 64, 109_572 + 11_953),
+        ("broadcast_full", 64, 465_428 + 117_825),
+    ],
+)
+def test_parameters_of_a_broadcast_network(network: str, size: int, parameters: int) -> None:
+    """Encoder with 20 outputs and decoder with 10 inputs."""
+    shape = (1, size, size)
+    both = [encoder(network, shape, 20), decoder(network, shape, 10)]
+    assert sum(p.numel() for side in both for p in side.parameters()) == parameters
+
+
 @pytest.mark.parametrize("side", [encoder, decoder])
 @pytest.mark.parametrize("shape", [(1, 27, 27), (1, 129, 129), (1, 64, 32), (2, 64, 64)])
 @pytest.mark.parametrize("network", CONVOLUTIONAL)
@@ -107,8 +155,10 @@ def test_a_network_has_one_halving_fewer_below_48_pixels(size: int) -> None:
     def halvings(network: str) -> int:
         return sum(isinstance(layer, nn.Conv2d) for layer in encoder(network, (1, size, size), 4))
 
-    assert halvings("dupont") == halvings("burgess") == (3 if size < 48 else 4)
+    for network in ("dupont", "burgess", "broadcast"):
+        assert halvings(network) == (3 if size < 48 else 4), network
     assert (halvings("dupont32"), halvings("dupont64"), halvings("locatello")) == (3, 4, 4)
+    assert halvings("broadcast_full") == 4
 
 
 def test_locatellos_inner_kernels_are_2x2() -> None:
@@ -142,6 +192,7 @@ def test_initialisations(initialisation: str) -> None:
     inside, outside = 32 * 16, 32 * 16
     bound = {
         "pytorch": inside**-0.5,  # Kaiming with a = sqrt 5: sqrt(6 / ((1 + 5) fan-in))
+        "torch03": inside**-0.5,
         "glorot": (6 / (inside + outside)) ** 0.5,
         "he": None,
     }[initialisation]
@@ -151,8 +202,40 @@ def test_initialisations(initialisation: str) -> None:
         assert weights.abs().max() > 3 * weights.std()  # a normal, not a uniform
     else:
         assert 0.98 * bound < weights.abs().max() <= bound
-    assert (convolution.bias == 0).all() == (initialisation != "pytorch")
-    assert (dense.bias == 0).all() == (initialisation != "pytorch")
+    zero_biases = initialisation in ("glorot", "he")
+    assert (convolution.bias == 0).all() == zero_biases
+    assert (dense.bias == 0).all() == zero_biases
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_torch03_counts_input_channels_in_every_layer(network: str) -> None:
+    torch.manual_seed(0)
+    model = VAE(image_shape=(3, 64, 64), network=network, initialisation="torch03")  # type: ignore[arg-type]
+    checked = 0
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            bound = layer.in_features**-0.5
+        elif isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            bound = (layer.in_channels * math.prod(layer.kernel_size)) ** -0.5
+        else:
+            continue
+        assert layer.bias is not None
+        assert 0.9 * bound < layer.weight.abs().max() <= bound
+        assert 0 < layer.bias.abs().max() <= bound
+        checked += 1
+    assert checked == sum(1 for p in model.parameters() if p.ndim > 1)
+
+
+def test_dupont64s_last_layer_starts_narrower_than_with_todays_pytorch() -> None:
+    """PyTorch counts its one output channel, and counted its 32 input channels before 1.0."""
+
+    def widest(initialisation: Any, layer: int) -> float:
+        torch.manual_seed(0)
+        model = VAE(image_shape=(1, 64, 64), network="dupont64", initialisation=initialisation)
+        return float(model.decoder[layer].weight.detach().abs().max())
+
+    ratios = [widest("pytorch", layer) / widest("torch03", layer) for layer in (5, 7, 9, 11)]
+    assert ratios == pytest.approx([1, 2**0.5, 1, 32**0.5], rel=0.02)
 
 
 def test_an_unknown_initialisation_is_refused_naming_the_known_ones() -> None:
