@@ -55,12 +55,12 @@ def open_data(
     name: str, settings: Mapping[str, Any], data_dir: str | Path | None, target: Any = None
 ) -> FactorData:
     """As `build_data`, for what a user asked for: every error is a RequestError that names it."""
+    target = target or resolve("dataset", name)
     try:
         return build_data(name, settings, data_dir, target)
     except (ValueError, TypeError, OSError) as error:
-        # most messages begin with the name, which is enough
-        about = "" if str(error).startswith((name, str(Path(name).resolve()))) else f"{name}: "
-        raise RequestError(f"{about}{error}") from error
+        names_itself = digest(name, target) is None  # as all of the suite's own do
+        raise RequestError(str(error) if names_itself else f"{name}: {error}") from error
 
 
 def build_model(run: Run, device: "torch.device", factors: Sequence[Factor] = ()) -> "Encoder":
