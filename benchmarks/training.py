@@ -317,7 +317,7 @@ def main() -> None:
     print(
         "\n| step of 64 images, one core | MFLOP an image | ours ms | products ms | plain ms "
         "| plain, memory kept ms | ours / products | plain / ours | plain, memory kept / ours "
-        "| loop and data | to dupont |"
+        "| loop and data | ours / ours on dupont |"
     )
     print("|" + " --- |" * 11)
     for network, size in RUNS:

@@ -95,7 +95,7 @@ _CONVOLUTIONAL: dict[str, tuple[_Convolutional, _Convolutional]] = {
         _Convolutional((32, 64, 64), (64, 32), (256,), residual=True),
     ),
     # our own: a broadcast over a grid of a quarter of the image's side, which costs a third of
-    # Dupont's operations
+    # Dupont's operations at 32x32 pixels
     "broadcast": (
         _Convolutional((16, 32, 32, 32), (32, 16), (128,), broadcast="coarse"),
         _Convolutional((16, 32, 32), (32, 16), (128,), broadcast="coarse"),
