@@ -1,1 +1,1 @@
-"""train"""
+"""Training: `loop.py` has the one loop, its batches and its checkpoints, `step.py` one step."""
