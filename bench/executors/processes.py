@@ -138,12 +138,17 @@ class Drawer:
         """Wait until everything is drawn, or leave the rest undrawn."""
         if self._process is None or self._pipe is None:
             return
-        if at_once:
+        try:
+            if at_once:
+                self._process.kill()
+            with contextlib.suppress(OSError):
+                self._pipe.send(_END)
+            self._process.join()
+        except BaseException:  # Ctrl-C: it hears no signal itself, and this process waits for it
             self._process.kill()
-        with contextlib.suppress(OSError):
-            self._pipe.send(_END)
-        self._process.join()
-        self._pipe.close()
+            raise
+        finally:
+            self._pipe.close()
 
 
 def environment_of_a_worker(threads: int) -> dict[str, str]:

@@ -1,0 +1,66 @@
+"""Processes beside the trainings end whatever happens to their parent."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.executors.processes import Drawer
+from bench.report.pictures import is_drawn
+from bench.store.files import write_arrays, write_json
+from bench.store.record import (
+    SAMPLES,
+    SETTINGS,
+    read_record,
+    write_evaluation,
+    write_scores,
+    write_status,
+)
+
+LIMIT = 120  # seconds for any event: never reached but where it does not come
+MEASURED = {"kl": (3.0, 2.0, 1.0), "active": (True, True, True)}  # of two latents and a category
+
+
+@pytest.fixture
+def run_folder(make_record, hand_made_samples, tmp_path: Path) -> Path:
+    """The folder of a scored run without its pictures."""
+    record = make_record({}, folder=tmp_path / "run", evaluation=MEASURED)
+    write_json(record.folder / SETTINGS, record.run.as_dict())
+    write_status(record.folder, record.status)
+    write_scores(record.folder, record.scores)
+    write_evaluation(record.folder, record.evaluation)
+    write_arrays(record.folder / SAMPLES, hand_made_samples(1))
+    return record.folder
+
+
+def test_a_drawer_draws_what_it_can_and_ends(run_folder: Path, tmp_path: Path) -> None:
+    drawer = Drawer()
+    drawer.draw(tmp_path / "no run")
+    drawer.draw(run_folder)
+    drawer.finish()
+    assert is_drawn(read_record(run_folder))
+    assert drawer._process is not None
+    assert drawer._process.exitcode == 0
+
+
+def test_a_drawer_that_was_not_needed_has_no_process() -> None:
+    Drawer().finish()
+
+
+def test_an_interrupted_wait_leaves_no_process(run_folder: Path, monkeypatch) -> None:
+    drawer = Drawer()
+    drawer.draw(run_folder)
+    process = drawer._process
+    assert process is not None
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "join", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            drawer.finish()
+    end = time.monotonic() + LIMIT
+    while process.is_alive():
+        assert time.monotonic() < end
+        time.sleep(0.02)
