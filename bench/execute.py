@@ -12,6 +12,7 @@ from bench.metrics import STUDY_METRICS
 from bench.plan import Plan
 from bench.report.write import Report, write_report
 from bench.score import of_one_run, score_agreement
+from bench.store.files import sweep
 from bench.store.record import (
     FINISHED,
     Status,
@@ -123,6 +124,8 @@ def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporte
     with locked(plan.folder):
         todo = outstanding(plan, options)
         reporter = watch(todo)
+        for folder in (plan.folder, plan.folder / "plots", *plan.folder.glob("runs/*")):
+            sweep(folder)
         write_study(plan.folder, plan.study)
         if options.force:
             for run in todo.runs:

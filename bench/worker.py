@@ -133,7 +133,6 @@ def run_job(
 def _begin(job: Job) -> Status:
     """Write that a run has started, and where it is trained; its status."""
     announce(job)
-    files.sweep(job.folder)
     status = replace(record.read_status(job.folder), state="running", message="")
     record.write_status(job.folder, status)
     if not (job.folder / record.EVALUATION).exists():

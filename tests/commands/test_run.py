@@ -152,6 +152,10 @@ def test_the_tables_hold_the_mean_of_the_runs(finished) -> None:
 def test_the_same_command_trains_nothing_and_says_the_same(finished, bench, study: Path) -> None:
     before, runs = results(study), contents(study.glob("runs/*/*"))
     untouched = times(study)
+    # as a killed command leaves them
+    left = [folder / ".a.png.x1.tmp" for folder in (study, study / "plots", folders(study)[0])]
+    for path in left:
+        path.touch()
     again = bench(*finished.command, cwd=study.parent)
     assert again.returncode == 0
     assert again.stdout == finished.out
@@ -160,6 +164,7 @@ def test_the_same_command_trains_nothing_and_says_the_same(finished, bench, stud
     assert times(study) == untouched
     assert contents(runs) == runs
     assert results(study) == before
+    assert not any(path.exists() for path in left)
 
 
 def test_the_report_is_rebuilt_from_the_records(
