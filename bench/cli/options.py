@@ -1,6 +1,5 @@
 """Options that several commands share."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,4 +19,3 @@ Jobs = Annotated[
 Metrics = Annotated[str | None, typer.Option(help="Metrics by name, comma-separated, or all.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
-Output = Annotated[Path | None, typer.Option(help="Folder to write to.")]

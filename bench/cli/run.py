@@ -31,7 +31,7 @@ RUN_HELP = """Train models, score them, and write tables and plots.
   bench run --models betavae --dataset dsprites --hold-out shape=heart,orientation=0-9
 
 The same command continues where it stopped and never trains a run twice. More --seeds or --models
-add what is missing.
+add what is missing. Without --metrics, the first four of bench list metrics are scored.
 """
 
 
