@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .networks import initialise
 from .posterior import Posterior
 from .vae import VAE, Objective
 
@@ -51,6 +52,7 @@ class FactorVAE(VAE):
         for before, after in zip(widths, widths[1:], strict=False):
             dense += [nn.Linear(before, after), nn.LeakyReLU(0.2)]
         self.discriminator = nn.Sequential(*dense, nn.Linear(self.hidden, 2))
+        initialise(self.discriminator, self.initialisation)  # VAE's constructor did not have it
 
     def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
         return super().regularizer(posterior, z, step) + self.gamma * self.total_correlation(z)

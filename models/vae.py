@@ -48,7 +48,7 @@ class VAE(Encoder):
         continuous: number D of Gaussian latents, prior N(0, 1).
         categorical: sizes of the categorical latents, uniform prior, e.g. `(3,)`.
         network: name of the encoder and decoder, see `networks.py`.
-        initialisation: how the weights of both start, see `networks.py`.
+        initialisation: how the weights of all layers start, see `networks.py`.
         likelihood: what the decoder's output means, see `likelihoods.py`.
         temperature: of the Gumbel-softmax relaxation; 0.67 is Dupont 2018's.
         lr: learning rate of Adam; 5e-4 is Dupont 2018's and Burgess et al. 2018's.

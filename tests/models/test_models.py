@@ -1,14 +1,16 @@
 """How every registered model is initialised and trained; `test_contract.py` has its promises."""
 
+import math
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.build import build_model
 from bench.datasets import Toy
-from bench.models import MODELS, VAE, FactorVAE
+from bench.models import MODELS, VAE, Encoder, FactorVAE
+from bench.models.networks import INITIALISATIONS
 from bench.store.run import Run
 from bench.streams import rows_stream, torch_stream
 from bench.train.loop import images, rows_of, train
@@ -24,6 +26,7 @@ OWN_LATENTS: dict[str, Any] = {
 }
 TRAINED = [name for name, model in MODELS.items() if issubclass(model, VAE)]
 SMALL = {"factorvae": {"hidden": 16, "layers": 2}}
+INITIALISED = [name for name, model in MODELS.items() if hasattr(model, "initialisation")]
 every_model = pytest.mark.parametrize("name", TRAINED)
 
 
@@ -139,3 +142,61 @@ def test_settings_that_make_no_sense_are_refused_by_name(
 ) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         build(name, **settings)
+
+
+Layer = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
+
+
+def layers_of(model: Encoder) -> dict[str, Layer]:
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, Layer)}
+
+
+def initialised(name: str, initialisation: str) -> dict[str, Layer]:
+    torch.manual_seed(0)
+    return layers_of(MODELS[name](initialisation=initialisation))
+
+
+def test_a_model_that_takes_no_initialisation_has_no_layers() -> None:
+    assert sorted(set(MODELS) - set(INITIALISED)) == ["factors", "pca"]
+    assert layers_of(MODELS["pca"]()) == {}
+
+
+def assert_spread(values: Tensor, expected: float, name: str) -> None:
+    """The standard deviation of independent draws is the expected one, within five of its own."""
+    spread = values.detach().square().mean().sqrt().item()
+    assert spread == pytest.approx(expected, rel=5 / math.sqrt(2 * values.numel())), name
+
+
+@pytest.mark.parametrize("initialisation", INITIALISATIONS)
+@pytest.mark.parametrize("name", INITIALISED)
+def test_every_layer_obeys_the_initialisation(name: str, initialisation: str) -> None:
+    layers = initialised(name, initialisation)
+    assert layers
+    for where, layer in layers.items():
+        weight, bias = layer.weight, layer.bias
+        assert bias is not None
+        patch = weight[0, 0].numel()
+        outside, inside = (weight.shape[0] * patch, weight.shape[1] * patch)
+        if initialisation == "he":
+            assert_spread(weight, math.sqrt(2 / inside), where)
+        elif initialisation == "glorot":
+            assert_spread(weight, math.sqrt(2 / (inside + outside)), where)
+        else:
+            transposed = isinstance(layer, nn.ConvTranspose2d)
+            inputs = outside if transposed and initialisation == "torch03" else inside
+            assert_spread(weight, math.sqrt(1 / (3 * inputs)), where)
+            assert bias.abs().max() <= inputs**-0.5, where
+        assert (bias == 0).all() == (initialisation in ("he", "glorot")), where
+
+
+def test_pytorchs_initialisation_draws_nothing_beyond_the_layers_own() -> None:
+    torch.manual_seed(0)
+    model = FactorVAE(hidden=16, layers=2)
+    drawn = torch.rand(1)
+    torch.manual_seed(0)
+    base = VAE()
+    by_hand = [nn.Linear(10, 16), nn.Linear(16, 16), nn.Linear(16, 2)]
+    assert torch.equal(torch.rand(1), drawn)
+    expected = [*base.parameters(), *(p for layer in by_hand for p in layer.parameters())]
+    for parameter, plain in zip(model.parameters(), expected, strict=True):
+        assert torch.equal(parameter, plain)
