@@ -18,6 +18,7 @@ FILES = (
     "runs.csv",
     "plots/scores.png",
     "plots/curves.png",
+    "plots/sweeps.png",
 )
 
 
@@ -54,6 +55,7 @@ def write_report(
         from bench.report.pictures import draw_run, is_drawn
         from bench.report.plots import draw_curves, draw_scores
         from bench.report.render import latex, markdown, summary_rows
+        from bench.report.sweeps import draw_sweeps
 
         watch("tables")
         table = comparison(records, study)
@@ -64,6 +66,7 @@ def write_report(
         watch("plots of the study")
         draw_scores(records, folder / "plots" / "scores", table.title)
         draw_curves(records, folder / "plots" / "curves", table.title)
+        draw_sweeps(records, folder / "plots" / "sweeps", table.title)
         for record in records:
             if record.scored and (pictures_of_runs == "all" or not is_drawn(record)):
                 watch(f"pictures of {record.run.title}")
