@@ -14,6 +14,15 @@ Precision = Literal["float32", "bfloat16"]
 
 FROM_FILE = "entered"  # in the place of a preset: codes that come from a file
 
+# Settings that models got after their first records. With these defaults a model does what it did
+# before, and a run has the identity that it had without the setting.
+LATER_SETTINGS: Mapping[str, Any] = {
+    "warmup": 0,
+    "deterministic": False,
+    "lr_decay": 1.0,
+    "lr_decay_steps": 50_000,
+}
+
 
 @dataclass(frozen=True)
 class Run:
@@ -58,6 +67,7 @@ class Run:
     def identity(self) -> str:
         """sha256 of everything that changes a number, whatever the order it was given in."""
         parts = {k: v for k, v in self.as_dict().items() if k not in _NAMES_ONLY}
+        parts["settings"] = _as_before(parts["settings"])
         if self.precision == "float32":  # runs are named as they were before there was another
             del parts["precision"]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -92,13 +102,15 @@ class Run:
     def differs_from(self, other: "Run") -> "Difference | None":
         """What keeps two runs from being seeds of one row of a table; None if nothing does."""
         mine, theirs = self.as_dict(), other.as_dict()
+        for parts in (mine, theirs):
+            parts["settings"] = _as_before(parts["settings"])
         for key in mine:
             if key in ("seed", "changed") or mine[key] == theirs[key]:
                 continue
             new, old = mine[key], theirs[key]
             if key == "settings":
-                pairs = {k: (new.get(k), old.get(k)) for k in new | old}
-                key, (new, old) = next((k, pair) for k, pair in pairs.items() if pair[0] != pair[1])
+                key = next(k for k in new | old if k not in new or k not in old or new[k] != old[k])
+                new, old = (values.get(key, LATER_SETTINGS.get(key)) for values in (new, old))
             elif key == "code":
                 return Difference(key, "other code" if self.trained else "other code or weights")
             return Difference(key, f"{key} {old}, not {new}")
@@ -136,6 +148,20 @@ def read_run(path: Path) -> Run:
 # A preset is a name for settings that are all here; `data_settings` act through the fingerprint.
 # Runs of a changed model file take the place of the old ones, when that is asked for.
 _NAMES_ONLY = {"changed", "preset", "data_settings", "code"}
+
+
+def _as_before(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those of `LATER_SETTINGS` that have their default, of the same type.
+
+    A plug-in's setting of the same name may mean something else, and have 0 for False.
+    """
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in LATER_SETTINGS
+        or type(value) is not type(LATER_SETTINGS[key])
+        or value != LATER_SETTINGS[key]
+    }
 
 
 def _tuples(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from bench.errors import RequestError
 from bench.models import MODELS
 from bench.plan import Plan, Request, plan
 from bench.presets import PRESETS
-from bench.store.run import Run, read_run
+from bench.store.run import LATER_SETTINGS, Run, read_run
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +150,51 @@ def test_identity_changes_with_all_that_changes_a_number(make_run) -> None:
     assert other.keys() | names == {field.name for field in fields(Run)}
     identities = {replace(run, **{key: value}).identity for key, value in other.items()}
     assert len(identities | {run.identity}) == len(other) + 1
+
+
+LATER = sorted(LATER_SETTINGS.items())
+OTHER = [
+    *[("warmup", value) for value in (1, False, 0.0, "no", None)],
+    *[("deterministic", value) for value in (True, 0, "no")],
+    *[("lr_decay", value) for value in (0.3, 1, True)],
+]
+
+
+@pytest.mark.parametrize(("key", "default"), LATER)
+def test_a_later_setting_at_its_default_leaves_a_run_what_it_was(
+    make_run, key: str, default: Any
+) -> None:
+    old: Run = back_from_json(make_run().as_dict())
+    assert key not in old.settings
+    new = back_from_json(replace(old, settings={**old.settings, key: default}).as_dict())
+    assert new.settings[key] == default
+    assert (new.identity, new.folder) == (old.identity, old.folder)
+    assert new.differs_from(old) is None
+    assert old.differs_from(new) is None
+
+
+@pytest.mark.parametrize(("key", "value"), OTHER)
+def test_a_later_setting_with_another_value_makes_another_run(
+    make_run, key: str, value: Any
+) -> None:
+    old: Run = make_run()
+    new = back_from_json(replace(old, settings={**old.settings, key: value}).as_dict())
+    assert new.identity != old.identity
+    for run, other, before, after in [
+        (new, old, LATER_SETTINGS[key], value),
+        (old, new, value, LATER_SETTINGS[key]),
+    ]:
+        difference = run.differs_from(other)
+        assert difference is not None
+        assert (difference.key, difference.words) == (key, f"{key} {before}, not {after}")
+
+
+def test_a_setting_that_is_missing_is_no_setting_that_is_none(make_run) -> None:
+    run: Run = make_run()
+    other = replace(run, settings={**run.settings, "extra": None})
+    difference = run.differs_from(other)
+    assert difference is not None
+    assert difference.key == "extra"
 
 
 def test_settings_of_one_model_are_nothing_to_another() -> None:
