@@ -21,6 +21,9 @@ from bench.streams import lent_global_torch_stream
 
 BASELINES = "baselines"  # a group of models that may be named as a whole, as `all` may
 
+# Settings that are the length of a schedule in steps: a preset's scale with `--steps`.
+_LENGTHS = {"iterations", "warmup"}
+
 # `--set train.batch_size=32`: the budget, for all models of the study
 _TRAIN = {
     "batch_size": Parameter(int, None),
@@ -245,8 +248,9 @@ def _recipe(
         return Recipe(0, 0)
     recipe = preset.recipe(model, request.dataset)
     steps, settings = request.steps or recipe.steps, dict(recipe.settings)
-    if "iterations" in settings:
-        settings["iterations"] = max(1, round(settings["iterations"] * steps / recipe.steps))
+    for key in _LENGTHS & settings.keys():
+        if settings[key]:  # 0 is no schedule at all
+            settings[key] = max(1, round(settings[key] * steps / recipe.steps))
     batch_size = train.get("batch_size", recipe.batch_size)
     return Recipe(steps, batch_size, settings, recipe.source)
 

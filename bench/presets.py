@@ -1,7 +1,7 @@
 """The presets: how much work a run is, and how each model is trained, in one visible table.
 
-A setting that is not given here keeps the default of the model's signature. `iterations` is the
-length of a schedule: with `--steps` it shrinks or grows in proportion.
+A setting that is not given here keeps the default of the model's signature. `iterations` and
+`warmup` are lengths of schedules: with `--steps` they shrink or grow in proportion.
 
 Losses are nats per image, so beta, gamma and the capacities depend on the size of the image: 32x32
 pixels have a quarter of the nats of 64x64.

@@ -18,12 +18,12 @@ from .jointvae import JointVAE
 from .networks import NETWORKS
 from .posterior import Latents, Posterior
 from .qlae import QLAE
-from .vae import VAE, Objective
+from .vae import VAE, Objective, PlainVAE
 
 # By the kind of codes and of supervision; `bench list models` shows these groups.
 GROUPS: dict[str, dict[str, type[Encoder]]] = {
     "unsupervised, Gaussian codes": {
-        "vae": VAE,
+        "vae": PlainVAE,
         "betavae": BetaVAE,
         "annealedvae": AnnealedVAE,
         "factorvae": FactorVAE,
@@ -81,6 +81,7 @@ __all__ = [
     "NETWORKS",
     "Objective",
     "PCA",
+    "PlainVAE",
     "Posterior",
     "QLAE",
     "RandomEncoder",

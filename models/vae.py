@@ -17,6 +17,7 @@ from .likelihoods import (
 )
 from .networks import Initialisation, Network, decoder, encoder, initialise
 from .posterior import Latents, Posterior
+from .schedules import warmed
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Objective:
 class VAE(Encoder):
     """Variational autoencoder: reconstruction + KL (Kingma & Welling 2014).
 
-    Equation 10 of arXiv 1312.6114. The other models derive from it and replace `regularizer`. A
+    Equation 10 of arXiv 1312.6114. The models derive from it and replace `regularizer`; the one
+    named vae, `PlainVAE`, only adds a warmup, which would have no effect in most of the others. A
     model is a dataclass: its fields are its settings and become the keyword-only arguments of its
     constructor, and its layers are built in `__post_init__`.
 
@@ -158,6 +160,27 @@ class VAE(Encoder):
         for name in names:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: must not be negative")
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class PlainVAE(VAE):
+    """Variational autoencoder: reconstruction + KL (Kingma & Welling 2014).
+
+    The settings of `VAE` apply as well.
+
+    Attributes:
+        warmup: steps over which the weight of the KL rises linearly from 0 to 1; 0 for none.
+            YannDubs/disentangling-vae has 10,000 on dSprites.
+    """
+
+    warmup: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.refuse_negative("warmup")
+
+    def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
+        return warmed(step, self.warmup) * super().regularizer(posterior, z, step)
 
 
 def kl_terms(posterior: Posterior) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import pytest
 from bench.errors import RequestError
 from bench.models import MODELS
 from bench.plan import Plan, Request, plan
-from bench.presets import PRESETS
+from bench.presets import PRESETS, Recipe
 from bench.store.run import LATER_SETTINGS, Run, read_run
 
 
@@ -74,6 +74,20 @@ def test_steps_scale_the_schedules() -> None:
     assert planned("jointvae", steps=1, seeds="1").runs[0].settings["iterations"] == 1
     fixed = planned("jointvae", steps=50, seeds="1", sets=["jointvae.iterations=33"])
     assert settings(fixed, "iterations") == [33]
+
+
+@pytest.mark.parametrize(
+    ("key", "length", "scaled"),
+    [("iterations", 80, 40), ("warmup", 80, 40), ("warmup", 1, 1), ("warmup", 0, 0)],
+)
+def test_every_length_of_a_schedule_scales_with_the_steps(
+    monkeypatch, key: str, length: int, scaled: int
+) -> None:
+    model = {"iterations": "jointvae", "warmup": "betavae"}[key]
+    recipe = Recipe(100, 32, {key: length})
+    monkeypatch.setitem(PRESETS, "smoke", replace(PRESETS["smoke"], recipes={model: recipe}))
+    assert settings(planned(model, seeds="1"), key) == [length]
+    assert settings(planned(model, seeds="1", steps=50), key) == [scaled]
 
 
 def test_train_and_data_settings_are_those_of_the_study() -> None:

@@ -123,7 +123,9 @@ def test_a_model_is_a_function_of_the_seed(name: str) -> None:
     [
         ("vae", {"lr": 0.0}),
         ("vae", {"temperature": 0.0}),
+        ("vae", {"warmup": -1}),
         ("betavae", {"beta": -1.0}),
+        ("betavae", {"warmup": -1}),
         ("annealedvae", {"gamma": -1.0}),
         ("annealedvae", {"C": -1.0}),
         ("annealedvae", {"iterations": 0}),
@@ -132,6 +134,7 @@ def test_a_model_is_a_function_of_the_seed(name: str) -> None:
         ("jointvae", {"C_c": -1.0}),
         ("jointvae", {"iterations": 0}),
         ("factorvae", {"gamma": -1.0}),
+        ("factorvae", {"warmup": -1}),
         ("factorvae", {"hidden": 0}),
         ("factorvae", {"layers": 0}),
         ("factorvae", {"lr_discriminator": 0.0}),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.models import MODELS, VAE, AnnealedVAE, BetaVAE, FactorVAE, JointVAE
+from bench.models import MODELS, VAE, AnnealedVAE, BetaVAE, FactorVAE, JointVAE, PlainVAE
 from bench.models.factorvae import permute_latents
 from tests.models.conftest import (
     BATCH,
@@ -114,6 +114,55 @@ def discriminator_logits(model: FactorVAE, z: Array) -> Array:
         if layer < 4:
             z = np.where(z > 0, z, 0.2 * z)
     return z
+
+
+# steps of a warmup over 100, as in YannDubs/disentangling-vae: its first step has 1 / 100
+WARMUP = pytest.mark.parametrize(
+    ("step", "share"), [(1, 0.01), (2, 0.02), (37, 0.37), (99, 0.99), (100, 1.0), (250, 1.0)]
+)
+
+
+@WARMUP
+def test_the_warmup_of_vae_and_betavae_is_that_of_the_kl(step: int, share: float) -> None:
+    x = batch()
+    expected = expected_terms(small(VAE), x)
+    assert expected.kl > 1
+    for model, beta in (
+        (small(PlainVAE, warmup=100), 1.0),
+        (small(BetaVAE, beta=4.0, warmup=100), 4.0),
+    ):
+        given = objective(model, x, step)
+        assert_scalar(given.losses["vae"], expected.reconstruction + share * beta * expected.kl)
+        assert_scalar(given.terms["kl_continuous"], expected.kl_z)
+
+
+@pytest.mark.parametrize("step", [1, 2, 100])
+def test_without_a_warmup_the_kl_has_its_whole_weight_from_the_start(step: int) -> None:
+    x = batch()
+    expected = expected_terms(small(VAE), x)
+    for model, beta in ((small(PlainVAE), 1.0), (small(BetaVAE, beta=4.0), 4.0)):
+        loss = expected.reconstruction + beta * expected.kl
+        assert_scalar(objective(model, x, step).losses["vae"], loss)
+
+
+@WARMUP
+def test_the_warmup_of_factorvae_is_that_of_the_total_correlation(step: int, share: float) -> None:
+    settings = {"gamma": 35.0, **DISCRIMINATOR["factorvae"]}
+    model, x = small(FactorVAE, warmup=100, **settings), batch()
+    given, expected = objective(model, x, step), expected_terms(model, x)
+    logits = discriminator_logits(model, expected.z)
+    total_correlation = np.mean(logits[:, 0] - logits[:, 1])
+    assert abs(total_correlation) > 0.01
+    loss = expected.reconstruction + expected.kl + share * 35 * total_correlation
+    assert_scalar(given.losses["vae"], loss)
+    # the discriminator's own loss has no warmup
+    plain = objective(small(FactorVAE, **settings), x, step)
+    assert_scalar(given.losses["discriminator"], plain.losses["discriminator"].item())
+
+
+def test_only_models_whose_loss_it_changes_take_a_warmup() -> None:
+    takers = {name for name, model in MODELS.items() if hasattr(model, "warmup")}
+    assert takers == {"vae", "betavae", "factorvae"}
 
 
 @pytest.mark.parametrize("second_batch", [False, True])
