@@ -191,15 +191,21 @@ PAPER: Recipes = {
     "hfsvae": Recipe(
         300_000,
         64,
-        {"beta": 0.0, "gamma": 300.0, "network": "locatello", "lr": 1e-4},
-        "base.yaml and README of facebookresearch/disentangling-correlated-factors; gamma is its "
-        "example for 3D Shapes",
+        {
+            "beta": 0.0,
+            "gamma": 300.0,
+            "network": "dupont64",  # its vae_locatello has 4x4 kernels throughout
+            "initialisation": "he_uniform",
+            "lr": 1e-4,
+        },
+        "base.yaml, README and vae_locatello.py of facebookresearch/disentangling-correlated-"
+        "factors; gamma is its example for 3D Shapes",
     ),
     "cascadevae": Recipe(
         300_000,
         64,
-        {"iterations": 120_000, "network": "dupont64", "initialisation": "he", "lr": 1e-4},
-        "snu-mllab/DisentanglementICML19, without its decay of the learning rate",
+        {"iterations": 120_000, "network": "dupont64", "initialisation": "he_glorot", "lr": 1e-4},
+        "snu-mllab/DisentanglementICML19",
     ),
     "qlae": Recipe(
         200_000,

@@ -23,8 +23,8 @@ class HFSVAE(VAE):
     facebookresearch/disentangling-correlated-factors; the paper itself was not read.
 
     Categorical latents are in the KL but not in the distance: the authors' models have none, so
-    that is ours. The settings of `VAE` apply as well; the authors' own are network locatello and lr
-    1e-4.
+    that is ours. The settings of `VAE` apply as well; the authors' own are network dupont64, which
+    they call vae_locatello, initialisation he_uniform and lr 1e-4.
 
     Attributes:
         beta: weight of the KL; 0 with gamma 300 is the example in that code's README, for 3D

@@ -27,7 +27,7 @@ Network = Literal[
     "broadcast_full",
 ]
 NETWORKS: tuple[str, ...] = get_args(Network)
-Initialisation = Literal["pytorch", "torch03", "glorot", "he"]
+Initialisation = Literal["pytorch", "torch03", "glorot", "he", "he_uniform", "he_glorot"]
 INITIALISATIONS: tuple[str, ...] = get_args(Initialisation)
 
 SMALL = 48  # pixels per side below which a network has one halving fewer
@@ -197,7 +197,11 @@ def initialise(module: nn.Module, initialisation: str) -> None:
     that of PyTorch 0.3 and 0.4, with n = input channels x kernel height x kernel width in all
     convolutions (pytorch/pytorch#6950 quotes the code); so only transposed convolutions differ.
     `glorot` is Glorot & Bengio 2010, uniform, as in TensorFlow's layers and therefore in
-    disentanglement_lib. `he` is He et al. 2015, normal, for ReLU. These two start biases at 0.
+    disentanglement_lib; `he` is He et al. 2015, normal, for ReLU. Both start biases at 0.
+    `he_uniform` is He et al. 2015, uniform, with PyTorch's own biases, as in YannDubs/
+    disentangling-vae and, after it, in facebookresearch/disentangling-correlated-factors.
+    `he_glorot` is that of TF-Slim in snu-mllab/DisentanglementICML19: convolutions as `he`, but
+    normal within two standard deviations, all else as `glorot`, and biases at 0.
 
     Raises:
         ValueError: the name is unknown.
@@ -213,10 +217,15 @@ def initialise(module: nn.Module, initialisation: str) -> None:
             if initialisation == "torch03":
                 _initialise_as_torch03(layer)
                 continue
-            if initialisation == "glorot":
-                nn.init.xavier_uniform_(layer.weight)
-            else:
+            if initialisation == "he_uniform":
+                nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+                continue
+            if initialisation == "he":
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            elif initialisation == "he_glorot" and not isinstance(layer, nn.Linear):
+                _initialise_as_slim(layer.weight)
+            else:
+                nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
@@ -228,6 +237,16 @@ def _initialise_as_torch03(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) ->
         inputs = layer.in_channels * math.prod(layer.kernel_size)
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5)
+
+
+def _initialise_as_slim(weight: Tensor) -> None:
+    """variance_scaling_initializer of TF-Slim, for the weight of a convolution.
+
+    Its factor of 1.3 makes up for what is cut off. Like PyTorch, it counts the output channels of a
+    transposed convolution.
+    """
+    deviation = math.sqrt(1.3 * 2 / weight[0].numel())
+    nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)
 
 
 class _Down(nn.Module):

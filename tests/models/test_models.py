@@ -147,6 +147,7 @@ def test_settings_that_make_no_sense_are_refused_by_name(
         build(name, **settings)
 
 
+CUT = 0.7737  # variance of N(0, 1) within two standard deviations
 Layer = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 
 
@@ -180,16 +181,20 @@ def test_every_layer_obeys_the_initialisation(name: str, initialisation: str) ->
         assert bias is not None
         patch = weight[0, 0].numel()
         outside, inside = (weight.shape[0] * patch, weight.shape[1] * patch)
-        if initialisation == "he":
+        as_slim = initialisation == "he_glorot" and not isinstance(layer, nn.Linear)
+        if initialisation in ("he", "he_uniform"):
             assert_spread(weight, math.sqrt(2 / inside), where)
-        elif initialisation == "glorot":
+        elif as_slim:
+            assert_spread(weight, math.sqrt(1.3 * CUT * 2 / inside), where)
+        elif initialisation in ("glorot", "he_glorot"):
             assert_spread(weight, math.sqrt(2 / (inside + outside)), where)
         else:
             transposed = isinstance(layer, nn.ConvTranspose2d)
             inputs = outside if transposed and initialisation == "torch03" else inside
             assert_spread(weight, math.sqrt(1 / (3 * inputs)), where)
             assert bias.abs().max() <= inputs**-0.5, where
-        assert (bias == 0).all() == (initialisation in ("he", "glorot")), where
+        no_biases = initialisation in ("he", "glorot", "he_glorot")
+        assert (bias == 0).all() == no_biases, where
 
 
 def test_pytorchs_initialisation_draws_nothing_beyond_the_layers_own() -> None:

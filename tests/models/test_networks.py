@@ -195,6 +195,8 @@ def test_initialisations(initialisation: str) -> None:
         "torch03": inside**-0.5,
         "glorot": (6 / (inside + outside)) ** 0.5,
         "he": None,
+        "he_uniform": (6 / inside) ** 0.5,
+        "he_glorot": 2 * (1.3 * 2 / inside) ** 0.5,
     }[initialisation]
     weights = convolution.weight.detach()
     if bound is None:
@@ -202,7 +204,7 @@ def test_initialisations(initialisation: str) -> None:
         assert weights.abs().max() > 3 * weights.std()  # a normal, not a uniform
     else:
         assert 0.98 * bound < weights.abs().max() <= bound
-    zero_biases = initialisation in ("glorot", "he")
+    zero_biases = initialisation in ("glorot", "he", "he_glorot")
     assert (convolution.bias == 0).all() == zero_biases
     assert (dense.bias == 0).all() == zero_biases
 
