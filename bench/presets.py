@@ -210,9 +210,19 @@ PAPER: Recipes = {
     "qlae": Recipe(
         200_000,
         128,
-        {"lr": 1e-3},
-        "kylehkhsu/latent_quantization, which has a network of its own",
+        {"lr": 1e-3, "quantization": 0.001, "commitment": 0.001},
+        "configs/params/quantized_ae/fixed/quantized_ae_dsprites.yaml of "
+        "kylehkhsu/latent_quantization, whose network is its own",
     ),
+    **{
+        f"qlae on {name}": Recipe(
+            200_000,
+            128,
+            {"lr": 1e-3, "quantization": 0.01, "commitment": 0.01},
+            "configs/train_ae.yaml of kylehkhsu/latent_quantization, whose network is its own",
+        )
+        for name in ("shapes3d", "mpi3d_toy", "mpi3d_realistic", "mpi3d_real", "mpi3d_complex")
+    },
     # an example of theirs is a pair: 64 of them
     "adagvae": Recipe(300_000, 128, _LOCATELLO, f"{_DLIB}, where weak supervision has no budget"),
     "adamlvae": Recipe(300_000, 128, _LOCATELLO, f"{_DLIB}, where weak supervision has no budget"),

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from bench.datasets import DATASETS
 from bench.errors import RequestError
 from bench.models import MODELS
 from bench.plan import Plan, Request, plan
 from bench.presets import PRESETS, Recipe
+from bench.settings import parameters
 from bench.store.run import LATER_SETTINGS, Run, read_run
 
 
@@ -41,6 +43,21 @@ def test_a_set_wins_over_the_preset_and_the_preset_over_the_default() -> None:
     assert run.settings["C_z"] == recipe["C_z"] != 40.0
     assert run.settings["temperature"] == 0.67
     assert run.label == "jointvae (gamma=7)"
+
+
+@pytest.mark.parametrize(("dataset", "weight"), [("dsprites", 0.001), ("shapes3d", 0.01)])
+def test_qlae_has_its_authors_weights_for_the_data_set(dataset: str, weight: float) -> None:
+    recipe = PRESETS["paper"].recipe("qlae", dataset).settings
+    assert (recipe["quantization"], recipe["commitment"]) == (weight, weight)
+
+
+def test_every_recipe_names_a_model_and_settings_that_it_has() -> None:
+    for preset in PRESETS.values():
+        for name, recipe in preset.recipes.items():
+            model, _, dataset = name.partition(" on ")
+            assert model in MODELS, name
+            assert not dataset or dataset in DATASETS, name
+            assert recipe.settings.keys() <= parameters(MODELS[model]).keys(), name
 
 
 def test_a_sweep_is_the_product_of_its_values() -> None:
