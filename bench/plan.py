@@ -22,7 +22,7 @@ from bench.streams import lent_global_torch_stream
 BASELINES = "baselines"  # a group of models that may be named as a whole, as `all` may
 
 # Settings that are the length of a schedule in steps: a preset's scale with `--steps`.
-_LENGTHS = {"iterations", "warmup"}
+_LENGTHS = {"iterations", "warmup", "lr_decay_steps"}
 
 # `--set train.batch_size=32`: the budget, for all models of the study
 _TRAIN = {

@@ -1,7 +1,8 @@
 """The presets: how much work a run is, and how each model is trained, in one visible table.
 
-A setting that is not given here keeps the default of the model's signature. `iterations` and
-`warmup` are lengths of schedules: with `--steps` they shrink or grow in proportion.
+A setting that is not given here keeps the default of the model's signature. `iterations`,
+`warmup` and `lr_decay_steps` are lengths of schedules, which `--steps` shrinks or stretches in
+proportion.
 
 Losses are nats per image, so beta, gamma and the capacities depend on the size of the image: 32x32
 pixels have a quarter of the nats of 64x64.
@@ -205,7 +206,7 @@ PAPER: Recipes = {
         300_000,
         64,
         {"iterations": 120_000, "network": "dupont64", "initialisation": "he_glorot", "lr": 1e-4},
-        "snu-mllab/DisentanglementICML19",
+        "snu-mllab/DisentanglementICML19, whose decay of the learning rate never takes effect",
     ),
     "qlae": Recipe(
         200_000,

@@ -32,9 +32,10 @@ class CascadeVAE(VAE):
     While the category is closed the decoder has not learned it, and the most probable one means
     nothing.
 
-    Different from the authors' code: there lr decays by 0.3 every 50,000 steps, each latent starts
-    with a new Adam, and the standard deviation is the softplus of the encoder's output. The
-    settings of `VAE` apply as well; `temperature` has no effect.
+    Different from the authors' code: there each latent starts with a new Adam, and the standard
+    deviation is the softplus of the encoder's output. Their code also defines a decay of lr, by 0.3
+    every 50,000 steps, but never runs the operation that counts the steps (`update_step_op`), so
+    that its lr stays at 1e-4. The settings of `VAE` apply as well; `temperature` has no effect.
 
     Attributes:
         categorical: one size, or () for CascadeVAE-C.
@@ -49,7 +50,10 @@ class CascadeVAE(VAE):
         weight_decay: L2 penalty; the authors' spares biases, this one does not. It matters: it
             takes the decoder's weights of the closed category to 0, so that the category opens
             without a jump.
-        lr: learning rate of Adam.
+        lr: learning rate of Adam, at the start.
+        lr_decay: factor of lr after every `lr_decay_steps` steps; 1 for none, 0.3 for the decay
+            that the authors' code defines.
+        lr_decay_steps: 50,000 is that of the authors' code.
     """
 
     continuous: int = 6
@@ -61,12 +65,17 @@ class CascadeVAE(VAE):
     iterations: int = 120_000
     weight_decay: float = 4e-5
     lr: float = 1e-4
+    lr_decay: float = 1.0
+    lr_decay_steps: int = 50_000
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.refuse_negative("beta_l", "beta_h", "pairwise", "category_after", "weight_decay")
-        if self.iterations < 1:
-            raise ValueError(f"iterations={self.iterations}: must be at least 1")
+        for name in ("iterations", "lr_decay_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        if not 0 < self.lr_decay <= 1:
+            raise ValueError(f"lr_decay={self.lr_decay}: must be above 0 and at most 1")
         if len(self.latents.categorical) > 1:
             raise ValueError(
                 f"categorical={self.latents.categorical}: CascadeVAE infers one category at most: "
@@ -142,6 +151,9 @@ class CascadeVAE(VAE):
         parameters = self.players()["vae"]
         decay = self.weight_decay
         return {"vae": torch.optim.Adam(parameters, self.lr, weight_decay=decay, fused=True)}
+
+    def learning_rates(self, step: int) -> dict[str, float]:
+        return {"vae": self.lr * self.lr_decay ** ((step - 1) // self.lr_decay_steps)}
 
 
 def assign_categories(costs: Tensor, pairwise: float) -> Tensor:

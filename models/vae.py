@@ -155,6 +155,13 @@ class VAE(Encoder):
             for name, parameters in self.players().items()
         }
 
+    def learning_rates(self, step: int) -> dict[str, float]:
+        """The learning rates of a step by player; a player that is not named keeps its own.
+
+        Like the objective, a pure function of the step, which counts from 1.
+        """
+        return {}
+
     def refuse_negative(self, *names: str) -> None:
         """Raise ValueError if one of these settings is negative."""
         for name in names:

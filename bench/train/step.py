@@ -38,7 +38,8 @@ def take_step(
     Args:
         model: the model.
         x: images, (B, C, H, W), on the model's device.
-        step: number of the step, from 1 on, for the schedules of the objective.
+        step: number of the step, from 1 on, for the schedules of the objective and the learning
+            rates.
         noise: generator of all random draws of the objective, on the device.
         players: the parameters of each player.
         optimizers: one per player.
@@ -54,6 +55,9 @@ def take_step(
     for left, (player, loss) in enumerate(objective.losses.items(), 1 - len(players)):
         # all gradients before any step, and none to another player's parameters
         loss.backward(inputs=players[player], retain_graph=left < 0)
+    for player, rate in model.learning_rates(step).items():
+        for group in optimizers[player].param_groups:
+            group["lr"] = rate
     for optimizer in optimizers.values():
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

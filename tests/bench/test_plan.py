@@ -95,12 +95,13 @@ def test_steps_scale_the_schedules() -> None:
 
 @pytest.mark.parametrize(
     ("key", "length", "scaled"),
-    [("iterations", 80, 40), ("warmup", 80, 40), ("warmup", 1, 1), ("warmup", 0, 0)],
+    [("iterations", 80, 40), ("warmup", 80, 40), ("warmup", 1, 1), ("warmup", 0, 0)]
+    + [("lr_decay_steps", 80, 40)],
 )
 def test_every_length_of_a_schedule_scales_with_the_steps(
     monkeypatch, key: str, length: int, scaled: int
 ) -> None:
-    model = {"iterations": "jointvae", "warmup": "betavae"}[key]
+    model = {"iterations": "jointvae", "warmup": "betavae", "lr_decay_steps": "cascadevae"}[key]
     recipe = Recipe(100, 32, {key: length})
     monkeypatch.setitem(PRESETS, "smoke", replace(PRESETS["smoke"], recipes={model: recipe}))
     assert settings(planned(model, seeds="1"), key) == [length]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from bench.datasets import Toy
-from bench.models import MODELS, VAE, AnnealedVAE, JointVAE, Objective
+from bench.models import MODELS, VAE, AnnealedVAE, FactorVAE, JointVAE, Objective
 from bench.streams import lent_global_torch_stream, numpy_stream, rows_stream, torch_stream
 from bench.train import loop
 from bench.train.loop import Diverged, Interrupted, TrainingState, images, train
@@ -125,6 +125,50 @@ def test_a_stopped_training_ends_where_an_undisturbed_one_does(
     assert given.history == expected.history
     assert [row["step"] for row in given.history] == list(range(1, 61))
     assert not all(map(torch.equal, stopped.parameters(), straight.parameters()))
+
+
+class Slowing(FactorVAE):
+    """FactorVAE whose discriminator learns at half the rate from each third step on."""
+
+    def learning_rates(self, step: int) -> dict[str, float]:
+        return {"discriminator": 1e-2 * 0.5 ** (step // 3)}
+
+
+def slowing() -> VAE:
+    with lent_global_torch_stream(0, "initialisation"):
+        model = Slowing(image_shape=(1, 32, 32), continuous=2, hidden=4, layers=1)
+    return dense(model, hidden=4)
+
+
+def test_a_learning_rate_is_that_of_the_step_for_the_players_it_names(data: Toy) -> None:
+    model, seen = slowing(), []
+    optimizers = model.optimizers()
+    model.optimizers = lambda: optimizers
+
+    def watch(step: int, terms: dict[str, float]) -> None:
+        seen.append([optimizers[p].param_groups[0]["lr"] for p in ("vae", "discriminator")])
+
+    run(model, data, 7, watch=watch)
+    assert seen == [[1e-4, 1e-2 * 0.5 ** (step // 3)] for step in range(1, 8)]
+
+
+def test_the_learning_rate_of_a_step_is_what_moves_the_weights(data: Toy) -> None:
+    model = tiny()
+    before = [p.detach().clone() for p in model.parameters()]
+    model.learning_rates = lambda step: {"vae": 0.0}
+    run(model, data, 2)
+    assert all(map(torch.equal, model.parameters(), before))
+
+
+def test_a_stopped_training_goes_on_with_the_learning_rates_of_its_steps(
+    data: Toy, tmp_path: Path
+) -> None:
+    straight, resumed, checkpoint = slowing(), slowing(), tmp_path / "checkpoint.pt"
+    run(straight, data, 12)
+    with pytest.raises(Interrupted):
+        run(slowing(), data, 12, checkpoint=checkpoint, stop=after(5))
+    run(resumed, data, 12, checkpoint=checkpoint)
+    assert_same(resumed, straight)
 
 
 def test_a_stop_amid_an_interval_keeps_the_sums(data: Toy, tmp_path: Path) -> None:

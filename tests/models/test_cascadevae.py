@@ -166,6 +166,7 @@ def test_the_defaults_are_the_authors() -> None:
     assert (model.continuous, model.categorical, model.category_after) == (6, (3,), 4)
     assert (model.beta_l, model.beta_h, model.pairwise) == (0.1, 10.0, 0.001)
     assert (model.lr, model.weight_decay, model.iterations) == (1e-4, 4e-5, 6 * 20_000)
+    assert (model.lr_decay, model.lr_decay_steps) == (1.0, 50_000)
 
 
 @pytest.mark.parametrize(
@@ -371,6 +372,21 @@ def test_a_category_that_opens_first_finds_the_kinds_of_images() -> None:
 # the optimizer
 
 
+@pytest.mark.parametrize(
+    ("step", "factor"),
+    [(1, 1.0), (10, 1.0), (11, 0.3), (20, 0.3), (21, 0.09), (51, 0.3**5)],
+)
+def test_the_learning_rate_falls_by_stairs(step: int, factor: float) -> None:
+    """As exponential_decay(lr, step - 1, 10, 0.3, staircase=True) of TensorFlow."""
+    model = small(lr=1e-3, lr_decay=0.3, lr_decay_steps=10)
+    assert model.learning_rates(step) == {"vae": pytest.approx(1e-3 * factor)}
+
+
+@pytest.mark.parametrize("step", [1, 50_001, 10**6])
+def test_by_default_the_learning_rate_stays(step: int) -> None:
+    assert small(lr=1e-3).learning_rates(step) == {"vae": 1e-3}
+
+
 def test_the_weight_decay_is_an_l2_penalty() -> None:
     x = batch()
     model, penalised = small(weight_decay=0.3), small(weight_decay=0.0)
@@ -406,6 +422,9 @@ def test_weight_decay_takes_the_decoders_weights_of_a_closed_category_to_0(
     "settings",
     [
         {"beta_l": -1.0},
+        {"lr_decay": 0.0},
+        {"lr_decay": 1.1},
+        {"lr_decay_steps": 0},
         {"beta_h": -1.0},
         {"pairwise": -0.1},
         {"category_after": -1},
