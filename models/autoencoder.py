@@ -1,7 +1,6 @@
 """Autoencoder (Hinton & Salakhutdinov 2006, Science 313; no arXiv number)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -18,7 +17,7 @@ class Autoencoder(VAE):
     disentangle. The settings are those of `VAE`; `temperature` has no effect.
     """
 
-    deterministic: ClassVar[bool] = True
+    deterministic = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

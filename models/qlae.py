@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +53,7 @@ class QLAE(VAE):
     weight_decay: float = 0.1
     lr: float = 1e-3
 
-    deterministic: ClassVar[bool] = True
+    deterministic = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -68,8 +67,9 @@ class VAE(Encoder):
     temperature: float = 0.67
     lr: float = 5e-4
 
-    # Whether the encoder gives codes instead of distributions over them.
-    deterministic: ClassVar[bool] = False
+    # Whether the encoder gives codes instead of distributions over them; without an annotation it
+    # is no setting, except where a model makes it one.
+    deterministic = False
 
     def __post_init__(self) -> None:
         nn.Module.__init__(self)

@@ -67,6 +67,10 @@ def test_a_model_that_halves_its_batch_keeps_its_promises() -> None:
     )
 
 
+def test_a_model_whose_encoder_is_made_deterministic_keeps_its_promises() -> None:
+    assert_promises_hold(ModelSubject(MODELS["infovae"], {"deterministic": True}))
+
+
 @pytest.mark.parametrize(
     ("name", "kinds"), [(name, kinds) for name in REFUSED for kinds in REFUSED[name]]
 )

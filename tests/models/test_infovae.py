@@ -287,3 +287,43 @@ def test_settings_that_make_no_sense_are_refused_by_name(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         small(**settings)
+
+
+# a deterministic encoder
+
+
+def test_a_deterministic_encoder_gives_codes_without_noise_or_kl() -> None:
+    settings = {"deterministic": True, "lambda_": 30.0, "categorical": ()}
+    model, x = small(**settings), batch()
+    given = model.objective(x, 1, generator())
+
+    codes = conftest.linear(model.encoder[1], x.numpy().reshape(len(x), -1))
+    assert codes.shape == (len(x), D)
+    posterior = model.encode(x)
+    assert posterior.logvar is None
+    np.testing.assert_allclose(posterior.mean.detach().numpy(), codes)
+    mmd = looped(codes, prior_draws(D, (), generator()), D**2)
+    reconstruction = conftest.cross_entropy(model, x, codes)
+    assert_scalar(given.terms["reconstruction"], reconstruction)
+    assert_scalar(given.terms["mmd"], mmd)
+    assert_scalar(given.losses["vae"], reconstruction + 30 * mmd)
+    assert given.terms.keys() == {"loss", "reconstruction", "mmd"}
+
+
+def test_by_default_the_encoder_is_gaussian() -> None:
+    assert small(categorical=()).encode(batch()).logvar is not None
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"alpha": 0.0}, "alpha=0.0: a deterministic encoder has no KL: set alpha=1"),
+        ({"alpha": 0.999}, "alpha=0.999"),
+        ({"categorical": (3,)}, r"categorical=\(3,\): .*set categorical=\(\)"),
+    ],
+)
+def test_what_a_deterministic_encoder_cannot_have_is_refused(
+    settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        InfoVAE(deterministic=True, **settings)
