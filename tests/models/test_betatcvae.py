@@ -397,6 +397,28 @@ def test_the_bias_is_that_of_the_second_order(estimator: str, sign: int) -> None
     assert abs(np.mean(errors) - expected) < 4 * noise
 
 
+@pytest.mark.parametrize("rows", [64, 256])
+def test_information_beyond_ln_b_of_independent_latents_counts_as_total_correlation(
+    rows: int,
+) -> None:
+    """Ten independent latents of N(0, 1) tell 2.3 nats each and have no total correlation."""
+    latents, deviation = 10, 0.1
+    model = bare(latents, rows=1)
+    draws = generator(0)
+    mean = torch.randn(rows, latents, generator=draws, dtype=torch.float64)
+    logvar = torch.full_like(mean, 2 * math.log(deviation))
+    posterior = Posterior(mean * math.sqrt(1 - deviation**2), logvar)
+    z = posterior.sample(draws)
+    joint, marginals = log_aggregate(posterior, z, "mws", 1)
+    own = norm.logpdf(z.numpy(), posterior.mean.numpy(), deviation).sum(1)
+    seen = (own - joint.numpy()).max()  # log q(z | x) / q(z), whose mean is the information
+    assert seen == pytest.approx(math.log(rows), abs=0.01)
+    assert seen < 0.5 * latents * -math.log(deviation)
+    total_correlation, _ = model.estimates(posterior, z)
+    assert total_correlation == pytest.approx((joint - marginals.sum(1)).mean().item())
+    assert total_correlation > 2 * math.log(rows)
+
+
 # refusals
 
 
