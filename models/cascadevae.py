@@ -153,6 +153,8 @@ class CascadeVAE(VAE):
         return {"vae": torch.optim.Adam(parameters, self.lr, weight_decay=decay, fused=True)}
 
     def learning_rates(self, step: int) -> dict[str, float]:
+        if self.lr_decay == 1:
+            return {}
         return {"vae": self.lr * self.lr_decay ** ((step - 1) // self.lr_decay_steps)}
 
 

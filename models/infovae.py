@@ -27,8 +27,6 @@ class InfoVAE(VAE):
     The settings of `VAE` apply as well.
 
     Attributes:
-        deterministic: the encoder gives codes, not a distribution over them, as the authors' does;
-            alpha must then be 1, as there is no KL, and all latents continuous.
         alpha: 1 minus the weight of the KL; at most 1.
         lambda_: the paper's lambda, which is a reserved word in Python. 1000 is the paper's for
             MNIST as quoted by trungnt13/odin-ai, there with alpha 0; the paper itself was not read.
@@ -38,6 +36,8 @@ class InfoVAE(VAE):
         bandwidth: of the kernel exp(-|z - z'|^2 / (bandwidth L^2)) of codes with L columns; 1 is
             that of the authors' code. That kernel is wide: 10 latents that are 0 for all images
             have an MMD of only 0.0105. Other ports have other widths.
+        deterministic: the encoder gives codes, not a distribution over them, as the authors' does;
+            alpha must then be 1, as there is no KL, and all latents continuous.
     """
 
     alpha: float = 1.0

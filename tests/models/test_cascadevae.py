@@ -384,7 +384,7 @@ def test_the_learning_rate_falls_by_stairs(step: int, factor: float) -> None:
 
 @pytest.mark.parametrize("step", [1, 50_001, 10**6])
 def test_by_default_the_learning_rate_stays(step: int) -> None:
-    assert small(lr=1e-3).learning_rates(step) == {"vae": 1e-3}
+    assert small(lr=1e-3).learning_rates(step) == {}
 
 
 def test_the_weight_decay_is_an_l2_penalty() -> None:
