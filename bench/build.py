@@ -10,13 +10,14 @@ import numpy as np
 
 from bench.datasets import Factor, FactorData
 from bench.datasets.pairs import draw_pairs
-from bench.datasets.subsets import Subset
+from bench.datasets.subsets import Fixed, Subset
 from bench.errors import RequestError
 from bench.registry import digest, resolve
 from bench.settings import Parameter, parameters
 from bench.store.run import Run
 from bench.streams import lent_global_torch_stream
 
+FIX = "fix"
 SUBSET = ("correlate", "hold_out")
 
 # What a model's constructor gets from the suite if it takes it: the data decide it, so that it is
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
 def build_data(
     name: str, settings: Mapping[str, Any], data_dir: str | Path | None, target: Any = None
 ) -> FactorData:
-    """A data set, or the part of it that `correlate` and `hold_out` of the settings ask for.
+    """A data set, or the part of it that `fix`, `correlate` and `hold_out` of the settings ask for.
 
     Args:
         name: of the data set.
-        settings: arguments of its constructor, and `correlate` and `hold_out`.
+        settings: arguments of its constructor, and `fix`, `correlate` and `hold_out`.
         data_dir: where it looks for files, if it takes that.
         target: what the name means, if that is known already.
 
@@ -45,9 +46,11 @@ def build_data(
     """
     target = target or resolve("dataset", name)
     rules = {key: settings[key] for key in SUBSET if key in settings}
-    own = {key: value for key, value in settings.items() if key not in SUBSET}
+    own = {key: value for key, value in settings.items() if key not in (FIX, *SUBSET)}
     place = {"data_dir": data_dir} if "data_dir" in parameters(target) else {}
     data: FactorData = target(**own, **place)
+    if FIX in settings:  # first, as the rules are about the factors that vary
+        data = Fixed(data, settings[FIX])
     return Subset(data, **rules) if rules else data
 
 

@@ -45,6 +45,8 @@ class Request:
         sweeps: `MODEL.KEY=V1,V2`.
         metrics: names, comma-separated, or `all`; None for the default ones.
         steps: training steps instead of the preset's.
+        fix: factors with the one class of each that is trained on and scored; `FACTOR=CLASS`, also
+            several in a text, comma-separated.
         correlate: rules for correlated factors.
         hold_out: combinations of factors that are held out of training.
         output: folder of the study; None for one named after it in results/.
@@ -59,6 +61,7 @@ class Request:
     sweeps: Sequence[str] = ()
     metrics: str | None = None
     steps: int | None = None
+    fix: Sequence[str] = ()
     correlate: Sequence[str] = ()
     hold_out: Sequence[str] = ()
     output: Path | None = None
@@ -164,6 +167,8 @@ def default_name(study: StudyRecord, preset: Preset) -> str:
         for key, value in study.data_settings.items()
         if (key, value) != ("image_size", preset.size_of(study.dataset))
     }
+    if "fix" in own:  # the other rules keep the names that studies of theirs have
+        own["fix"] = f"-{'-'.join(own['fix'])}"
     parts += [f"{key}{value}" for key, value in {**own, **study.train}.items()]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(map(str, parts)))
 
@@ -233,7 +238,12 @@ def _data_settings(
     settings = assigned.settings_of(request.dataset, known)
     if "image_size" in known:
         settings = {"image_size": preset.size_of(request.dataset), **settings}
-    rules = {"correlate": sorted(request.correlate), "hold_out": sorted(request.hold_out)}
+    rules = {
+        # an empty part is kept, for the data to refuse
+        "fix": sorted({part.strip() for text in request.fix for part in text.split(",")}),
+        "correlate": sorted(request.correlate),
+        "hold_out": sorted(request.hold_out),
+    }
     return settings | {key: texts for key, texts in rules.items() if texts}
 
 

@@ -1,5 +1,6 @@
-"""Training on a part of a factor grid: correlated factors, combinations held out."""
+"""Parts of a factor grid: fixed factors, correlated factors, combinations held out of training."""
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +8,86 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .factors import FactorData
+from .factors import Factor, FactorData
 
 _LEAST = 1e-3  # share of the drawn rows that must be kept
+_FEWEST = 64  # rows to train on that fixed factors must leave: a batch of the presets
+
+
+class Fixed(FactorData):
+    """The part of a data set in which some factors have one class each, as a data set of its own.
+
+    Only these rows are trained on and scored, in the order of the whole, so that the rest of a grid
+    is a grid. The fixed factors are none of its factors: nothing can be told about a constant.
+
+    Args:
+        data: the whole.
+        fix: texts FACTOR=CLASS, such as orientation=0 or shape=heart.
+
+    Attributes:
+        fixed: the class of each fixed factor by the factor's name: its label, or else its number.
+
+    Raises:
+        ValueError: there is no such factor or class, no factor is left, hardly an image is left to
+            train on, or the whole does not draw all rows with the same probability.
+    """
+
+    def __init__(self, data: FactorData, fix: Sequence[str]) -> None:
+        self._data = data
+        classes = dict(self._class(text) for text in fix)
+        columns = sorted(classes)
+        names = [data.factors[k].name for k in columns]
+        if len(classes) < len(fix):
+            raise ValueError(f"{', '.join(fix)}: fix each factor once")
+        self._whole = np.array([classes.get(k, 0) for k in range(len(data.factors))])
+        self._free = [k for k in range(len(data.factors)) if k not in classes]
+        self.fixed = {
+            name: _word(data.factors[k], classes[k]) for name, k in zip(names, columns, strict=True)
+        }
+        rule = ", ".join(f"{name}={word}" for name, word in self.fixed.items())
+        if not self._free:
+            raise ValueError(f"{rule}: all factors are fixed, leave at least one free")
+        if type(data).draw is not FactorData.draw:
+            raise ValueError(f"{rule}: factors cannot be fixed in data with a draw() of its own")
+        matches = data.values(np.arange(len(data)))[:, columns] == self._whole[columns]
+        self._rows = np.flatnonzero(matches.all(axis=1)).astype(np.int64, copy=False)
+        self.held_out = int((self._rows >= data.training).sum())
+        if self.training < _FEWEST:
+            raise ValueError(
+                f"{rule}: {self.training} images would be left to train on, at least {_FEWEST} are "
+                "needed: fix fewer factors"
+            )
+        self.factors = tuple(data.factors[k] for k in self._free)
+        self.image_shape = data.image_shape
+        self.source = f"{data.source}; only the {len(self):,} images with {rule}"
+        self.fingerprint = f"{data.fingerprint}:fixed-{rule.replace(', ', ':')}"
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def images(self, rows: ArrayLike) -> NDArray[np.uint8]:
+        return self._data.images(self._rows[self.checked(rows)])
+
+    def values(self, rows: ArrayLike) -> NDArray[np.int64]:
+        return self._data.values(self._rows[self.checked(rows)])[:, self._free]
+
+    def rows(self, values: ArrayLike) -> NDArray[np.int64]:
+        classes = self.on_grid(values)
+        whole = np.repeat(self._whole[None], len(classes), axis=0)
+        whole[:, self._free] = classes
+        rows: NDArray[np.intp] = np.searchsorted(self._rows, self._data.rows(whole))
+        return rows.astype(np.int64, copy=False)
+
+    def _class(self, text: str) -> tuple[int, int]:
+        """The index and the class of a fixed factor."""
+        name, equals, word = text.partition("=")
+        if not (name and equals and word):
+            raise ValueError(f"{text!r}: write FACTOR=CLASS, such as orientation=0")
+        k = _factor(self._data, name.strip(), text)
+        classes = _classes(self._data.factors[k], word.strip(), text)
+        if len(classes) > 1:
+            raise ValueError(f"{text!r}: fix {name.strip()} to one class, not to {len(classes)}")
+        return k, classes[0]
 
 
 @dataclass(frozen=True)
@@ -108,12 +186,6 @@ class Subset(FactorData):
             missing -= len(rows)
         return np.concatenate(kept)
 
-    def _factor(self, name: str, text: str) -> int:
-        names = [factor.name for factor in self.factors]
-        if name not in names:
-            raise ValueError(f"{text!r}: no factor {name!r}, choose from {', '.join(names)}")
-        return names.index(name)
-
     def _correlation(self, text: str) -> Correlation:
         match = re.fullmatch(r"([^:=]+):([^:=]+)=([0-9.eE+-]+)", text)
         try:
@@ -122,7 +194,7 @@ class Subset(FactorData):
             sigma = 0.0
         if match is None or not 0 < sigma < np.inf:
             raise ValueError(f"{text!r}: write FACTOR:FACTOR=SIGMA, such as scale:posX=0.2")
-        first, second = self._factor(match[1], text), self._factor(match[2], text)
+        first, second = (_factor(self._data, name, text) for name in match.group(1, 2))
         if first == second:
             raise ValueError(f"{text!r}: name two different factors")
         return Correlation(first, second, sigma)
@@ -133,29 +205,52 @@ class Subset(FactorData):
             name, equals, words = part.partition("=")
             if not (name and equals and words):
                 raise ValueError(f"{text!r}: write FACTOR=CLASSES, such as shape=2,orientation=0-9")
-            k = self._factor(name.strip(), text)
-            classes.append((k, self._classes(k, words, text)))
+            k = _factor(self._data, name.strip(), text)
+            classes.append((k, _classes(self.factors[k], words, text)))
         return HeldOut(tuple(classes))
 
-    def _classes(self, k: int, words: str, text: str) -> tuple[int, ...]:
-        """Class indices of texts such as 3, 0-9 and 1+4, or of the words for classes."""
-        factor = self.factors[k]
-        classes: list[int] = []
-        for word in words.split("+"):
-            if word in factor.labels:
-                classes.append(factor.labels.index(word))
-                continue
-            match = re.fullmatch(r"(\d+)(?:-(\d+))?", word.strip())
-            if match is None:
-                labels = f", or {', '.join(factor.labels)}" if factor.labels else ""
-                raise ValueError(
-                    f"{text!r}: {word!r} is no class of {factor.name}: "
-                    f"0 to {factor.size - 1}{labels}"
-                )
-            first, last = int(match[1]), int(match[2] or match[1])
-            if not first <= last < factor.size:
-                raise ValueError(
-                    f"{text!r}: {factor.name} has the classes 0 to {factor.size - 1}, not {word}"
-                )
-            classes += range(first, last + 1)
-        return tuple(sorted(set(classes)))
+
+def _factor(data: FactorData, name: str, text: str) -> int:
+    """The index of a factor that a text names."""
+    names = [factor.name for factor in data.factors]
+    if name in names:
+        return names.index(name)
+    if isinstance(data, Fixed) and name in data.fixed:
+        raise ValueError(
+            f"{text!r}: {name} is fixed at {data.fixed[name]}: name a factor that varies, "
+            f"{' or '.join(names)}"
+        )
+    hint = _nearest(name, names) or f"choose from {', '.join(names)}"
+    raise ValueError(f"{text!r}: no factor {name!r}, {hint}")
+
+
+def _classes(factor: Factor, words: str, text: str) -> tuple[int, ...]:
+    """Class indices of texts such as 3, 0-9 and 1+4, or of the words for classes."""
+    classes: list[int] = []
+    for word in words.split("+"):
+        if word in factor.labels:
+            classes.append(factor.labels.index(word))
+            continue
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", word.strip())
+        if match is None:
+            labels = f", or {', '.join(factor.labels)}" if factor.labels else ""
+            hint = _nearest(word, factor.labels) or f"0 to {factor.size - 1}{labels}"
+            raise ValueError(f"{text!r}: {word!r} is no class of {factor.name}: {hint}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < factor.size:
+            raise ValueError(
+                f"{text!r}: {factor.name} has the classes 0 to {factor.size - 1}, not {word}"
+            )
+        classes += range(first, last + 1)
+    return tuple(sorted(set(classes)))
+
+
+def _nearest(word: str, choices: Sequence[str]) -> str:
+    """`did you mean ...?` with the choices that come closest to a word; empty if none does."""
+    near = difflib.get_close_matches(word, choices, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def _word(factor: Factor, k: int) -> str:
+    """The word that `_classes` takes for a class."""
+    return factor.labels[k] if factor.labels else str(k)

@@ -26,6 +26,8 @@ RUN_HELP = """Train models, score them, and write tables and plots.
 
   bench run --models betavae --dataset dsprites --sweep betavae.beta=1,2,4
 
+  bench run --models jointvae,betavae --dataset dsprites --fix orientation=0
+
   bench run --models betavae --dataset dsprites --correlate scale:posX=0.2
 
   bench run --models betavae --dataset dsprites --hold-out shape=heart,orientation=0-9
@@ -51,6 +53,12 @@ def run(
     steps: Annotated[
         int | None,
         typer.Option(help="Training steps instead of the preset's. Schedules scale with them."),
+    ] = None,
+    fix: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Train and score on one class of a factor only, FACTOR=CLASS. May be repeated."
+        ),
     ] = None,
     correlate: Annotated[
         list[str] | None,
@@ -90,6 +98,7 @@ def run(
         sweeps=sweep or [],
         metrics=metrics,
         steps=steps,
+        fix=fix or [],
         correlate=correlate or [],
         hold_out=hold_out or [],
         output=output,

@@ -72,7 +72,7 @@ def comparison(records: Sequence[Record], study: StudyRecord) -> Table:
         sound = [record for record in group if record.status.state != "collapsed"]
         if any(r.scored for r in sound) and len(sound) < len(group):
             rows.append(_row(f"{label} without collapsed", sound, columns, metrics))
-    title = f"{study.dataset}, preset {study.preset}"
+    title = f"{study.data_name}, preset {study.preset}"
     notes = [*_notes(records, study, metrics), *_fewer_runs(rows, columns)]
     return Table(title, columns, rows, notes)
 

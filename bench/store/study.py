@@ -39,6 +39,12 @@ class StudyRecord:
     steps: int | None
     train: Mapping[str, Any]
 
+    @property
+    def data_name(self) -> str:
+        """The data set's name, and which factors are fixed: it is then other data."""
+        fixed = ", ".join(self.data_settings.get("fix", ()))
+        return f"{self.dataset} ({fixed})" if fixed else self.dataset
+
 
 def is_study(folder: Path) -> bool:
     """Whether a folder holds a study."""
