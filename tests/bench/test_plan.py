@@ -118,6 +118,31 @@ def test_train_and_data_settings_are_those_of_the_study() -> None:
     assert planned(seeds="1", sets=["train.rows=99999"]).runs[0].rows == 576
 
 
+def test_a_fixed_factor_makes_other_data_with_a_name_of_its_own() -> None:
+    whole, fixed = planned("adagvae", seeds="1"), planned("adagvae", seeds="1", fix=["shape=cross"])
+    assert fixed.study.data_settings == {"image_size": 32, "fix": ["shape=cross"]}
+    assert "fix" not in whole.study.data_settings
+    assert fixed.folder == Path("results/toy-smoke-fix-shape-cross")
+    assert (whole.study.data_name, fixed.study.data_name) == ("toy", "toy (shape=cross)")
+    (run,), (other,) = fixed.runs, whole.runs
+    assert (run.rows, other.rows) == (192, 576)
+    assert run.fingerprint == f"{other.fingerprint}:fixed-shape=cross"
+    assert run.identity != other.identity
+    assert replace(run, rows=other.rows, fingerprint=other.fingerprint).identity == other.identity
+    assert back_from_json(run.as_dict()) == run
+    assert "discrete_accuracy" in fixed.refused  # without a categorical factor
+
+
+def test_the_same_fixed_factors_are_the_same_study_however_asked_for() -> None:
+    ways = [["shape=cross", "size=0"], ["size=0,shape=cross"], ["size=0", "shape=cross, size=0"]]
+    first, *others = (planned(seeds="1", fix=way) for way in ways)
+    assert first.folder == Path("results/toy-smoke-fix-shape-cross-size-0")
+    for other in others:
+        assert (other.study, other.folder, other.runs) == (first.study, first.folder, first.runs)
+    word = planned(seeds="1", fix=["shape=2,size=0"])
+    assert word.runs[0].identity == first.runs[0].identity
+
+
 def test_metric_options_are_in_the_definition() -> None:
     asked = planned(metrics="mig,factorvae_score", sets=["factorvae_score.votes=500"])
     by_name = {d.name: d.options for d in asked.definitions}
@@ -145,6 +170,9 @@ def test_metric_options_are_in_the_definition() -> None:
         ({"sets": ["train.batch_size=0"]}, "must be at least 1"),
         ({"sets": ["toy.image_size=20"]}, "toy: image_size must be 28 to 128"),
         ({"sets": ["mig.bins=1"]}, "mig: "),
+        ({"fix": ["shpe=0"]}, "no factor 'shpe', did you mean shape"),
+        ({"fix": ["shape=0,"]}, "'': write FACTOR=CLASS"),
+        ({"fix": ["shape=0"], "hold_out": ["shape=1"]}, "shape is fixed at square"),
         ({"sweeps": ["toy.image_size=32,64"]}, "toy is not a model of --models"),
         ({"sweeps": ["betavae.beta=1,,2"]}, "valid number"),
     ],

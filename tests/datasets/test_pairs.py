@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from bench.datasets import Arrays, Factor, FactorData, LabelledData, Toy
 from bench.datasets.pairs import draw_pairs
-from bench.datasets.subsets import Subset
+from bench.datasets.subsets import Fixed, Subset
 
 RNG = np.random.default_rng
 MANY = 40_000
@@ -121,6 +121,34 @@ def test_no_partner_is_a_row_held_out_at_the_end() -> None:
     assert rows.max() == 39
     assert Subset(data).held_out == 20
     assert draw_pairs(Subset(data), RNG(0), MANY, 1).max() == 39
+
+
+@pytest.mark.parametrize("changed", [0, 1, 2])
+def test_pairs_of_a_grid_with_a_fixed_factor(changed: int) -> None:
+    fixed = Fixed(Toy(), ["size=1"])
+    one, other = pairs(fixed, changed, 4_000)
+    moved = one != other
+    assert set(moved.sum(1).tolist()) == ({changed} if changed else {1, 2})
+    assert moved.any(0).tolist() == [True] * 3
+    rows = draw_pairs(fixed, RNG(0), 64, changed)
+    assert len(fixed.images(rows)) == 64
+    with pytest.raises(ValueError, match="changed=3: .* 1 to 2 of the 3"):
+        draw_pairs(fixed, RNG(0), 8, 3)
+
+
+def test_no_partner_is_held_out_where_another_factor_is_fixed() -> None:
+    subset = Subset(Fixed(Toy(), ["size=1"]), hold_out=["shape=cross,posX=0-2+7"])
+    values = pairs(subset, 1).reshape(MANY, 3)
+    assert not ((values[:, 0] == 2) & np.isin(values[:, 1], [0, 1, 2, 7])).any()
+    assert len(np.unique(values, axis=0)) == 3 * 64 - 4 * 8
+
+
+def test_labels_that_are_no_grid_are_none_with_a_fixed_factor() -> None:
+    labels = Grid((3, 8, 16)).values(np.arange(384))
+    for order in (labels[::-1], labels[[*range(383), 0]]):
+        fixed = Fixed(Labelled((3, 8, 16), order), ["f0=2"])
+        with pytest.raises(ValueError, match="pairs need a full grid"):
+            draw_pairs(fixed, RNG(0), 200, 1)
 
 
 def test_both_images_of_a_pair_follow_the_correlation() -> None:

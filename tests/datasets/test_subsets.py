@@ -1,17 +1,43 @@
-"""Training on a part of a grid: which rows are drawn, how often, and what is refused."""
+"""Parts of a grid: which rows there are, which are drawn, how often, and what is refused."""
 
+import json
 import pickle
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from bench.build import build_data
-from bench.datasets import DATASETS
-from bench.datasets.subsets import Subset
+from bench.datasets import DATASETS, DSprites, Factor, FactorData, LabelledData
+from bench.datasets.subsets import Fixed, Subset
 from bench.datasets.toy import Toy
 
 RNG = np.random.default_rng
+
+
+class Irregular(LabelledData):
+    """600 images with labels in no order, of which one combination is absent and 150 are held out.
+
+    The pixel of an image is its row.
+    """
+
+    image_shape = (1, 1, 1)
+    source = fingerprint = "irregular"
+    factors = (
+        Factor("colour", 3, "categorical", (0.0, 1.0, 2.0), ("red", "green", "blue")),
+        Factor("angle", 4, "cyclic", (0.0, 1.0, 2.0, 3.0)),
+        Factor("length", 5, "ordinal", (0.0, 1.0, 2.0, 3.0, 4.0)),
+    )
+    held_out = 150
+
+    def __init__(self) -> None:
+        labels = RNG(0).integers((3, 4, 5), size=(600, 3))
+        labels[(labels == [1, 2, 3]).all(axis=1)] = 0
+        self.labels = labels
+
+    def images(self, rows: ArrayLike) -> np.ndarray:
+        return (self.checked(rows) % 256).astype(np.uint8)[:, None, None, None]
 
 
 def drawn(subset: Subset, count: int = 40_000) -> np.ndarray:
@@ -75,9 +101,101 @@ def test_draws_follow_the_generator_and_survive_pickling() -> None:
         np.testing.assert_array_equal(rows, again.draw(RNG(1), count))
 
 
+FIXED = [
+    (Toy(), ["posX=3"], [2], [3]),
+    (Toy(), ["size=1", "shape=cross"], [0, 1], [2, 1]),  # just enough images
+    (DSprites(image_size=32), ["orientation=5"], [2], [5]),
+    (DSprites(image_size=32), ["posX=0", "shape=heart"], [0, 3], [2, 0]),
+    (Irregular(), ["angle=2"], [1], [2]),
+    (Irregular(), ["colour=green"], [0], [1]),
+]
+
+
+@pytest.mark.parametrize(("whole", "fix", "columns", "classes"), FIXED)
+def test_fixed_data_are_the_whole_at_these_classes(
+    whole: FactorData, fix: list[str], columns: list[int], classes: list[int]
+) -> None:
+    values = whole.values(np.arange(len(whole)))
+    same = np.flatnonzero((values[:, columns] == classes).all(axis=1))
+    fixed = Fixed(whole, fix)
+    rows = np.arange(len(fixed))
+    assert len(fixed) == len(same)
+    assert fixed.training == (same < whole.training).sum()
+    np.testing.assert_array_equal(fixed.values(rows), np.delete(values[same], columns, axis=1))
+    some = RNG(0).integers(len(fixed), size=50)
+    np.testing.assert_array_equal(fixed.images(some), whole.images(same[some]))
+    assert fixed.image_shape == whole.image_shape
+    left = [factor for k, factor in enumerate(whole.factors) if k not in columns]
+    assert list(fixed.factors) == left
+    found = fixed.values(fixed.rows(fixed.values(rows)))
+    np.testing.assert_array_equal(found, fixed.values(rows))
+    with pytest.raises(IndexError, match=f"row {len(fixed)} is outside"):
+        fixed.images([len(fixed)])
+
+
+def test_the_rest_of_a_grid_is_a_grid_in_its_own_order() -> None:
+    fixed = Fixed(Toy(), ["size=1"])
+    grid = np.stack(np.unravel_index(np.arange(3 * 8 * 8), (3, 8, 8)), axis=1)
+    np.testing.assert_array_equal(fixed.values(np.arange(len(fixed))), grid)
+    np.testing.assert_array_equal(fixed.rows(grid), np.arange(len(fixed)))
+    assert (np.bincount(fixed.draw(RNG(0), 40_000), minlength=len(fixed)) > 100).all()
+
+
+def test_a_combination_that_is_absent_is_absent_of_the_fixed_data() -> None:
+    fixed = Fixed(Irregular(), ["angle=2"])
+    with pytest.raises(ValueError, match="no image has colour 1, angle 2, length 3"):
+        fixed.rows([[0, 0], [1, 3]])
+    drawn = fixed.draw(RNG(0), 2_000)
+    assert 0 < fixed.training < len(fixed)
+    assert set(drawn.tolist()) == set(range(fixed.training))
+
+
+def test_fixed_data_say_what_they_are_in_one_way() -> None:
+    toy, fixed = Toy(), Fixed(Toy(), ["size=1", "shape=cross"])
+    assert fixed.source == f"{toy.source}; only the 64 images with shape=cross, size=1"
+    again = Fixed(Toy(), ["shape=2", "size=1"])
+    assert (again.source, again.fingerprint) == (fixed.source, fixed.fingerprint)
+    others = [["size=1"], ["shape=cross"], ["shape=disc", "size=1"], ["shape=cross", "size=2"]]
+    fingerprints = {Fixed(toy, fix).fingerprint for fix in others}
+    assert len(fingerprints | {toy.fingerprint, fixed.fingerprint}) == 2 + len(others)
+
+
+def test_no_image_is_drawn_to_find_the_rows(monkeypatch) -> None:
+    def drawn(self: DSprites, rows: ArrayLike) -> np.ndarray:
+        raise AssertionError("images are drawn")
+
+    monkeypatch.setattr(DSprites, "images", drawn)
+    fixed = Fixed(DSprites(), ["orientation=0"])
+    assert len(fixed) == 18_432
+    assert fixed.sizes == (3, 6, 32, 32)
+
+
+def test_fixed_data_survive_pickling() -> None:
+    fixed = Fixed(Toy(), ["shape=cross"])
+    again = pickle.loads(pickle.dumps(fixed))
+    np.testing.assert_array_equal(again.images([0, 100]), fixed.images([0, 100]))
+    assert again.fingerprint == fixed.fingerprint
+
+
+def test_the_factors_that_vary_are_correlated_and_held_out() -> None:
+    rules = {"correlate": ["size:posX=0.2"], "hold_out": ["posY=0-3,posX=7"]}
+    data = build_data("toy", {"image_size": 64, "fix": ["shape=cross"], **rules}, None)
+    assert isinstance(data, Subset)
+    assert [factor.name for factor in data.factors] == ["size", "posX", "posY"]
+    assert len(data) == 192
+    values = drawn(data)
+    assert not ((values[:, 1] == 7) & (values[:, 2] < 4)).any()
+    assert np.corrcoef(values.T)[0, 1] > 0.5
+    assert "with shape=cross; trained on rows correlated size:posX=0.2, without" in data.source
+    parts = [{"fix": ["shape=cross"]}, rules, {"fix": ["shape=disc"], **rules}]
+    fingerprints = {build_data("toy", {"image_size": 64, **p}, None).fingerprint for p in parts}
+    assert len(fingerprints | {data.fingerprint}) == 4
+
+
 def test_without_rules_it_is_the_data_itself() -> None:
     assert isinstance(build_data("toy", {}, None), DATASETS["toy"])
     assert isinstance(build_data("toy", {"hold_out": ["size=0"]}, None), Subset)
+    assert isinstance(build_data("toy", {"fix": ["size=0"]}, None), Fixed)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +210,7 @@ def test_without_rules_it_is_the_data_itself() -> None:
         ([], ["shape=heart"], "'heart' is no class of shape: 0 to 2, or square, disc, cross"),
         ([], ["posX=5-9"], "posX has the classes 0 to 7, not 5-9"),
         ([], ["form=0"], "no factor 'form'"),
+        ([], ["sise=0"], "no factor 'sise', did you mean size"),
         ([], ["shape=0-2"], "would be left to train on"),
         (["size:posX=0.0001", "size:posY=0.0001"], ["size=0", "size=2"], "would be left"),
     ],
@@ -100,6 +219,78 @@ def test_rules_that_cannot_be_followed(correlate, hold_out, message) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         Subset(Toy(), correlate, hold_out)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fix", "message"),
+    [
+        (["size"], "write FACTOR=CLASS, such as orientation=0"),
+        (["=0"], "write FACTOR=CLASS"),
+        (["size="], "write FACTOR=CLASS"),
+        ([""], "write FACTOR=CLASS"),
+        (["sise=0"], "no factor 'sise', did you mean size"),
+        (["place=0"], "no factor 'place', choose from shape, size, posX, posY"),
+        (["shape=crass"], "'crass' is no class of shape: did you mean cross"),
+        (["shape=heart"], "'heart' is no class of shape: 0 to 2, or square, disc, cross"),
+        (["size=3"], "size has the classes 0 to 2, not 3"),
+        (["size=-1"], "'-1' is no class of size: 0 to 2"),
+        (["size=0+2"], "fix size to one class, not to 2"),
+        (["posX=0-7"], "fix posX to one class, not to 8"),
+        (["size=0", "size=1"], "fix each factor once"),
+        (["shape=2", "shape=cross"], "fix each factor once"),
+        (["size=0", "posX=1"], "size=0, posX=1: 24 images would be left to train on, at least 64"),
+        (["shape=0", "size=0", "posX=0", "posY=0"], "all factors are fixed"),
+    ],
+)
+def test_factors_that_cannot_be_fixed(fix: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        Fixed(Toy(), fix)
+    assert "\n" not in str(caught.value)
+
+
+def test_data_that_draw_in_their_own_way_are_not_fixed() -> None:
+    with pytest.raises(ValueError, match=r"shape=cross: .* a draw\(\) of its own"):
+        Fixed(Subset(Toy(), correlate=["size:posX=0.2"]), ["shape=cross"])
+
+
+@pytest.mark.parametrize(
+    ("correlate", "hold_out"),
+    [(["shape:size=0.2"], []), (["size:shape=0.2"], []), ([], ["size=0,shape=1"])],
+)
+def test_a_rule_about_a_fixed_factor_is_refused(correlate, hold_out) -> None:
+    message = "shape is fixed at cross: name a factor that varies, size or posX or posY"
+    with pytest.raises(ValueError, match=message) as caught:
+        Subset(Fixed(Toy(), ["shape=cross"]), correlate, hold_out)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_study_of_fixed_factors(bench, cli_here, tmp_path, monkeypatch) -> None:
+    command = ("run", "--models", "vae,adagvae", "--dataset", "toy", "--preset", "smoke")
+    command = (*command, "--steps", "4", "--seeds", "1", "--fix", "shape=cross")
+    ran = bench(*command, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    (folder,) = (tmp_path / "results").iterdir()
+    assert folder.name == "toy-smoke-steps4-fix-shape-cross"
+    assert "only the 192 images with shape=cross), preset smoke" in ran.stderr
+    table = (folder / "table.md").read_text()
+    assert table.startswith("**toy (shape=cross), preset smoke**")
+    assert "only the 192 images with shape=cross." in table
+    monkeypatch.chdir(tmp_path)
+    assert "2 runs: 2 done, 0 to do" in cli_here(*command, "--dry-run").out
+    (run,) = (folder / "runs").glob("vae-*")
+    settings = json.loads((run / "settings.json").read_text())
+    assert settings["data_settings"] == {"image_size": 32, "fix": ["shape=cross"]}
+    assert settings["fingerprint"].endswith(":fixed-shape=cross")
+    assert json.loads((run / "evaluation.json").read_text())["rows"] == 192
+    (folder / "table.md").unlink()
+    assert cli_here("report", str(folder)).code == 0
+    assert (folder / "table.md").read_text() == table
+    said = cli_here("evaluate", str(run))
+    assert "192 rows" in said.out
+    assert "factors: 3 ordinal" in said.out
+    assert cli_here("export", str(run)).code == 0
+    description = json.loads((run / "export" / "export.json").read_text())
+    assert description["factors"] == {"size": 3, "posX": 8, "posY": 8}
 
 
 def test_a_study_of_correlated_factors(bench, cli_here, tmp_path) -> None:
