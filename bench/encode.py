@@ -1,6 +1,6 @@
 """Model -> Representation: every image is encoded once, and all metrics read the same codes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from bench.train.loop import images
 BATCH = 64  # images at once: more do not fit into the processor's cache
 RECONSTRUCTED = 10_000  # rows behind the reconstruction error
 SHOWN = 10  # images in the picture of reconstructions, values in a traversal
+CANDIDATES = 128  # rows that the reference image of the traversals is chosen from
 
 
 @dataclass(frozen=True)
@@ -154,15 +155,20 @@ class _Decoded:
         return self._error / self._rows, model.mean_image_reconstruction(mean, square)
 
 
+# The columns of the code that belong to a latent, and what they are set to, (n, columns).
+Traversal = tuple[slice, Tensor]
+
+
 def samples(
     model: VAE, data: FactorData, rows: np.ndarray, codes: np.ndarray, device: torch.device
 ) -> dict[str, np.ndarray]:
     """The arrays behind the pictures: images uint8 (n, C, H, W).
 
-    `originals` and `reconstructions` of the first rows; for each latent, `z1`... and `c1`..., the
-    decoded traversal from the first row's code: a continuous latent over two standard deviations
-    of the prior to each side, or of its `codes` (N, D) where the model has no prior, a
-    categorical one category by category.
+    `originals` and `reconstructions` of the first rows; `reference`, the image that the traversals
+    start from and its reconstruction, chosen by `most_visible` among the first 128 rows; for each
+    latent, `z1`... and `c1`..., the decoded traversal from the reference's code: a continuous
+    latent over two standard deviations of the prior to each side, or of its `codes` (N, D) where
+    the model has no prior, a categorical one category by category.
     """
     latents = model.latents
     model.eval()
@@ -175,18 +181,54 @@ def samples(
         else:
             centres, widths = np.zeros(latents.continuous), np.ones(latents.continuous)
         arrays = {"originals": _pixels(x), "reconstructions": _pixels(model.pictures(code))}
+        traversals: dict[str, Traversal] = {}
         for d in range(latents.continuous):
-            z = code[:1].repeat(SHOWN, 1)
             low, high = (centres[d] + reach * widths[d] for reach in (-REACH, REACH))
-            z[:, d] = torch.linspace(float(low), float(high), SHOWN, device=device)
-            arrays[f"z{d + 1}"] = _pixels(model.pictures(z))
+            values = torch.linspace(float(low), float(high), SHOWN, device=device)
+            traversals[f"z{d + 1}"] = slice(d, d + 1), values[:, None]
         first = latents.continuous
         for c, size in enumerate(latents.categorical):
-            z = code[:1].repeat(size, 1)
-            z[:, first : first + size] = torch.eye(size, device=device)
-            arrays[f"c{c + 1}"] = _pixels(model.pictures(z))
+            traversals[f"c{c + 1}"] = slice(first, first + size), torch.eye(size, device=device)
             first += size
+        candidates = rows[:CANDIDATES]
+        batches = [candidates[i : i + BATCH] for i in range(0, len(candidates), BATCH)]
+        modes = [model.encode(images(data, batch, device)).mode() for batch in batches]
+        index = most_visible(model, torch.cat(modes), traversals.values())
+        x = images(data, candidates[index : index + 1], device)
+        code = model.encode(x).mode()
+        arrays["reference"] = np.concatenate([_pixels(x), _pixels(model.pictures(code))])
+        for name, (columns, values) in traversals.items():
+            z = code.repeat(len(values), 1)
+            z[:, columns] = values
+            arrays[name] = _pixels(model.pictures(z))
     return arrays
+
+
+def most_visible(model: VAE, codes: Tensor, traversals: Collection[Traversal]) -> int:
+    """The index of the code from which the traversals of a model are seen best.
+
+    That is the largest sum over the latents of log(1 + change), where the change is by how much the
+    pixels differ, in all, between the first, the middle and the last picture of a traversal. By the
+    logarithm no latent outweighs the others, and those without a visible effect hardly count.
+
+    Args:
+        model: its decoder draws the pictures.
+        codes: to choose from, (M, D + sum S_c).
+        traversals: of all latents.
+    """
+    visible = []
+    for batch in codes.split(BATCH):
+        total = torch.zeros(len(batch), device=batch.device)
+        for columns, values in traversals:
+            pictures = []
+            for value in values[[0, len(values) // 2, -1]]:
+                z = batch.clone()
+                z[:, columns] = value
+                pictures.append(model.pictures(z))
+            low, high = torch.stack(pictures).aminmax(dim=0)
+            total += (high - low).flatten(1).sum(1).log1p()
+        visible.append(total)
+    return int(torch.cat(visible).argmax())
 
 
 def _pixels(x: Tensor) -> np.ndarray:

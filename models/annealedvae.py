@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from .posterior import Posterior
 from .schedules import linear
-from .vae import VAE
+from .vae import VAE, Objective
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -37,3 +38,8 @@ class AnnealedVAE(VAE):
     def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
         kl = super().regularizer(posterior, z, step)
         return self.gamma * (kl - linear(step, self.C, self.iterations)).abs()
+
+    def objective(self, x: Tensor, step: int, generator: torch.Generator) -> Objective:
+        objective = super().objective(x, step, generator)
+        capacity = linear(step, self.C, self.iterations)
+        return objective.with_constants(capacity=capacity)

@@ -3,11 +3,12 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from .posterior import Posterior
 from .schedules import linear
-from .vae import VAE
+from .vae import VAE, Objective
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -41,10 +42,21 @@ class JointVAE(VAE):
         if self.iterations < 1:
             raise ValueError(f"iterations={self.iterations}: must be at least 1")
 
-    def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
-        capacity_z = linear(step, self.C_z, self.iterations)
-        capacity_c = linear(step, self.C_c, self.iterations)
+    def capacities(self, step: int) -> tuple[float, float]:
+        """The capacities of the continuous and of the categorical latents at a step, nats."""
         ceiling = sum(math.log(size) for size in self.latents.categorical)
+        capacity_z = linear(step, self.C_z, self.iterations)
+        return capacity_z, min(linear(step, self.C_c, self.iterations), ceiling)
+
+    def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
+        capacity_z, capacity_c = self.capacities(step)
         loss_z = (posterior.kl_continuous().sum() - capacity_z).abs()
-        loss_c = (posterior.kl_categorical().sum() - min(capacity_c, ceiling)).abs()
+        loss_c = (posterior.kl_categorical().sum() - capacity_c).abs()
         return self.gamma * (loss_z + loss_c)
+
+    def objective(self, x: Tensor, step: int, generator: torch.Generator) -> Objective:
+        objective = super().objective(x, step, generator)
+        capacity_z, capacity_c = self.capacities(step)
+        return objective.with_constants(
+            capacity_continuous=capacity_z, capacity_categorical=capacity_c
+        )

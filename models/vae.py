@@ -31,6 +31,15 @@ class Objective:
     losses: Mapping[str, Tensor]
     terms: Mapping[str, Tensor]
 
+    def with_constants(self, **constants: float) -> "Objective":
+        """The same with constants among its terms, such as the capacity at a step.
+
+        A term `capacity_X` is the capacity of the term `kl_X`, and `capacity` that of the whole KL.
+        """
+        like = self.terms["loss"]
+        terms = {name: like.new_full((), value) for name, value in constants.items()}
+        return Objective(self.losses, {**self.terms, **terms})
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class VAE(Encoder):

@@ -114,9 +114,10 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of the same keys as CSV."""
+    """Write rows as CSV; where a row lacks a key of another, its cell is empty."""
+    keys = dict.fromkeys(key for row in rows for key in row)
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer = csv.DictWriter(text, list(keys), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
