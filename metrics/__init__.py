@@ -93,6 +93,19 @@ TITLES: dict[str, str] = {
     "udr": "UDR",
 }
 
+# Values and parts that are not between 0 and 1: nats and counts. All others in TITLES are.
+UNBOUNDED = frozenset(
+    {
+        "total_correlation",
+        "total_correlation.wasserstein",
+        "kl_decomposition",
+        "kl_decomposition.mutual_information",
+        "kl_decomposition.total_correlation",
+        "kl_decomposition.dimension_wise",
+        "active_units",
+    }
+)
+
 # Raised whenever a definition changes, so that scores of two definitions never share a column:
 # 1 for all but those listed here.
 VERSIONS: dict[str, int] = dict.fromkeys((*METRICS, *STUDY_METRICS), 1) | {}
@@ -104,6 +117,7 @@ __all__ = [
     "STUDY_METRICS",
     "Score",
     "TITLES",
+    "UNBOUNDED",
     "VERSIONS",
     "active_units",
     "betavae_score",

@@ -152,7 +152,10 @@ def show_outcome(plan: "Plan", outcome: "Outcome", out: Console, talk: Console) 
     for path in outcome.report.files:
         say(out, str(path))
     say(out, f"{plan.folder / 'runs'}/: one folder per run")
-    return _exit_code(outcome, talk)
+    code = _exit_code(outcome, talk)
+    if outcome.report.first_picture is not None:
+        say(talk, f"Look at {outcome.report.first_picture} first.")
+    return code
 
 
 def print_plan(todo: "Outstanding", console: Console) -> None:

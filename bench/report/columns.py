@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.metrics import TITLES
+from bench.metrics import TITLES, UNBOUNDED
 from bench.store.record import Definition, Record
 
 _EVALUATION = {
@@ -97,6 +97,12 @@ def title_of(key: str) -> str:
     """The heading of a column; what sets two definitions apart is kept behind it."""
     name, space, distinction = key.partition(" (")
     return TITLES.get(name, name.rpartition(".")[2].replace("_", " ")) + space + distinction
+
+
+def is_bounded(key: str) -> bool:
+    """Whether a column's values are known to lie between 0 and 1."""
+    name = key.partition(" (")[0]
+    return name in TITLES and name not in UNBOUNDED
 
 
 def definition_words(definition: Definition) -> str:

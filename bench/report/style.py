@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -34,10 +34,15 @@ _STYLE: dict[str, Any] = {
 
 
 @contextmanager
-def figure(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure of a size in inches, written to `path` as PNG and PDF when the block ends."""
+def figure(
+    path: Path, width: float, height: float, layout: Literal["constrained"] | None = "constrained"
+) -> Iterator[Figure]:
+    """A figure of a size in inches, written to `path` as PNG and PDF when the block ends.
+
+    Without a layout, whoever draws says where the axes are.
+    """
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # a dict of known keys
-        drawn = Figure(figsize=(width, height), layout="constrained")
+        drawn = Figure(figsize=(width, height), layout=layout)
         yield drawn
         for suffix in (".png", ".pdf"):
             with replacing(path.with_name(path.name + suffix)) as file:

@@ -1,14 +1,16 @@
 """Tables and pictures of a study, from its records alone; deleting them loses nothing."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from bench.errors import RequestError
+from bench.report.columns import Metrics, values_of
 from bench.report.table import Table, comparison, run_rows
 from bench.store.files import write_rows, write_text
-from bench.store.record import read_records
+from bench.store.record import Record, read_records
 from bench.store.study import read_study
 
 FILES = (
@@ -21,13 +23,22 @@ FILES = (
     "plots/sweeps.png",
 )
 
+TRAVERSALS = "traversals.png"
+
 
 @dataclass(frozen=True)
 class Report:
-    """A study's table and the files that were written."""
+    """A study's table and the files that were written.
+
+    Attributes:
+        table: the comparison.
+        files: of the study; each run's folder has its own.
+        first_picture: the one to open first, if there is any.
+    """
 
     table: Table
     files: tuple[Path, ...]
+    first_picture: Path | None = None
 
 
 def write_report(
@@ -75,4 +86,20 @@ def write_report(
         raise RequestError(f"{folder} cannot be read or written: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{folder} holds a broken record ({error})") from error
-    return Report(table, tuple(folder / name for name in FILES if (folder / name).exists()))
+    files = tuple(folder / name for name in FILES if (folder / name).exists())
+    return Report(table, files, _first_picture(records, table, folder))
+
+
+def _first_picture(records: Sequence[Record], table: Table, folder: Path) -> Path | None:
+    """The traversals of the run with the best first score; without any, the plot of scores.
+
+    Best is highest, as nearly all scores are better the higher they are.
+    """
+    metrics = Metrics.of(records)
+    keys = [column.key for column in table.columns if column.is_score]
+    drawn = [r for r in records if r.scored and (r.folder / TRAVERSALS).exists()]
+    if keys and drawn:
+        best = max(drawn, key=lambda r: values_of(r, metrics).get(keys[0], -math.inf))
+        return best.folder / TRAVERSALS
+    scores = folder / "plots" / "scores.png"
+    return scores if scores.exists() else None
