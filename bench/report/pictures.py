@@ -56,7 +56,7 @@ class Use:
 
     def words(self, index: int) -> str:
         if self.by_kl:
-            return f"{self.amounts[index]:.2f} nats"
+            return f"KL {self.amounts[index]:.2f} nats"
         what = "std" if index < self.continuous else "entropy"
         return f"{what} {self.amounts[index]:.2f}"
 
@@ -232,7 +232,7 @@ def _notes(
         varied.append("c over its categories")
     notes = [f"Each row varies one latent: {', '.join(varied)}."]
     if information is not None and not all(marks):
-        notes.append("Percentages: how much a latent tells of a factor (information / entropy).")
+        notes.append("Bold: the factor it tells most, and how much (mutual information / entropy).")
     if "inactive" in marks:
         notes.append("No latent is in use.")
     notes += [f"{word}: {_MEANINGS[word]}." for word in _MEANINGS if word in marks]
@@ -293,7 +293,8 @@ def _label(panel: Axes, first: str, second: str, *, bold: bool = False) -> None:
     """Two lines to the left of a strip, or the second alone."""
     place: dict[str, Any] = {"transform": panel.transAxes, "ha": "right", "va": "center"}
     weight = "bold" if bold else "normal"
-    panel.text(-0.012, 0.66, first, fontsize=8, weight=weight, **place)
+    size = min(8.0, 8.0 * 17 / max(1, len(first)))  # long names of factors get smaller letters
+    panel.text(-0.012, 0.66, first, fontsize=size, weight=weight, **place)
     panel.text(-0.012, 0.34 if first else 0.5, second, fontsize=7, color="0.35", **place)
 
 

@@ -258,16 +258,21 @@ def test_samples_show_reconstructions_and_a_traversal_of_each_latent(
     model: VAE, data: Toy, rows: np.ndarray
 ) -> None:
     arrays = samples(model, data, rows, np.empty((0, 3)), CPU)
-    assert list(arrays) == ["originals", "reconstructions", "z1", "z2", "z3", "c1", "c2"]
+    names = ["originals", "reconstructions", "reference", "z1", "z2", "z3", "c1", "c2"]
+    assert list(arrays) == names
     assert all(array.dtype == np.uint8 for array in arrays.values())
     counts = [len(array) for array in arrays.values()]
-    assert counts == [10, 10, 10, 10, 10, 3, 4]
+    assert counts == [10, 10, 2, 10, 10, 10, 3, 4]
     assert all(array.shape[1:] == (1, 32, 32) for array in arrays.values())
 
     code = model.encode(images(data, rows[:10], CPU)).mode()
     assert np.array_equal(arrays["originals"], data.images(rows[:10]))
     assert np.abs(arrays["reconstructions"] - decoded(code)).max() < 0.51
 
+    candidates = data.images(rows[: module.CANDIDATES])
+    (row, *_) = np.flatnonzero((candidates == arrays["reference"][0]).all((1, 2, 3)))
+    code = model.encode(images(data, rows[row : row + 1], CPU)).mode()
+    assert np.abs(arrays["reference"][1] - decoded(code)[0]).max() < 0.51
     for column in range(3):
         z = code[:1].repeat(10, 1)
         z[:, column] = torch.arange(10) * 4 / 9 - 2
@@ -353,9 +358,37 @@ def test_traversals_of_a_deterministic_code_span_its_own_spread(
     model.pictures = lambda z: seen.append(z) or torch.zeros(len(z), 1, 32, 32)
     codes = np.array([[1.0, 10.0], [3.0, 10.0]])
     samples(model, data, rows, codes, CPU)
-    _, first, second = seen
+    first, second = seen[-2:]
     torch.testing.assert_close(first[:, 0], torch.linspace(0, 4, 10))  # 2 and 1: mean, deviation
     torch.testing.assert_close(second[:, 1], torch.full((10,), 10.0))
+
+
+class Squares:
+    """Draws squares with a side (latent 0) and a brightness (latent 1); latent 2 does nothing."""
+
+    def pictures(self, z: Tensor) -> Tensor:
+        pixels = torch.zeros(len(z), 1, 32, 32)
+        for picture, (side, brightness, _) in zip(pixels, z.tolist(), strict=True):
+            edge = max(0, round(16 + 6 * side))
+            picture[:, :edge, :edge] = min(1.0, max(0.0, 0.5 + brightness / 4))
+        return pixels
+
+
+def test_the_reference_is_an_ordinary_code_of_the_most_visible_quarter() -> None:
+    span = torch.linspace(-2, 2, 10)[:, None]
+    traversals = [(slice(d, d + 1), span) for d in range(3)]
+    # The side alone decides how much is seen when the brightness changes.
+    codes = torch.tensor(
+        [[side, 0.0, 0.0] for side in (-2.0, -1.0, 0.0, 1.0, 1.5, 1.6, -1.5, -0.5)]
+    )
+    assert module.clearest(Squares(), codes, traversals) == 4
+    codes[4, 2] = 5.0  # as visible as before, but less ordinary than the other of the two
+    assert module.clearest(Squares(), codes, traversals) == 5
+
+
+def test_the_only_code_is_the_reference() -> None:
+    span = torch.zeros(3, 1)  # of a latent without any spread
+    assert module.clearest(Squares(), torch.zeros(1, 3), [(slice(0, 1), span)]) == 0
 
 
 HISTORY = [

@@ -18,7 +18,8 @@ from bench.store.record import (
 )
 
 LIMIT = 120  # seconds for any event: never reached but where it does not come
-MEASURED = {"kl": (3.0, 2.0, 1.0), "active": (True, True, True)}  # of two latents and a category
+# of two latents and a category
+MEASURED = {"kl": (3.0, 2.0, 1.0), "spread": (1.0, 1.0, 1.0), "active": (True, True, True)}
 
 
 @pytest.fixture
