@@ -14,6 +14,7 @@ from bench.report.columns import (
     title_of,
     values_of,
 )
+from bench.report.order import kinds_of
 from bench.report.statistics import Summary, summarise
 from bench.store.record import Record
 from bench.store.study import StudyRecord
@@ -60,13 +61,14 @@ class Table:
 def comparison(records: Sequence[Record], study: StudyRecord) -> Table:
     """The table of a study: a row per model, mean over seeds, every run accounted for.
 
-    A model with collapsed runs has a second row without them. A metric that was scored by two
-    definitions has a column for each.
+    Rows come by kind of model, unsupervised ones first and baselines last. A model with collapsed
+    runs has a second row without them. A metric that was scored by two definitions has a column for
+    each.
     """
     metrics = Metrics.of(records)
     columns = columns_of(records, metrics)
     rows = []
-    for label in dict.fromkeys(record.run.label for record in records):
+    for label in kinds_of(records):
         group = [record for record in records if record.run.label == label]
         rows.append(_row(label, group, columns, metrics))
         sound = [record for record in group if record.status.state != "collapsed"]

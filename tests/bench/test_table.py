@@ -90,6 +90,13 @@ def test_every_run_is_accounted_for(make_record) -> None:
     assert cell(table, "betavae without collapsed", "mig").mean == pytest.approx(0.1)
 
 
+def test_baselines_come_last_and_rows_of_a_kind_by_name(make_record) -> None:
+    models = ["adagvae", "betavae", "factors", "mine.py:Mine", "pca", "vae"]
+    table = comparison([make_record(0.5, model=model) for model in models], STUDY)
+    expected = ["betavae", "vae", "adagvae", "mine.py:Mine", "factors", "pca"]
+    assert [row.label for row in table.rows] == expected
+
+
 def test_a_model_without_any_score_is_a_row(make_record) -> None:
     table = comparison([make_record(None, state="failed"), make_record(0.5, model="vae")], STUDY)
     assert runs(table)["betavae"] == "0 of 1 (1 failed)"
