@@ -128,8 +128,10 @@ def test_rows_are_csv(tmp_path: Path) -> None:
     store.write_rows(tmp_path / "a.csv", [{"a": 1, "b": "x,y"}, {"a": 0.1, "b": None}])
     assert (tmp_path / "a.csv").read_text() == 'a,b\n1,"x,y"\n0.1,\n'
 
-
-# records
+    # records
+    # as of a training that went on with a version that logs more
+    store.write_rows(tmp_path / "b.csv", [{"a": 1}, {"a": 2, "b": 3}])
+    assert (tmp_path / "b.csv").read_text() == "a,b\n1,\n2,3\n"
 
 
 def test_a_status_comes_back(tmp_path: Path) -> None:

@@ -80,6 +80,11 @@ def test_it_ends_well_and_says_what_it_wrote(finished) -> None:
     assert "4 runs: 0 done, 4 to do, 80 steps" in finished.err
     assert "(4 of 4 runs)" in finished.err
     assert "Traceback" not in finished.err
+    last = finished.err.splitlines()[-1]
+    picture = last.removeprefix("Look at ").removesuffix(" first.")
+    assert (finished.root / picture).is_file()
+    mig = {f.name: read(f, "scores.json")["mig"]["value"] for f in folders(finished.folder)}
+    assert picture == f"study/runs/{max(mig, key=mig.get)}/traversals.png"
 
 
 def test_everything_is_on_disk(finished) -> None:

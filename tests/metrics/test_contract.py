@@ -1,10 +1,12 @@
 """Every registered metric keeps the promises of `bench check`."""
 
+import inspect
+
 import pytest
 
 from bench.check.metric import PROMISES, MetricSubject
 from bench.check.promises import FAILS, SKIPPED, try_promises
-from bench.metrics import METRICS
+from bench.metrics import METRICS, STUDY_METRICS, TITLES, UNBOUNDED
 
 QUICK = {"betavae_score": {"points": 400, "test_points": 400}}
 
@@ -15,3 +17,14 @@ def test_a_metric_keeps_its_promises(name: str, quick_options) -> None:
     findings = list(try_promises(PROMISES, MetricSubject(METRICS[name], options, None), None))
     broken = [str(finding) for finding in findings if finding.mark in (FAILS, SKIPPED)]
     assert broken == [], "\n".join(broken)
+
+
+@pytest.mark.parametrize("name", [*METRICS, *STUDY_METRICS])
+def test_its_docstring_says_whether_it_is_bounded(name: str) -> None:
+    text = " ".join(inspect.getdoc({**METRICS, **STUDY_METRICS}[name]).split())
+    bounded = "Score in [0, 1]" in text
+    assert bounded is (name not in UNBOUNDED)
+
+
+def test_what_is_unbounded_has_a_title() -> None:
+    assert set(TITLES) >= UNBOUNDED

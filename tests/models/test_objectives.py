@@ -59,7 +59,9 @@ def test_annealedvae_holds_the_kl_at_a_rising_capacity(
     C = factor * expected.kl  # below the KL, or above it
     model = small(AnnealedVAE, gamma=7.0, C=C, iterations=100)
     loss = expected.reconstruction + 7 * abs(expected.kl - share * C)
-    assert_scalar(objective(model, x, step).losses["vae"], loss)
+    given = objective(model, x, step)
+    assert_scalar(given.losses["vae"], loss)
+    assert_scalar(given.terms["capacity"], share * C)
 
 
 @pytest.mark.parametrize("factor_z", [0.2, 5.0])
@@ -74,7 +76,10 @@ def test_jointvae_has_a_capacity_for_each_kind(
     assert C_c < LN_S
     model = small(JointVAE, gamma=7.0, C_z=C_z, C_c=C_c, iterations=100)
     apart = abs(expected.kl_z - share * C_z) + abs(expected.kl_c - share * C_c)
-    assert_scalar(objective(model, x, step).losses["vae"], expected.reconstruction + 7 * apart)
+    given = objective(model, x, step)
+    assert_scalar(given.losses["vae"], expected.reconstruction + 7 * apart)
+    assert_scalar(given.terms["capacity_continuous"], share * C_z)
+    assert_scalar(given.terms["capacity_categorical"], share * C_c)
 
 
 @pytest.mark.parametrize(("step", "capacity"), [(10, 1.0), (17, 1.7), (18, LN_S), (100, LN_S)])
@@ -84,7 +89,9 @@ def test_jointvae_clips_the_capacity_at_what_all_categories_can_hold(
     model, x = small(JointVAE, gamma=7.0, C_z=0.0, C_c=10.0, iterations=100), batch()
     expected = expected_terms(model, x)
     loss = expected.reconstruction + 7 * (expected.kl_z + abs(expected.kl_c - capacity))
-    assert_scalar(objective(model, x, step).losses["vae"], loss)
+    given = objective(model, x, step)
+    assert_scalar(given.losses["vae"], loss)
+    assert_scalar(given.terms["capacity_categorical"], capacity)
 
 
 def test_jointvae_without_categories_has_no_categorical_capacity() -> None:
