@@ -4,13 +4,18 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.datasets import DATASETS
 from bench.metrics import METRICS, STUDY_METRICS
 from bench.models import GROUPS, MODELS, NETWORKS
+from bench.presets import PRESETS
+from bench.report.sweeps import sweeps_of
+from bench.store.record import read_records
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+ROOT = Path(__file__).resolve().parents[2]
+DOCS, REFERENCE = ROOT / "docs", ROOT / "results" / "reference"
 METRICS_PAGE = (DOCS / "metrics.md").read_text()
 DATA_PAGE = (DOCS / "data.md").read_text()
 MODELS_PAGE = (DOCS / "models.md").read_text()
@@ -117,3 +122,34 @@ def test_the_sigma_vae_of_the_page_is_a_gaussian_likelihood(new_models, tmp_path
     average, square = x.double().mean(0), x.double().square().mean(0)
     constant = -norm.logpdf(x.double().numpy(), average.numpy(), 0.2).sum() / 3
     assert model.mean_image_reconstruction(average, square) == pytest.approx(constant, rel=1e-4)
+
+
+def test_the_quick_preset_has_the_strengths_that_its_tuning_chose() -> None:
+    records = read_records(REFERENCE / "dsprites-quick-tuning")
+    rows = re.findall(
+        r"^\| `(\w+)` \| `(\w+)` \| (.* ± .*) \| (\S+) \| (\S+) \|$", MODELS_PAGE, re.M
+    )
+    sweeps = sweeps_of(records)
+    assert [row[:2] for row in rows] == [(sweep.model, sweep.setting) for sweep in sweeps]
+    assert len(sweeps) == 13
+    recipes = PRESETS["quick"].recipes
+    for sweep, (model, setting, cells, chosen, by_udr) in zip(sweeps, rows, strict=True):
+        scores = {
+            metric: {
+                v: [r.scores[metric].value for x, r in sweep.runs if x == v] for v in sweep.values
+            }
+            for metric in ("mig", "udr")
+        }
+        assert {len(values) for by_value in scores.values() for values in by_value.values()} == {3}
+        assert len(sweep.values) == 3
+        mean = {v: np.mean(values) for v, values in scores["mig"].items()}
+        assert cells == "; ".join(
+            f"{v:g}: {mean[v]:.3f} ± {np.std(values, ddof=1):.3f}"
+            for v, values in scores["mig"].items()
+        )
+        assert float(chosen) == max(mean, key=mean.__getitem__)
+        assert float(by_udr) == max(scores["udr"], key=lambda v: np.mean(scores["udr"][v]))
+        default = MODELS[model].__dataclass_fields__[setting].default
+        assert recipes.get(model, PRESETS["quick"].other).settings.get(setting, default) == float(
+            chosen
+        )
