@@ -280,7 +280,8 @@ def draw_information(record: Record, evaluation: Evaluation, information: Inform
         panel.tick_params(axis="both", length=0)
         panel.tick_params(axis="y", rotation=0)
         panel.set_ylabel(f"latent ({use.title})")
-        drawn.suptitle(titled(f"{record.run.title}: mutual information", int(15 * width)))
+        title = titled(f"{record.run.title}: mutual information", int(15 * width))
+        drawn.suptitle(title, fontsize=8)
         if text:
             drawn.supxlabel(text, fontsize=6.5)
 

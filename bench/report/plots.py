@@ -41,8 +41,9 @@ _MEAN: dict[str, Any] = {
     "markeredgewidth": 1.6,
     "linestyle": "none",
 }
-_CHANCE: dict[str, Any] = {"color": "black", "linestyle": "dotted", "linewidth": 1.0}
-_BASELINE: dict[str, Any] = {"color": "0.5", "linestyle": "solid", "linewidth": 0.7}
+_BEHIND = {"zorder": 1.8}  # the dots, and before the grid
+_CHANCE: dict[str, Any] = {"color": "black", "linestyle": "dotted", "linewidth": 1.0, **_BEHIND}
+_BASELINE: dict[str, Any] = {"color": "0.5", "linestyle": "solid", "linewidth": 0.8, **_BEHIND}
 
 History = list[dict[str, float]]
 
@@ -150,7 +151,7 @@ def _draw_score(panel: Axes, key: str, rows: _Rows) -> bool:
         if summary is None:
             continue
         if kind == BASELINES:
-            panel.plot([summary.mean] * 2, [rows.top, place], zorder=1, **_BASELINE)
+            panel.plot([summary.mean] * 2, [rows.top, place], **_BASELINE)
         if summary.low is not None and summary.high is not None:
             panel.plot([summary.low, summary.high], [place] * 2, color=colour, alpha=0.5)
         panel.plot(summary.mean, place, color=colour, **_MEAN)
@@ -162,13 +163,11 @@ def _draw_score(panel: Axes, key: str, rows: _Rows) -> bool:
             if dots:
                 places = [place] * len(dots)
                 panel.plot(dots, places, color=colour, markerfacecolor=face, **_DOT)
-    chances = [
-        record.scores[key].details["chance"]
-        for record in rows.all_runs(key)
-        if key in record.scores and record.scores[key].details.get("chance") is not None
-    ]
+    name = key.partition(" (")[0]
+    scores = [record.scores[name] for record in rows.all_runs(key) if name in record.scores]
+    chances = [s.details["chance"] for s in scores if s.details.get("chance") is not None]
     if chances:
-        panel.axvline(sum(chances) / len(chances), zorder=1, **_CHANCE)
+        panel.axvline(sum(chances) / len(chances), **_CHANCE)
     if is_bounded(key):
         panel.set_xlim(-0.04, 1.04)
         panel.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
