@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from bench.report.columns import Column, Metrics, score_columns, title_of, values_of
+from bench.report.columns import Column, Metrics, is_bounded, score_columns, title_of, values_of
 from bench.report.style import COLOURS, WIDTH, figure, titled
 from bench.store.record import Record
 
@@ -55,15 +55,16 @@ def sweeps_of(records: Sequence[Record]) -> list[Sweep]:
 def draw_sweeps(records: Sequence[Record], path: Path, title: str) -> None:
     """A panel per swept model: a line per score through the means, every seed as a dot.
 
-    Collapsed runs are hollow. Writes nothing where no model was swept.
+    Parts of scores are left out. Collapsed runs are hollow. Writes nothing where no model was swept.
     """
-    sweeps, scores = sweeps_of(records), score_columns(records)
+    sweeps = sweeps_of(records)
+    scores = [column for column in score_columns(records) if not _is_part(column)]
     if not sweeps or not scores:
         return
     metrics = Metrics.of(records)
     columns = min(len(sweeps), _COLUMNS)
     lines = math.ceil(len(sweeps) / columns)
-    with figure(path, WIDTH, 0.7 + 1.5 * lines) as drawn:
+    with figure(path, WIDTH, 0.7 + 1.35 * lines) as drawn:
         axes = drawn.subplots(lines, columns, squeeze=False, sharey=True).ravel()
         for panel, sweep in zip(axes, sweeps, strict=False):
             _draw_sweep(panel, sweep, scores, metrics)
@@ -100,10 +101,15 @@ def _draw_sweep(panel: Axes, sweep: Sweep, scores: Sequence[Column], metrics: Me
     panel.xaxis.set_major_locator(FixedLocator(values))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    panel.set_title(sweep.model)
-    panel.set_xlabel(sweep.setting)
-    panel.set_ylim(bottom=0)
+    panel.set_title(f"{sweep.model}: {sweep.setting}")
+    if all(is_bounded(score.key) for score in scores):
+        panel.set_ylim(-0.03, 1.03)
     panel.grid(linewidth=0.3)
+
+
+def _is_part(column: Column) -> bool:
+    """Whether it is a part of a score: with those, the lines could not be told apart."""
+    return "." in column.key.partition(" (")[0]
 
 
 def _colour(index: int) -> str:

@@ -51,7 +51,7 @@ def test_a_sweep_shows_every_seed_the_mean_and_what_collapsed(
     draw_sweeps(records, tmp_path / "sweeps", "toy")
     check(tmp_path / "sweeps")
     panel = drawn[0].axes[0]
-    assert (panel.get_title(), panel.get_xlabel(), panel.get_xscale()) == ("betavae", "beta", "log")
+    assert (panel.get_title(), panel.get_xscale()) == ("betavae: beta", "log")
     dots = {
         (float(line.get_xdata()[0]), float(line.get_ydata()[0])): line.get_markerfacecolor()
         for line in panel.lines
