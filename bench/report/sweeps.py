@@ -55,7 +55,8 @@ def sweeps_of(records: Sequence[Record]) -> list[Sweep]:
 def draw_sweeps(records: Sequence[Record], path: Path, title: str) -> None:
     """A panel per swept model: a line per score through the means, every seed as a dot.
 
-    Parts of scores are left out. Collapsed runs are hollow. Writes nothing where no model was swept.
+    Parts of scores are left out. Collapsed runs are hollow. Where no model was swept, nothing is
+    written.
     """
     sweeps = sweeps_of(records)
     scores = [column for column in score_columns(records) if not _is_part(column)]

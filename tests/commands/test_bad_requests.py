@@ -68,7 +68,7 @@ def refused(cli_here, here: Path):
         ({"set": "beta=1"}, "write OWNER.KEY=VALUE"),
         ({"set": "betavae.network=lenet"}, "dupont"),
         ({"sweep": "vae.lr=1,2"}, "vae is not a model of --models (betavae)"),
-        ({"fix": "shpe=0"}, "'shpe=0': no factor 'shpe', did you mean shape?"),
+        ({"fix": "shpe=0"}, "'shpe=0': no factor 'shpe', did you mean shape or size?"),
         ({"fix": "shape=crss"}, "'crss' is no class of shape: did you mean cross?"),
         ({"fix": "shape=0,size=0,posX=0,posY=0"}, "all factors are fixed, leave at least one free"),
         ({"fix": "shape=0,size=0,posX=0"}, "8 images would be left to train on, at least 64"),
@@ -170,7 +170,7 @@ def test_a_broken_run(refused, study: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"settings": {"beta": 9.0}}, "betavae were made with beta 9.0, not 4.0"),
+        ({"settings": {"beta": 9.0}}, "betavae were made with beta 9.0, not 2.0"),
         ({"rows": 100}, "betavae were made with rows 100, not 576"),
     ],
 )
