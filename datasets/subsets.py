@@ -36,14 +36,12 @@ class Fixed(FactorData):
         self._data = data
         classes = dict(self._class(text) for text in fix)
         columns = sorted(classes)
-        names = [data.factors[k].name for k in columns]
         if len(classes) < len(fix):
             raise ValueError(f"{', '.join(fix)}: fix each factor once")
         self._whole = np.array([classes.get(k, 0) for k in range(len(data.factors))])
         self._free = [k for k in range(len(data.factors)) if k not in classes]
-        self.fixed = {
-            name: _word(data.factors[k], classes[k]) for name, k in zip(names, columns, strict=True)
-        }
+        constant = [(data.factors[k], classes[k]) for k in columns]
+        self.fixed = {factor.name: _word(factor, k) for factor, k in constant}
         rule = ", ".join(f"{name}={word}" for name, word in self.fixed.items())
         if not self._free:
             raise ValueError(f"{rule}: all factors are fixed, leave at least one free")

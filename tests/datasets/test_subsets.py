@@ -265,7 +265,7 @@ def test_a_rule_about_a_fixed_factor_is_refused(correlate, hold_out) -> None:
 
 
 def test_a_study_of_fixed_factors(bench, cli_here, tmp_path, monkeypatch) -> None:
-    command = ("run", "--models", "vae,adagvae", "--dataset", "toy", "--preset", "smoke")
+    command = ("run", "--models", "adagvae", "--dataset", "toy", "--preset", "smoke")
     command = (*command, "--steps", "4", "--seeds", "1", "--fix", "shape=cross")
     ran = bench(*command, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
@@ -276,8 +276,8 @@ def test_a_study_of_fixed_factors(bench, cli_here, tmp_path, monkeypatch) -> Non
     assert table.startswith("**toy (shape=cross), preset smoke**")
     assert "only the 192 images with shape=cross." in table
     monkeypatch.chdir(tmp_path)
-    assert "2 runs: 2 done, 0 to do" in cli_here(*command, "--dry-run").out
-    (run,) = (folder / "runs").glob("vae-*")
+    assert "1 runs: 1 done, 0 to do" in cli_here(*command, "--dry-run").out
+    (run,) = (folder / "runs").iterdir()
     settings = json.loads((run / "settings.json").read_text())
     assert settings["data_settings"] == {"image_size": 32, "fix": ["shape=cross"]}
     assert settings["fingerprint"].endswith(":fixed-shape=cross")
