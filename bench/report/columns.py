@@ -99,6 +99,11 @@ def title_of(key: str) -> str:
     return TITLES.get(name, name.rpartition(".")[2].replace("_", " ")) + space + distinction
 
 
+def is_part(key: str) -> bool:
+    """Whether a column holds a part of a score; the tables have those, the plots do not."""
+    return "." in key.partition(" (")[0]
+
+
 def is_bounded(key: str) -> bool:
     """Whether a column's values are known to lie between 0 and 1."""
     name = key.partition(" (")[0]

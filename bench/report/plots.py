@@ -11,7 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from bench.report.columns import Metrics, is_bounded, score_columns, title_of, values_of
+from bench.report.columns import (
+    Metrics,
+    is_bounded,
+    is_part,
+    score_columns,
+    title_of,
+    values_of,
+)
 from bench.report.order import BASELINES, kinds_of
 from bench.report.statistics import Summary, summarise
 from bench.report.style import COLOURS, WIDTH, figure, titled
@@ -51,11 +58,11 @@ History = list[dict[str, float]]
 def draw_scores(records: Sequence[Record], path: Path, title: str) -> None:
     """A panel per score: every seed as a dot, the mean and its 95 % t interval over them.
 
-    The rows come by kind of model, and in each kind by the mean of the first score. The means of
-    the baselines go on as lines through the rows above them.
+    Parts of scores are left out. The rows come by kind of model, and in each kind by the mean of
+    the first score. The means of the baselines go on as lines through the rows above them.
     """
     metrics = Metrics.of(records)
-    keys = [column.key for column in score_columns(records)]
+    keys = [column.key for column in score_columns(records) if not is_part(column.key)]
     if not keys:
         return
     values = {id(r): values_of(r, metrics) for r in records if r.scored}

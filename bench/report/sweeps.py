@@ -8,7 +8,15 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from bench.report.columns import Column, Metrics, is_bounded, score_columns, title_of, values_of
+from bench.report.columns import (
+    Column,
+    Metrics,
+    is_bounded,
+    is_part,
+    score_columns,
+    title_of,
+    values_of,
+)
 from bench.report.style import COLOURS, WIDTH, figure, titled
 from bench.store.record import Record
 
@@ -59,7 +67,7 @@ def draw_sweeps(records: Sequence[Record], path: Path, title: str) -> None:
     written.
     """
     sweeps = sweeps_of(records)
-    scores = [column for column in score_columns(records) if not _is_part(column)]
+    scores = [column for column in score_columns(records) if not is_part(column.key)]
     if not sweeps or not scores:
         return
     metrics = Metrics.of(records)
@@ -106,11 +114,6 @@ def _draw_sweep(panel: Axes, sweep: Sweep, scores: Sequence[Column], metrics: Me
     if all(is_bounded(score.key) for score in scores):
         panel.set_ylim(-0.03, 1.03)
     panel.grid(linewidth=0.3)
-
-
-def _is_part(column: Column) -> bool:
-    """Whether it is a part of a score: with those, the lines could not be told apart."""
-    return "." in column.key.partition(" (")[0]
 
 
 def _colour(index: int) -> str:

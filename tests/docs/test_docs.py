@@ -1,5 +1,6 @@
 """The pages in docs/: their code runs, and no model, metric or data set is missing."""
 
+import csv
 import re
 import shlex
 from pathlib import Path
@@ -154,3 +155,19 @@ def test_the_quick_preset_has_the_strengths_that_its_tuning_chose() -> None:
         assert recipes.get(model, PRESETS["quick"].other).settings.get(setting, default) == float(
             chosen
         )
+
+
+def test_the_numbers_of_the_quick_comparison_are_those_of_its_records() -> None:
+    section = MODELS_PAGE.partition("### What the quick comparison shows")[2].partition("\n## ")[0]
+    numbers = re.findall(r"(\d\.\d{3})\s±\s(\d\.\d{3})", section)
+    known = set()
+    for name in ("dsprites-quick", "digits-quick"):
+        with (REFERENCE / name / "table.csv").open(newline="") as file:
+            for row in csv.DictReader(file):
+                known |= {
+                    (f"{float(row[f'{key}.mean']):.3f}", f"{float(row[f'{key}.sd']):.3f}")
+                    for key in ("mig", "factorvae_score", "discrete_accuracy")
+                    if row.get(f"{key}.mean")
+                }
+    assert len(numbers) >= 10
+    assert set(numbers) <= known
