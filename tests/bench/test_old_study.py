@@ -7,6 +7,9 @@ The folder beside this file was written by that version, with
 
 import json
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,10 +23,44 @@ COMMAND = ("run", "--models", "betavae,jointvae", "--dataset", "toy", "--preset"
 COMMAND = (*COMMAND, "--steps", "60", "--seeds", "1", "--output", "study")
 METRICS = ("--metrics", "mig,udr,kl_decomposition,dci_fast")
 
+# The command with the preset that it had.
+OF_THEN = """
+from dataclasses import replace
+from bench import cli
+from bench.presets import PRESETS, Recipe
+
+dupont = {"network": "dupont", "lr": 1e-3}
+joint = {**dupont, "gamma": 5.0, "C_z": 5.0, "C_c": 1.1, "iterations": 80}
+recipes = {"betavae": Recipe(100, 32, {**dupont, "beta": 4.0}), "jointvae": Recipe(100, 32, joint)}
+PRESETS["smoke"] = replace(PRESETS["smoke"], recipes=recipes)
+if __name__ == "__main__":
+    cli.main()
+"""
+
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
     return shutil.copytree(STUDY, tmp_path / "study")
+
+
+@pytest.fixture
+def bench_of_then(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    script = tmp_path / "of_then.py"
+    script.write_text(OF_THEN)
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(script), *arguments], cwd=tmp_path, capture_output=True, text=True
+        )
+
+    return call
+
+
+def test_the_preset_of_today_is_another_one(cli_here, study: Path, monkeypatch) -> None:
+    monkeypatch.chdir(study.parent)
+    said = cli_here(*COMMAND, *METRICS)
+    assert said.code == 2
+    assert "runs of betavae were made with network dupont, not broadcast" in said.err
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -34,8 +71,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_it_is_finished(bench, study: Path) -> None:
-    ran = bench(*COMMAND, *METRICS, cwd=study.parent)
+def test_it_is_finished(bench_of_then, study: Path) -> None:
+    ran = bench_of_then(*COMMAND, *METRICS)
     assert ran.returncode == 0, ran.stderr
     assert "2 runs: 2 done, 0 to do, 0 steps" in ran.stderr
     assert contents(study) == contents(STUDY)
@@ -48,8 +85,8 @@ def test_its_tables_are_rebuilt(cli_here, study: Path) -> None:
     assert contents(study) == contents(STUDY)
 
 
-def test_a_metric_more_is_scored_without_training(bench, study: Path) -> None:
-    ran = bench(*COMMAND, "--metrics", "mig,sap", cwd=study.parent)
+def test_a_metric_more_is_scored_without_training(bench_of_then, study: Path) -> None:
+    ran = bench_of_then(*COMMAND, "--metrics", "mig,sap")
     assert ran.returncode == 0, ran.stderr
     assert "2 runs: 0 done, 2 to do, 0 steps" in ran.stderr
     for record in read_records(study):
