@@ -3,10 +3,12 @@
 import csv
 import re
 import shlex
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_ind
 
 from bench.datasets import DATASETS
 from bench.metrics import METRICS, STUDY_METRICS
@@ -171,3 +173,29 @@ def test_the_numbers_of_the_quick_comparison_are_those_of_its_records() -> None:
                 }
     assert len(numbers) >= 10
     assert set(numbers) <= known
+
+
+def test_the_pairs_that_the_quick_comparison_tells_apart() -> None:
+    unsupervised = [m for g, models in GROUPS.items() if g.startswith("unsup") for m in models]
+    records = read_records(REFERENCE / "dsprites-quick")
+    apart = []
+    for metric in ("mig", "dci_fast"):
+        values = {
+            model: [r.scores[metric].value for r in records if r.run.label == model]
+            for model in unsupervised
+        }
+        tests = sorted(
+            (ttest_ind(values[a], values[b], equal_var=False).pvalue, a, b)
+            for a, b in combinations(unsupervised, 2)
+        )
+        # Holm's correction: the first p-value that is too large ends the list
+        small = [p * (len(tests) - k) < 0.05 for k, (p, _, _) in enumerate(tests)]
+        apart.append({(a, b) for _, a, b in tests[: [*small, False].index(False)]})
+    words = " ".join(MODELS_PAGE.split())
+    mig, dci = apart
+    assert (
+        f"{len(mig)} of the {len(tests)} pairs of unsupervised models differ in MIG, "
+        f"{len(dci)} in fast DCI, and {len(mig | dci)} in one or the other"
+    ) in words
+    assert "No run collapsed" in words
+    assert {record.status.state for record in records} == {"done"}
