@@ -19,7 +19,7 @@ LEAVES = ("models", "metrics", "datasets")
 ORDER = (
     *("errors", "console", "streams", "registry", "settings", "store", "presets", "external"),
     *("build", "train", "encode", "score", "report", "plan", "worker", "executors", "execute"),
-    "evaluate check data export",
+    "evaluation check data export",
     *("reproduce", "cli", "api"),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms.split()}
@@ -207,7 +207,7 @@ def plant(tmp_path: Path) -> Plant:
         ("bench/export.py", "from bench.check.model import check"),
         ("bench/cli/run.py", "from bench.api import run"),
         ("bench/plan.py", "from bench.helpers import help"),  # not a room
-        ("bench/plan.py", "from bench import evaluate_codes"),  # the public interface
+        ("bench/plan.py", "from bench import evaluate"),  # the public interface
         ("bench/plan.py", "import bench\nbench.execute.execute()"),
         ("bench/plan.py", "import bench as suite"),
         ("bench/helpers.py", ""),
@@ -226,7 +226,7 @@ def test_a_planted_import_against_the_order_is_found(module: str, text: str, pla
         ("bench/train/loop.py", "from bench import __version__"),
         ("bench/train/loop.py", "import bench\nbench.__file__"),
         ("bench/errors.py", "from bench.models import MODELS"),
-        ("bench/reproduce/run.py", "from bench.evaluate.codes import Codes"),
+        ("bench/reproduce/run.py", "from bench.evaluation.codes import Codes"),
         ("bench/__init__.py", "from bench.api import run"),
         ("bench/__main__.py", "from bench.cli import main"),
     ],

@@ -13,7 +13,7 @@ from bench.console import say, stderr, stdout
 from bench.errors import RequestError
 
 if TYPE_CHECKING:
-    from bench.evaluate.files import Codes, Scored, Scoring
+    from bench.evaluation.files import Codes, Scored, Scoring
     from bench.store.record import ScoreRecord
 
 EVALUATE_HELP = """Score codes from a file, or the codes that runs have stored.
@@ -89,8 +89,8 @@ def evaluate(
         Path | None, typer.Option(help="A JSON file for the scores of a file and what they are of.")
     ] = None,
 ) -> None:
-    from bench.evaluate.files import Scoring
-    from bench.evaluate.runs import holds_runs
+    from bench.evaluation.files import Scoring
+    from bench.evaluation.runs import holds_runs
 
     scoring = Scoring(metrics, set_ or [], merge or [], seed, resamples)
     if not target.exists():
@@ -121,7 +121,7 @@ def _score_file(
     as_json: bool,
     output: Path | None,
 ) -> int:
-    from bench.evaluate.files import evaluate_file
+    from bench.evaluation.files import evaluate_file
 
     talk = stderr()
     with talk.status("reading") as status:
@@ -138,7 +138,7 @@ def _score_file(
 
 
 def _score_runs(folder: Path, scoring: "Scoring", as_json: bool) -> int:
-    from bench.evaluate.runs import evaluate_runs
+    from bench.evaluation.runs import evaluate_runs
     from bench.store.study import is_study
 
     talk = stderr()
@@ -168,8 +168,8 @@ def _add_row(
     as_json: bool,
     output: Path | None,
 ) -> None:
-    from bench.evaluate.files import open_codes
-    from bench.evaluate.rows import add_row
+    from bench.evaluation.files import open_codes
+    from bench.evaluation.rows import add_row
 
     if folder is None or name is None:
         raise RequestError("--into FOLDER and --name NAME go together: give both")
@@ -270,7 +270,7 @@ def _print_json(scores: Mapping[str, Any]) -> None:
 def _write_record(
     path: Path, codes: "Codes", scored: "Scored", scoring: "Scoring", talk: Console
 ) -> None:
-    from bench.evaluate.files import write_record
+    from bench.evaluation.files import write_record
 
     write_record(path, codes, scored, scoring.seed or 0)
     say(talk, f"wrote {path}")

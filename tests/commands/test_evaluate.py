@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 
 from bench.errors import RequestError
-from bench.evaluate.codes import read_codes
+from bench.evaluation.codes import read_codes
 from bench.metrics import METRICS, Representation, Score, mcc, mig
 from bench.score import definition, score, standard_errors
 from bench.streams import numpy_stream

@@ -15,8 +15,8 @@ from filelock import FileLock
 
 from bench.datasets import Toy
 from bench.errors import RequestError
-from bench.evaluate.files import open_codes
-from bench.evaluate.rows import add_row
+from bench.evaluation.files import open_codes
+from bench.evaluation.rows import add_row
 from bench.metrics import METRICS, Representation
 from bench.report.table import comparison
 from bench.store.files import read_json, write_json

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import RequestError, UnknownNameError
-from bench.evaluate.codes import read_codes
+from bench.evaluation.codes import read_codes
 from bench.metrics import STUDY_METRICS, Representation
 from bench.metrics.arrays import FACTOR_KINDS
 from bench.score import definition as definition_of

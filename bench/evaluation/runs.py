@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.errors import RequestError
-from bench.evaluate.files import (
+from bench.evaluation.files import (
     Scored,
     Scoring,
     Watch,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.errors import RequestError
-from bench.evaluate.files import Codes, Scored, Watch, merged, score_all, summary, with_options
+from bench.evaluation.files import Codes, Scored, Watch, merged, score_all, summary, with_options
 from bench.metrics import STUDY_METRICS, Representation
 from bench.registry import names
 from bench.score import DEFAULT, evaluate
