@@ -1,12 +1,12 @@
 """The columns of a table: which numbers a record has, and what they are called."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.metrics import TITLES, UNBOUNDED
-from bench.store.record import Definition, Record
+from bench.store.record import Definition, Record, ScoreRecord
 
 _EVALUATION = {
     "reconstruction": ("Reconstruction", 1),
@@ -62,7 +62,24 @@ class Metrics:
     def key(self, definition: Definition, part: str | None = None) -> str:
         """`mig`, `discrete_accuracy.one_to_one`, or with two definitions `mig (bins=20)`."""
         name = definition.name if part is None else f"{definition.name}.{part}"
-        return name + self.distinctions[_identity(definition)]
+        return name + self.distinctions.get(_identity(definition), "")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number of a scored run.
+
+    Attributes:
+        key: of its column.
+        number: the value itself.
+        score: that it belongs to; None of a fact about the training.
+        part: of the score; None of the score itself.
+    """
+
+    key: str
+    number: float
+    score: ScoreRecord | None = None
+    part: str | None = None
 
 
 def columns_of(records: Sequence[Record], metrics: Metrics) -> list[Column]:
@@ -84,17 +101,27 @@ def score_columns(records: Sequence[Record]) -> list[Column]:
 
 def values_of(record: Record, metrics: Metrics) -> dict[str, float]:
     """The numbers of one scored run by column key."""
-    values: dict[str, float] = {}
+    return {value.key: value.number for value in each_value(record, metrics)}
+
+
+def each_value(record: Record, metrics: Metrics) -> Iterator[Value]:
+    """The numbers of one scored run: each score and its parts, then the evaluation."""
     for score in record.scores.values():
-        definition = score.definition
-        values[metrics.key(definition)] = score.value
-        values |= {metrics.key(definition, p): value for p, value in score.parts.items()}
-    measured = {key: getattr(record.evaluation, key) for key in _EVALUATION}
-    return values | {key: value for key, value in measured.items() if value is not None}
+        key = metrics.key(score.definition)
+        yield Value(key, score.value, score)
+        name = score.definition.name
+        for part, number in score.parts.items():
+            yield Value(f"{name}.{part}{key.removeprefix(name)}", number, score, part)
+    for key in _EVALUATION:
+        number = getattr(record.evaluation, key)
+        if number is not None:
+            yield Value(key, number)
 
 
 def title_of(key: str) -> str:
     """The heading of a column; what sets two definitions apart is kept behind it."""
+    if key in _EVALUATION:
+        return _EVALUATION[key][0]
     name, space, distinction = key.partition(" (")
     return TITLES.get(name, name.rpartition(".")[2].replace("_", " ")) + space + distinction
 

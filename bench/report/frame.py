@@ -1,0 +1,192 @@
+"""All numbers of some runs as one tidy pandas frame: what tables, plots and users start from."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.report.columns import Metrics, definition_words, each_value, title_of
+from bench.report.sweeps import sweeps_of
+from bench.store.record import Record
+from bench.store.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd  # not at run time, as most commands need no frame
+
+# The columns in their order, each with what it holds; `text` has the type pandas gives to strings.
+_OF_A_RUN = {
+    "study": "text",
+    "run": "text",
+    "model": "text",
+    "label": "text",
+    "seed": "int64",
+    "status": "text",
+    "message": "text",
+    "collapsed": "bool",
+    "dataset": "text",
+    "fingerprint": "text",
+    "preset": "text",
+    "steps": "int64",
+    "batch_size": "int64",
+    "rows": "int64",
+    "seconds": "float64",
+    "from_file": "bool",
+    "setting": "text",
+    "setting_value": "float64",
+}
+_OF_A_VALUE = {
+    "metric": "text",
+    "title": "text",
+    "value": "float64",
+    "standard_error": "float64",
+    "chance": "float64",
+    "definition": "text",
+    "is_score": "bool",
+    "warnings": "text",
+}
+COLUMNS = (*_OF_A_RUN, *_OF_A_VALUE)
+
+_NO_VALUE = (None, None, math.nan, math.nan, math.nan, "", False, "")
+
+
+def frame(records: Sequence[Record] | Mapping[str, Sequence[Record]]) -> "pd.DataFrame":
+    """One row per run and number: scores, their parts, and facts about the training.
+
+    Every run has a row, whatever became of it. A run that is not scored has exactly one, without
+    metric and value. A metric that has no score for a run has a row without a value; `warnings`
+    says why. The rows come in the order of the records, and of each run scores come first.
+
+    Args:
+        records: of one study, or of several by the name of the study.
+
+    Returns:
+        The frame, with these columns:
+
+        - `study`: the name given, or else the name of the study's folder.
+        - `run`: name of the run's folder.
+        - `model`, `label`: the model, and the row of the table (the model and what was changed).
+        - `seed`, `steps`, `batch_size`, `rows`: of the run; `rows` is the number of images scored.
+        - `status`, `message`: what became of the run, and why.
+        - `collapsed`: whether the decoder uses no code.
+        - `dataset`, `fingerprint`: the data (with the factors that are fixed), its exact pixels.
+        - `preset`: its name; `entered` of codes from a file.
+        - `seconds`: all that the run took.
+        - `from_file`: whether these are codes from a file instead of a model's.
+        - `setting`, `setting_value`: the one number in which the scored runs of the model differ
+          within the study, and its value; missing where there is no such number.
+        - `metric`: the column's key, such as `mig` or `dci.completeness`; of two definitions each
+          has what sets it apart behind it: `mig (bins=20)`.
+        - `title`: the column's heading.
+        - `value`: the number.
+        - `standard_error`: of the value over the choice of rows, where it was estimated.
+        - `chance`: what the score is by chance, where it says so.
+        - `definition`: the version and the options of the metric in words.
+        - `is_score`: whether the value is a score, or else a fact about the training
+          (`reconstruction`, `kl_total`, `active_latents`).
+        - `warnings`: reasons not to trust the value, joined by `; `.
+
+        `isna` finds what is missing, texts and numbers alike.
+    """
+    import numpy as np
+    import pandas as pd
+
+    studies = records if isinstance(records, Mapping) else _by_folder(records)
+    metrics = Metrics.of([record for group in studies.values() for record in group])
+    runs, values, counts = [], [], []
+    for study, group in studies.items():
+        settings = {sweep.model: sweep.setting for sweep in sweeps_of(group)}
+        for record in group:
+            setting = settings.get(record.run.model)
+            runs.append((study, *_run(record), setting, _number(record.run, setting)))
+            own = list(_values(record, metrics)) or [_NO_VALUE]
+            values += own
+            counts.append(len(own))
+    left = _typed(runs, _OF_A_RUN).take(np.repeat(np.arange(len(runs)), counts))
+    right = _typed(values, _OF_A_VALUE)
+    return pd.concat([left.reset_index(drop=True), right], axis=1)
+
+
+def _by_folder(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Records by the folder of their study, STUDY/runs/RUN."""
+    studies: dict[str, list[Record]] = {}
+    for record in records:
+        studies.setdefault(record.folder.parent.parent.name, []).append(record)
+    return studies
+
+
+def _run(record: Record) -> tuple[Any, ...]:
+    """What the columns of a run hold, without the study and what was swept."""
+    run, status = record.run, record.status
+    return (
+        record.folder.name,
+        run.model,
+        run.label,
+        run.seed,
+        status.state,
+        status.message,
+        status.state == "collapsed",
+        _data_name(run),
+        run.fingerprint,
+        run.preset,
+        run.steps,
+        run.batch_size,
+        run.rows,
+        sum(status.seconds.values()),
+        run.from_file,
+    )
+
+
+def _data_name(run: Run) -> str:
+    """As `StudyRecord.data_name`."""
+    fixed = ", ".join(run.data_settings.get("fix", ()))
+    return f"{run.dataset} ({fixed})" if fixed else run.dataset
+
+
+def _number(run: Run, setting: str | None) -> float:
+    """The value of a setting that is a number in all scored runs."""
+    value = run.settings.get(setting) if setting is not None else None
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _values(record: Record, metrics: Metrics) -> Iterator[tuple[Any, ...]]:
+    """What the columns of a value hold, for each number of a run."""
+    if not record.scored:
+        return
+    for value in each_value(record, metrics):
+        score = value.score
+        title = title_of(value.key)
+        if score is None:
+            yield (value.key, title, value.number, *_NO_VALUE[3:])
+            continue
+        error = score.standard_errors.get(value.part or "value", math.nan)
+        chance = score.details.get("chance") if value.part is None else None
+        yield (
+            value.key,
+            title,
+            value.number,
+            error,
+            math.nan if chance is None else chance,
+            definition_words(score.definition),
+            True,
+            "; ".join(score.warnings),
+        )
+    undefined = {} if record.evaluation is None else record.evaluation.undefined
+    for name, entry in undefined.items():
+        if name not in record.scores:
+            words = definition_words(entry.definition)
+            key = metrics.key(entry.definition)
+            about = f"undefined, {entry.reason}"
+            yield (key, title_of(key), *_NO_VALUE[2:5], words, True, about)
+
+
+def _typed(rows: Sequence[tuple[Any, ...]], types: Mapping[str, str]) -> "pd.DataFrame":
+    """The rows under their names, also if there is none, or a column has nothing in it."""
+    import pandas as pd
+
+    text = pd.Series(["text"]).dtype  # `object` before pandas 3
+    columns = list(zip(*rows, strict=True)) or [()] * len(types)
+    return pd.DataFrame(
+        {
+            name: pd.Series(column, dtype=text if kind == "text" else kind)
+            for (name, kind), column in zip(types.items(), columns, strict=True)
+        }
+    )
