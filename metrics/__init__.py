@@ -1,7 +1,8 @@
 """Disentanglement metrics: pure functions of a representation and a random generator.
 
-Each is called as ``metric(representation, rng, *, options) -> Score``. To add one, write a file
-with one function whose docstring starts with a line on the metric, its paper and year; import it
+Each is written as ``metric(representation, rng, *, options) -> Score``, and called in that way or
+as ``metric(codes, factors)``; see `calling`. To add one, write a file with one function under the
+decorator `metric`, whose docstring starts with a line on the metric, its paper and year; import it
 here, and enter it in `METRICS` and `TITLES`.
 """
 
@@ -9,6 +10,7 @@ from collections.abc import Callable
 
 from .active_units import active_units
 from .betavae_score import betavae_score
+from .calling import Metric
 from .dci import dci
 from .dci_fast import dci_fast
 from .dcimig import dcimig
@@ -24,7 +26,7 @@ from .mig import mig
 from .mig_posterior import mig_posterior
 from .mig_sup import mig_sup
 from .modularity import modularity
-from .representation import Metric, Representation, Score
+from .representation import Representation, Score
 from .sap import sap
 from .total_correlation import total_correlation
 from .udr import udr

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .calling import metric
 from .posterior import Floats, category_probabilities
 from .representation import Representation, Score
 
@@ -11,6 +12,7 @@ NO_PROBABILITIES = (
 )
 
 
+@metric
 def active_units(
     representation: Representation,
     rng: np.random.Generator,

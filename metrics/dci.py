@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .arrays import MISSING
+from .calling import metric
 from .gradient_boosting import GradientBoosting, Loss, Prediction, boost
 from .information import entropy_of_counts
 from .representation import Representation, Score
 
 
+@metric
 def dci(
     representation: Representation,
     rng: np.random.Generator,

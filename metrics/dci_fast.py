@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from .calling import metric
 from .dci import Problem, check_boosting
 from .gradient_boosting import Bins, boost_binned
 from .representation import Representation, Score
 
 
+@metric
 def dci_fast(
     representation: Representation,
     rng: np.random.Generator,

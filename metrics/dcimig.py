@@ -3,10 +3,12 @@
 import numpy as np
 
 from .binning import Binning
+from .calling import metric
 from .relations import Relations
 from .representation import Representation, Score
 
 
+@metric
 def dcimig(
     representation: Representation,
     rng: np.random.Generator,

@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from .arrays import IntArray
 from .binning import apply_edges, equal_frequency_edges
+from .calling import metric
 from .information import (
     Counts,
     adjusted_rand_index,
@@ -20,6 +21,7 @@ from .information import (
 from .representation import Representation, Score
 
 
+@metric
 def discrete_accuracy(representation: Representation, rng: np.random.Generator) -> Score:
     """Discrete-factor accuracy (after Dupont 2018): how often does one latent identify the class?
 

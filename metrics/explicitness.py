@@ -8,12 +8,14 @@ from scipy.special import log_softmax
 from scipy.stats import rankdata
 
 from .arrays import MISSING, IntArray
+from .calling import metric
 from .logistic import features, fit
 from .representation import Representation, Score
 
 Ranking = Literal["multinomial", "one_vs_rest", "one_vs_rest_shares"]
 
 
+@metric
 def explicitness(
     representation: Representation,
     rng: np.random.Generator,

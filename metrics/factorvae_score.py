@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import FloatArray, IntArray
+from .calling import metric
 from .pools import Pools, active_latents, standardised_columns
 from .representation import Representation, Score
 
@@ -14,6 +15,7 @@ from .representation import Representation, Score
 CHUNK = 512
 
 
+@metric
 def factorvae_score(
     representation: Representation,
     rng: np.random.Generator,

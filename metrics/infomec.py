@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .calling import metric
 from .information import contingency, entropy, mutual_information_of_table
 from .logistic import Floats, features, fit
 from .neighbours import information_of_numbers, information_with_classes, standardised
@@ -38,6 +39,7 @@ VARIANTS: dict[str, Variant] = {
 OVERFITTED = 0.05
 
 
+@metric
 def infomec(
     representation: Representation,
     rng: np.random.Generator,

@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import FloatArray, IntArray
+from .calling import metric
 from .pools import Pools
 from .representation import Representation, Score
 
 
+@metric
 def irs(
     representation: Representation,
     rng: np.random.Generator,

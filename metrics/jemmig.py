@@ -3,10 +3,12 @@
 import numpy as np
 
 from .binning import Binning
+from .calling import metric
 from .relations import ROUNDING, Relations
 from .representation import Representation, Score
 
 
+@metric
 def jemmig(
     representation: Representation,
     rng: np.random.Generator,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import IntArray
+from .calling import metric
 from .control_variates import ControlledMeans
 from .posterior import CHUNK, HALF_LOG_2PI, Draw, Floats, Posterior, negentropy, precision
 from .relations import BIASED
@@ -18,6 +19,7 @@ from .representation import Representation, Score
 EXACT = 256  # joint categories that are summed over; if there are more, they are sampled
 
 
+@metric
 def kl_decomposition(
     representation: Representation,
     rng: np.random.Generator,

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from .calling import metric
 from .correlations import association, correlation_ratio, unit_vector
 from .representation import Representation, Score
 
 
+@metric
 def mcc(
     representation: Representation,
     rng: np.random.Generator,

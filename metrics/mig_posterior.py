@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from .arrays import MISSING, IntArray
+from .calling import metric
 from .information import entropy
 from .posterior import Draw, Floats, Posterior, log_density, negentropy
 from .relations import BIASED
 from .representation import Representation, Score
 
 
+@metric
 def mig_posterior(
     representation: Representation,
     rng: np.random.Generator,

@@ -5,10 +5,12 @@ from typing import Any, Literal
 import numpy as np
 
 from .binning import Binning
+from .calling import metric
 from .relations import Relations
 from .representation import Representation, Score
 
 
+@metric
 def mig_sup(
     representation: Representation,
     rng: np.random.Generator,

@@ -4,9 +4,9 @@ Letters: N rows, D continuous latents, C categorical latents, K factors.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Concatenate, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,9 @@ class Representation:
             classes are in `factors`), or None if no factor is continuous.
         test: held-out rows with the same latents and factors, for metrics that fit on some rows
             and score on others; without it, these metrics split the rows into halves.
+        notes: what `of` inferred from the arrays, one line per factor or array, to be printed or
+            recorded; not stored in files.
+        warnings: what is doubtful about it, one line each; every score repeats them.
 
     Raises:
         ValueError: an array has the wrong shape, type or range; the message names it.
@@ -57,6 +60,8 @@ class Representation:
     probabilities: FloatArray | None = None
     values: FloatArray | None = None
     test: "Representation | None" = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -276,9 +281,9 @@ class NonFiniteScoreError(ValueError):
     """A score or one of its parts is NaN or infinite."""
 
 
-@dataclass(frozen=True, eq=False)
-class Score:
-    """What a metric returns; `float(score)` is its value.
+@dataclass(frozen=True, eq=False, repr=False)
+class Score(float):
+    """What a metric returns: a float, its value, with what the value was made of.
 
     Attributes:
         value: the headline number, in [0, 1] unless the metric's docstring says otherwise.
@@ -298,20 +303,18 @@ class Score:
     warnings: Sequence[str] = ()
     rows_used: int | None = None
 
+    def __new__(cls, value: float, *args: Any, **kwargs: Any) -> "Score":
+        """The float; the dataclass adds the other fields, which pickles hold beside it."""
+        return super().__new__(cls, value)
+
     def __post_init__(self) -> None:
         for name, number in {"value": self.value, **self.parts}.items():
             if not math.isfinite(number):
                 raise NonFiniteScoreError(f"{name} is {number}: a score must be finite")
 
-    def __float__(self) -> float:
-        return float(self.value)
-
     def __repr__(self) -> str:
         parts = "".join(f", {name}={number:.4g}" for name, number in self.parts.items())
         return f"Score({self.value:.4g}{parts})"
-
-
-Metric: TypeAlias = Callable[Concatenate[Representation, np.random.Generator, ...], Score]
 
 
 def _varies(labels: IntArray) -> bool:

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import MISSING, FloatArray, IntArray
+from .calling import metric
 from .representation import Representation, Score
 
 
+@metric
 def sap(
     representation: Representation,
     rng: np.random.Generator,

@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from .calling import metric
 from .representation import Representation, Score
 
 
+@metric
 def total_correlation(
     representation: Representation,
     rng: np.random.Generator,

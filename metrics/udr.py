@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .arrays import IntArray
+from .calling import Seed, generator
 from .correlations import association, correlation_ratio, unit_vector
 from .representation import Representation, Score
 
 
 def udr(
-    representations: Sequence[Representation],
-    rng: np.random.Generator,
+    representations: Sequence[Representation | ArrayLike],
+    rng: Seed = 0,
     rows: Sequence[IntArray] | None = None,
     *,
     min_kl: float = 0.01,
@@ -43,8 +45,8 @@ def udr(
     correlations of n rows keep equal codes below 1 (0.93 for four latents at 2,000 rows).
 
     Args:
-        representations: M of them, at least two.
-        rng: chooses the rows of a pair that shares more than `points`.
+        representations: M of them, at least two; or the codes (N, D) of each, without a posterior.
+        rng: chooses the rows of a pair that shares more than `points`: a generator or a seed.
         rows: M times (N,), which image each row is; without it, row n is the same image in all.
         min_kl: latents with a smaller mean KL in nats do not count, if `kl` is known.
         min_rows: a pair that shares fewer is refused, as its latents would agree by chance.
@@ -57,12 +59,12 @@ def udr(
     Raises:
         ValueError: fewer than two representations, or a pair shares too few rows.
     """
-    if len(representations) < 2:
-        raise ValueError("udr compares models: give at least two of them")
+    rng = generator(rng)
+    models = _models(representations)
     if rows is None:
-        rows = [np.arange(len(representation)) for representation in representations]
-    informative = [_informative(representation, min_kl) for representation in representations]
-    count = len(representations)
+        rows = [np.arange(len(model)) for model in models]
+    informative = [_informative(model, min_kl) for model in models]
+    count = len(models)
     pairs, shared = np.full((count, count), np.nan), np.zeros((count, count), dtype=np.int64)
     for i in range(count):
         for j in range(i):
@@ -74,8 +76,8 @@ def udr(
                 )
             chosen = rng.choice(len(first), size=min(len(first), points), replace=False)
             pairs[i, j] = pairs[j, i] = _agreement(
-                _Latents.of(representations[i].take(first[chosen]), informative[i]),
-                _Latents.of(representations[j].take(second[chosen]), informative[j]),
+                _Latents.of(models[i].take(first[chosen]), informative[i]),
+                _Latents.of(models[j].take(second[chosen]), informative[j]),
             )
             shared[i, j] = shared[j, i] = len(chosen)
     return [
@@ -84,11 +86,27 @@ def udr(
             {
                 "pairs": [None if np.isnan(value) else float(value) for value in pairs[i]],
                 "shared": shared[i],
-                "informative": np.array(representation.latent_names)[informative[i]].tolist(),
+                "informative": np.array(model.latent_names)[informative[i]].tolist(),
             },
         )
-        for i, representation in enumerate(representations)
+        for i, model in enumerate(models)
     ]
+
+
+def _models(representations: Any) -> list[Representation]:
+    """The representations, at least two, of what udr is called with."""
+    if isinstance(representations, Representation) or not isinstance(representations, Sequence):
+        raise ValueError("udr compares models: give a list of at least two representations")
+    if len(representations) < 2 or isinstance(representations, str):
+        raise ValueError("udr compares models: give at least two of them")
+    models = []
+    for model in representations:
+        if not isinstance(model, Representation):
+            # No factor is read.
+            factors = np.zeros((np.shape(model)[:1] or (0,))[0], dtype=np.int64)
+            model = Representation.of(codes=model, factors=factors[:, None])
+        models.append(model)
+    return models
 
 
 def _informative(representation: Representation, min_kl: float) -> NDArray[np.bool_]:
