@@ -14,6 +14,7 @@ from bench.datasets.subsets import Fixed, Subset
 from bench.errors import RequestError
 from bench.registry import digest, resolve
 from bench.settings import Parameter, parameters
+from bench.store.record import WEIGHTS, Record
 from bench.store.run import Run
 from bench.streams import lent_global_torch_stream
 
@@ -79,6 +80,47 @@ def build_model(run: Run, device: "torch.device", factors: Sequence[Factor] = ()
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
+def data_of(record: Record, data_dir: str | Path | None) -> FactorData:
+    """The data set of a run.
+
+    Raises:
+        RequestError: it cannot be opened, or has other pixels here.
+    """
+    run = record.run
+    data = open_data(run.dataset, run.data_settings, data_dir)
+    if data.fingerprint != run.fingerprint:
+        raise RequestError(
+            f"{record.folder}: the run has seen {run.fingerprint}, and {run.dataset} is "
+            f"{data.fingerprint} here: name the folder of its files with --data-dir"
+        )
+    return data
+
+
+def model_of(record: Record, data: FactorData) -> "Encoder":
+    """The trained model of a run, on the CPU, for evaluation.
+
+    Raises:
+        RequestError: the weights cannot be read, or the model is another one now.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    run, path = record.run, record.folder / WEIGHTS
+    try:
+        model = build_model(run, torch.device("cpu"), data.factors)
+        if path.exists() or model.state_dict():
+            model.load_state_dict(load_file(path))
+    except RequestError:
+        raise
+    except Exception as error:  # also whatever somebody's own model raises
+        reason = " ".join(str(error).split())[:200]
+        raise RequestError(
+            f"{path} cannot be read into {run.model} as it is now "
+            f"({type(error).__name__}: {reason})"
+        ) from error
+    return model.eval().requires_grad_(False)
+
+
 def is_trained(target: Any) -> bool:
     """Whether the suite trains what a model's name means; anything else is only scored."""
     from bench.models import VAE
@@ -129,6 +171,20 @@ def try_model(
             return weights_digest(wrap(target, settings, data.image_shape), code)
     except (ValueError, TypeError) as error:
         raise RequestError(f"{name}: {error}") from error
+
+
+def wrapped(network: Any, data: FactorData) -> "Encoder":
+    """A network that knows nothing of this suite, as an encoder of a data set's images.
+
+    Raises:
+        RequestError: it does not encode them.
+    """
+    from bench.external import wrap
+
+    try:
+        return wrap(network, {}, data.image_shape)
+    except ValueError as error:
+        raise RequestError(f"{type(network).__name__}: {error}") from error
 
 
 def _made(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from bench.errors import RequestError
 from bench.executors import Reporter
+from bench.executors.inline import run_inline
 from bench.executors.processes import Drawer, run_in_processes
 from bench.metrics import STUDY_METRICS
 from bench.plan import Plan
@@ -39,6 +40,8 @@ class Options:
         force: whether to train planned runs again from the start.
         fail_fast: whether the first run that fails stops the others.
         checkpoint_seconds: time between two checkpoints of a run.
+        in_process: whether the runs take place in this process, one after another, and nothing is
+            started: `jobs` is then 1.
     """
 
     jobs: int | None = None
@@ -48,6 +51,7 @@ class Options:
     force: bool = False
     fail_fast: bool = False
     checkpoint_seconds: float = 30.0
+    in_process: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,8 @@ def outstanding(plan: Plan, options: Options) -> Outstanding:
     encoded = [run for run in missing if not options.force and _is_encoded(run, plan)]
     # the quick ones first: their rows of the table are complete the sooner
     runs = [*encoded, *(run for run in missing if run not in encoded)]
-    slots = min(options.jobs or _cores(device, options.threads), max(1, len(runs)))
+    jobs = 1 if options.in_process else options.jobs or _cores(device, options.threads)
+    slots = min(jobs, max(1, len(runs)))
     return Outstanding(plan, runs, encoded, slots, device)
 
 
@@ -136,7 +141,7 @@ def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporte
                 announce(job)
         except OSError as error:
             raise unwritable(plan.folder, error) from error
-        stopped = bool(jobs) and _run(jobs, todo.slots, reporter, options.fail_fast)
+        stopped = bool(jobs) and _run(jobs, todo.slots, reporter, options)
         if stopped:
             return Outcome(True, _statuses(plan))
         refused = _compare(plan)
@@ -173,8 +178,14 @@ def choose_device(name: str) -> str:
     return name
 
 
-def _run(jobs: Sequence[Job], slots: int, reporter: Reporter, fail_fast: bool) -> bool:
-    """Run the jobs and draw the pictures of each beside the next; whether a signal stopped it."""
+def _run(jobs: Sequence[Job], slots: int, reporter: Reporter, options: Options) -> bool:
+    """Run the jobs and draw the pictures of each beside the next; whether a signal stopped it.
+
+    In this process, the report draws the pictures.
+    """
+    if options.in_process:
+        with reporter:
+            return run_inline(jobs, reporter, fail_fast=options.fail_fast)
     drawer = Drawer()
 
     def draw(job: Job, status: Status) -> None:
@@ -184,7 +195,9 @@ def _run(jobs: Sequence[Job], slots: int, reporter: Reporter, fail_fast: bool) -
     stopped = True
     try:
         with reporter:
-            stopped = run_in_processes(jobs, slots, reporter, fail_fast=fail_fast, ended=draw)
+            stopped = run_in_processes(
+                jobs, slots, reporter, fail_fast=options.fail_fast, ended=draw
+            )
     finally:
         drawer.finish(at_once=stopped)
     return stopped

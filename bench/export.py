@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from bench.build import build_model, open_data
+from bench.build import data_of, model_of
 from bench.datasets import FactorData
 from bench.encode import SHOWN
 from bench.errors import RequestError
@@ -161,8 +160,10 @@ def export_run(
         ExportError: torch cannot export the model, or the export does not give the run's codes.
     """
     record = _finished(folder)
-    data = _data(record, data_dir)
-    model = _model(record, data)
+    data = data_of(record, data_dir)
+    model = model_of(record, data)
+    # the layout that makes training fast would stay in the files
+    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     contents: dict[str, bytes] = {}
     described: dict[str, Any] = {}
     for part in _parts(record, data, model):
@@ -216,38 +217,6 @@ def _finished(folder: Path) -> Record:
             f"{folder}: {record.run.model} encodes factors, not images: there is nothing to export"
         )
     return record
-
-
-def _data(record: Record, data_dir: str | None) -> FactorData:
-    """The data set that the run has encoded, on whose images the export is checked."""
-    run = record.run
-    data = open_data(run.dataset, run.data_settings, data_dir)
-    if data.fingerprint != run.fingerprint:
-        raise RequestError(
-            f"{record.folder}: the run has seen {run.fingerprint}, and {run.dataset} is "
-            f"{data.fingerprint} here: name the folder of its files with --data-dir"
-        )
-    return data
-
-
-def _model(record: Record, data: FactorData) -> Encoder:
-    """The trained model, on the CPU."""
-    run, path = record.run, record.folder / records.WEIGHTS
-    try:
-        model = build_model(run, torch.device("cpu"), data.factors)
-        if path.exists() or model.state_dict():
-            model.load_state_dict(load_file(path))
-    except RequestError:
-        raise
-    except Exception as error:  # also whatever somebody's own model raises
-        reason = " ".join(str(error).split())[:200]
-        raise RequestError(
-            f"{path} cannot be read into {run.model} as it is now "
-            f"({type(error).__name__}: {reason})"
-        ) from error
-    # the layout that makes training fast would stay in the files
-    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return model.eval().requires_grad_(False)
 
 
 def _on_gpu(record: Record) -> bool:

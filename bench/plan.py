@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -257,12 +257,17 @@ def _recipe(
     if not is_trained(target):
         return Recipe(0, 0)
     recipe = preset.recipe(model, request.dataset)
-    steps, settings = request.steps or recipe.steps, dict(recipe.settings)
+    recipe = scaled(recipe, request.steps or recipe.steps)
+    return replace(recipe, batch_size=train.get("batch_size", recipe.batch_size))
+
+
+def scaled(recipe: Recipe, steps: int) -> Recipe:
+    """A recipe for another number of steps, to which its schedules scale."""
+    settings = dict(recipe.settings)
     for key in _LENGTHS & settings.keys():
         if settings[key]:  # 0 is no schedule at all
             settings[key] = max(1, round(settings[key] * steps / recipe.steps))
-    batch_size = train.get("batch_size", recipe.batch_size)
-    return Recipe(steps, batch_size, settings, recipe.source)
+    return replace(recipe, steps=steps, settings=settings)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,26 @@ Kind = Literal["model", "dataset", "metric"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
+# What a notebook or a script has defined itself, by name: known to this process only.
+_OFFERED: dict[Kind, dict[str, Any]] = {kind: {} for kind in KINDS}
+
+
+def offer(kind: Kind, name: str, target: Any) -> None:
+    """Give a class, function or object of this process a name until the process ends.
+
+    Raises:
+        RequestError: the suite or an installed package has that name.
+    """
+    if name in registry(kind) or name in _installed(kind):
+        raise RequestError(f"the {kind} {name} has the name of another {kind}: rename it")
+    _OFFERED[kind][name] = target
+
+
+def offered(kind: Kind) -> Mapping[str, Any]:
+    """What has been offered, by name."""
+    return _OFFERED[kind]
+
+
 def registry(kind: Kind) -> Mapping[str, Any]:
     """The registry of a kind: name -> class or function."""
     module = importlib.import_module(f"bench.{kind}s")
@@ -32,6 +52,8 @@ def registry(kind: Kind) -> Mapping[str, Any]:
 
 def resolve(kind: Kind, name: str) -> Any:
     """The class or function behind a name. Raises RequestError, with the nearest names."""
+    if name in _OFFERED[kind]:
+        return _OFFERED[kind][name]
     known = registry(kind)
     if name in known:
         return known[name]
@@ -75,8 +97,14 @@ def names(kind: Kind) -> list[str]:
 
 
 def digest(name: str, target: Any) -> str | None:
-    """Of the file that defines what a model's name means, unless it is the suite's own."""
+    """Of the code that defines what a model's name means, unless it is the suite's own.
+
+    That is the whole file; of what a notebook or script has offered, the source of the class alone,
+    as the file holds much else.
+    """
     try:
+        if any(target is held for held in _OFFERED["model"].values()):
+            return hashlib.sha256(inspect.getsource(target).encode()).hexdigest()[:16]
         file = _source(name, target)
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else None
     except (OSError, TypeError):

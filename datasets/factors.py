@@ -2,6 +2,7 @@
 
 import functools
 import math
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -88,6 +89,17 @@ class FactorData(ABC):
 
     def __len__(self) -> int:
         return math.prod(self.sizes)
+
+    def __getitem__(self, row: SupportsIndex) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """One image, float32 (C, H, W) in [0, 1], and its factor classes (K,).
+
+        With this and `__len__` the data set is one for a `torch.utils.data.DataLoader`.
+
+        Raises:
+            IndexError: the row is outside the data.
+        """
+        rows = np.array([operator.index(row)])
+        return self.images(rows)[0].astype(np.float32) / 255, self.values(rows)[0]
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         if self.reopen_with is None:

@@ -1,0 +1,237 @@
+"""`bench.run`: the same as the command, in this process or in others."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import bench
+from bench.datasets import DATASETS
+from bench.models import PlainVAE
+from bench.registry import _OFFERED
+from tests.conftest import Finished
+
+SMALL: dict[str, Any] = {"preset": "smoke", "steps": 20, "progress": False}
+
+
+@pytest.fixture(autouse=True)
+def nothing_offered() -> Any:
+    yield
+    for names in _OFFERED.values():
+        names.clear()
+
+
+def test_it_gives_the_study_of_the_command(finished: Finished, tmp_path: Path) -> None:
+    study = bench.run(["betavae", "jointvae"], "toy", seeds=2, output=tmp_path / "study", **SMALL)
+    theirs = bench.load(finished.folder)
+    assert [run.name for run in study.runs] == [run.name for run in theirs.runs]
+    for ours, other in zip(study.runs, theirs.runs, strict=True):
+        assert ours.status.state == other.status.state
+        assert dict(ours.scores) == dict(other.scores) or [
+            float(score) for score in ours.scores.values()
+        ] == [float(score) for score in other.scores.values()]
+        np.testing.assert_array_equal(ours.representation().codes, other.representation().codes)
+    ours = {path.relative_to(study.folder) for path in study.folder.rglob("*.png")}
+    assert ours == {path.relative_to(finished.folder) for path in finished.folder.rglob("*.png")}
+
+
+def test_it_trains_nothing_twice_and_adds_what_is_missing(tmp_path: Path) -> None:
+    call: dict[str, Any] = {**SMALL, "output": tmp_path / "study"}
+    first = bench.run("betavae", "toy", seeds=1, **call)
+    weights = first.runs[0].folder / "weights.safetensors"
+    before = weights.stat().st_mtime_ns
+    more = bench.run("betavae", "toy", seeds=[0, 5], **call)
+    assert weights.stat().st_mtime_ns == before
+    assert [run.seed for run in more.runs] == [0, 5]
+
+
+def test_settings_and_sweeps_are_those_of_the_command(tmp_path: Path) -> None:
+    study = bench.run(
+        "jointvae",
+        "toy",
+        seeds="3-3",
+        settings={"jointvae.categorical": (2, 3), "jointvae.C_c": 0.1, "train.rows": 100},
+        sweep={"jointvae.gamma": [1, 2.5]},
+        metrics=["mig"],
+        output=tmp_path / "study",
+        **SMALL,
+    )
+    assert [run.settings["gamma"] for run in study.runs] == [1.0, 2.5]
+    assert {run.settings["categorical"] for run in study.runs} == {(2, 3)}
+    assert {len(run.representation()) for run in study.runs} == {100}
+    assert {tuple(run.scores) for run in study.runs} == {("mig",)}
+
+
+class Warm(PlainVAE):
+    """A class that another process can import."""
+
+
+def test_classes_and_networks_may_stand_in_the_place_of_names(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(3))
+    network(torch.zeros(1, 1, 32, 32))
+    study = bench.run(
+        [PlainVAE, Warm, network, "betavae"], "toy", seeds=1, output=tmp_path / "study", **SMALL
+    )
+    labels = {run.label for run in study.runs}
+    assert labels == {"vae", "betavae", "Sequential", f"{Warm.__module__}:Warm"}
+    with torch.no_grad():
+        data = DATASETS["toy"](image_size=32)
+        images = torch.stack([torch.from_numpy(data[row][0]) for row in range(4)])
+        direct = network(images)
+    codes = bench.represent(network, data, rows=len(data)).codes
+    order = np.argsort(bench.represent(network, data, rows=len(data)).factors[:, 0], kind="stable")
+    assert codes[order].shape == (len(data), direct.shape[1])
+
+
+NOTEBOOK = '''
+from bench.models import PlainVAE
+
+class Mine(PlainVAE):
+    """Defined where no other process can import it."""
+
+    def regularizer(self, posterior, z, step):
+        return {weight} * super().regularizer(posterior, z, step)
+'''
+
+
+def defined(folder: Path, weight: float) -> type:
+    """A class of `__main__`, as a notebook's cell defines it."""
+    file = folder / f"cell{weight}.py"
+    file.write_text(NOTEBOOK.format(weight=weight))
+    space: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(file.read_text(), str(file), "exec"), space)
+    return space["Mine"]
+
+
+@pytest.fixture
+def in_main(monkeypatch: pytest.MonkeyPatch) -> Callable[[type, Path], type]:
+    """Lets `inspect.getsource` find a class of `__main__`, as IPython does."""
+    import inspect
+
+    sources: dict[type, str] = {}
+    real = inspect.getsource
+
+    def put(cls: type, file: Path) -> type:
+        sources[cls] = file.read_text()
+        return cls
+
+    monkeypatch.setattr(inspect, "getsource", lambda o: sources.get(o) or real(o))
+    return put
+
+
+def test_a_class_of_a_notebook_is_run_here_and_known_by_its_source(
+    tmp_path: Path, in_main: Callable[[type, Path], type]
+) -> None:
+    call: dict[str, Any] = {**SMALL, "seeds": 1, "output": tmp_path / "study"}
+    mine = in_main(defined(tmp_path, 2.0), tmp_path / "cell2.0.py")
+    study = bench.run([mine, "vae"], "toy", **call)
+    assert [run.label for run in study.runs] == ["Mine", "vae"]
+    assert study.runs[0].model().latents.continuous == 10
+    changed = in_main(defined(tmp_path, 3.0), tmp_path / "cell3.0.py")
+    with pytest.raises(bench.RequestError, match="runs of Mine were made with other code"):
+        bench.run([changed], "toy", **call)
+    with pytest.raises(bench.RequestError, match="Mine is known to this process only: use jobs=1"):
+        bench.run([mine], "toy", jobs=2, **call)
+
+
+def test_a_class_with_the_name_of_a_model_of_the_suite_is_refused(tmp_path: Path) -> None:
+    vae = type("vae", (PlainVAE,), {"__module__": "__main__"})
+    with pytest.raises(bench.RequestError, match="the source of vae cannot be read"):
+        bench.run([vae], "toy", output=tmp_path / "study", **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"models": "betavea"}, "unknown model 'betavea': did you mean betavae"),
+        ({"models": []}, "--models is empty"),
+        ({"dataset": "dsprite"}, "unknown dataset 'dsprite'"),
+        ({"dataset": 3}, "int is no data set"),
+        ({"seeds": 0}, "--seeds '0'"),
+        ({"seeds": []}, "--seeds ''"),
+        ({"settings": {"beta": 3}}, "write OWNER.KEY=VALUE"),
+        ({"settings": {"betavae.beta": "much"}}, "betavae.beta=much"),
+        ({"sweep": {"betavae.beta": 3}}, "sweep betavae.beta: give a list"),
+        ({"sweep": {"betavae.categorical": [(2,), (3,)]}}, "which can be set but not swept"),
+        ({"fix": [3]}, r"fix=\[3\]: give texts"),
+        ({"steps": 0}, "--steps 0"),
+        ({"jobs": 0}, "--jobs 0"),
+        ({"metrics": "mgi"}, "unknown metric 'mgi'"),
+    ],
+)
+def test_a_wrong_request_is_one_line(
+    arguments: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    call = {"models": "betavae", "dataset": "toy", **SMALL, "output": tmp_path / "s", **arguments}
+    with pytest.raises(bench.RequestError, match=message) as raised:
+        bench.run(**call)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "s").exists()
+
+
+SCRIPT = """
+import bench
+
+call = dict(preset="smoke", steps=5, seeds=1, output="study")
+{guard}bench.run("betavae,vae", "toy", jobs={jobs}, **call)
+"""
+
+
+@pytest.mark.parametrize(
+    ("guard", "jobs", "message"),
+    [
+        ("", 1, ""),
+        ('if __name__ == "__main__": ', 2, ""),
+        ("", 2, 'put the call below if __name__ == "__main__":'),
+    ],
+)
+def test_a_script_needs_a_guard_for_several_jobs_only(
+    guard: str, jobs: int, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT.format(guard=guard, jobs=jobs))
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert (done.returncode == 0) == (not message), done.stderr
+    assert message in done.stderr
+    assert (tmp_path / "study").exists() == (not message)
+
+
+def test_an_interrupt_leaves_a_checkpoint_and_the_same_call_goes_on(tmp_path: Path) -> None:
+    call: dict[str, Any] = {"preset": "smoke", "seeds": 1, "progress": False}
+    folder = tmp_path / "study"
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt() -> None:
+        while not list(folder.glob("runs/*/status.json")):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    watcher = threading.Thread(target=interrupt)
+    watcher.start()
+    with pytest.raises(KeyboardInterrupt, match="continues from the last checkpoints"):
+        bench.run("betavae", "toy", steps=3000, output=folder, **call)
+    watcher.join()
+    assert signal.getsignal(signal.SIGINT) is before
+    (status,) = folder.glob("runs/*/status.json")
+    assert json.loads(status.read_text())["state"] == "interrupted"
+    assert (status.parent / "checkpoint.pt").exists()
+
+
+def test_the_threads_of_the_process_are_as_before(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        bench.run("vae", "toy", seeds=1, output=tmp_path / "study", **SMALL)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
