@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,16 +142,26 @@ def model_settings(name: str, target: Any) -> dict[str, Parameter]:
     return {k: p for k, p in known.items() if k != "image_shape" and _is_plain(p.default)}
 
 
+@dataclass(frozen=True)
+class Tried:
+    """What building a model has told.
+
+    Attributes:
+        code: the digest of the code and weights that are not the suite's own.
+        found: what of an external network's output was taken for what.
+    """
+
+    code: str | None
+    found: str = ""
+
+
 def try_model(
     name: str, target: Any, settings: Mapping[str, Any], data: FactorData, batch_size: int
-) -> str | None:
+) -> "Tried":
     """Build a model of the plan, so that it refuses now what it would refuse later.
 
     Models of the suite and subclasses of them take no memory; an external network is built and
     encodes images of zeros.
-
-    Returns:
-        The digest of the code that is not the suite's own.
 
     Raises:
         RequestError: the model refuses the settings, the images or the data.
@@ -164,11 +175,12 @@ def try_model(
                 model = _made(target, settings, data.image_shape, data.factors)
             if model.input == "pairs":
                 draw_pairs(data, np.random.default_rng(0), batch_size, model.changed)
-            return code
+            return Tried(code)
         from bench.external import weights_digest, wrap
 
         with lent_global_torch_stream(0, "initialisation"):
-            return weights_digest(wrap(target, settings, data.image_shape), code)
+            network = wrap(target, settings, data.image_shape)
+            return Tried(weights_digest(network, code), network.found)
     except (ValueError, TypeError) as error:
         raise RequestError(f"{name}: {error}") from error
 

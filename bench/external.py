@@ -2,7 +2,7 @@
 
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -30,6 +30,9 @@ class ExternalEncoder(Encoder):
     or a mapping with some of these names. Images have the type of the network's parameters; one
     batch of zeros tells which latents there are.
 
+    Attributes:
+        found: what was taken for what, in one line.
+
     Raises:
         UnsupportedModelError: it does not encode images of this shape.
     """
@@ -43,7 +46,9 @@ class ExternalEncoder(Encoder):
         with torch.no_grad():
             zeros = torch.zeros(_TRIED, *image_shape, device=like.device)
             try:
-                posterior = self.encode(zeros)
+                way, encode = self._way()
+                result = encode(zeros.to(self._type))
+                posterior = as_posterior(result, len(zeros))
             except UnsupportedModelError:
                 raise
             except Exception as error:  # whatever it raises, its authors mend it
@@ -55,11 +60,36 @@ class ExternalEncoder(Encoder):
                 ) from error
         sizes = tuple(logits.shape[1] for logits in posterior.logits)
         self.latents = Latents(posterior.mean.shape[1], sizes)
+        self.found = f"{way} returns {_taken(result, posterior)}{self._doubt(zeros, posterior)}"
 
     def encode(self, x: Tensor) -> Posterior:
-        ways = (getattr(self.net, name, None) for name in ("encode", "encoder"))
-        encode = next(filter(callable, ways), self.net)
+        _, encode = self._way()
         return as_posterior(encode(x.to(self._type)), len(x))
+
+    def _doubt(self, zeros: Tensor, posterior: Posterior) -> str:
+        """A hint where the codes look like means and log variances side by side."""
+        width = posterior.mean.shape[1]
+        if posterior.logvar is not None or width % 2:
+            return ""
+        try:
+            result = self.net(zeros.to(self._type))
+        except Exception:  # whatever it raises: it was not asked for
+            return ""
+        parts = result if isinstance(result, tuple | list) else ()
+        shapes = [tuple(part.shape) for part in parts if isinstance(part, Tensor)]
+        if shapes.count((len(zeros), width // 2)) != 2:
+            return ""
+        return (
+            f"; but forward returns two tensors of {width // 2} columns: if these are means and "
+            "log variances, let encode return them"
+        )
+
+    def _way(self) -> tuple[str, Callable[[Tensor], Any]]:
+        """What encodes images, in words and as a function."""
+        for name in ("encode", "encoder"):
+            if callable(encode := getattr(self.net, name, None)):
+                return f"its {name}", encode
+        return "the network itself", self.net
 
 
 def wrap(
@@ -117,6 +147,27 @@ def as_posterior(result: Any, rows: int) -> Posterior:
             shapes = f"{tuple(mean.shape)} and {tuple(logvar.shape)}"
             raise UnsupportedModelError(f"its mean and logvar are {shapes}: let both be (B, D)")
     return Posterior(mean, logvar, tuple(_matrix(each, "logits", rows) for each in logits))
+
+
+def _taken(result: Any, posterior: Posterior) -> str:
+    """What the parts of a network's result were taken for."""
+    width = posterior.mean.shape[1]
+    sizes = ", ".join(str(logits.shape[1]) for logits in posterior.logits)
+    if isinstance(result, Tensor):
+        return f"one tensor, taken for the codes of {width} latents without log variances"
+    named = isinstance(result, Posterior | Mapping)
+    order = ("the first tensor", "the second", "the third part")
+    parts = [f"{'mean' if named else order[0]}, taken for the means of {width} codes"]
+    if not width:
+        parts = []
+    if posterior.logvar is not None:
+        parts.append(f"{'logvar' if named else order[1]}, taken for their log variances")
+    elif width:
+        parts.append("no log variances")
+    if sizes:
+        what = "logits" if named else order[2]
+        parts.append(f"{what}, taken for the logits of categories ({sizes})")
+    return "; ".join(parts)
 
 
 def weights_digest(model: ExternalEncoder, code: str | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.build import is_trained, model_settings, open_data, try_model
+from bench.build import Tried, is_trained, model_settings, open_data, try_model
 from bench.datasets import FactorData
 from bench.errors import RequestError, UnknownNameError
 from bench.presets import PRESETS, Preset, Recipe
@@ -78,6 +78,7 @@ class Plan:
         definitions: of the metrics.
         study: what all runs share.
         refused: metrics that the data does not allow, with the reason.
+        found: by the label of an external network, what of its output was taken for what.
     """
 
     folder: Path
@@ -85,6 +86,7 @@ class Plan:
     definitions: tuple[Definition, ...]
     study: StudyRecord
     refused: Mapping[str, str] = field(default_factory=dict)
+    found: Mapping[str, str] = field(default_factory=dict)
 
     def run_folder(self, run: Run) -> Path:
         return self.folder / "runs" / run.folder
@@ -133,6 +135,7 @@ def plan(request: Request) -> Plan:
     folder = request.output or Path("results") / default_name(study, preset)
     check_folder(folder, study)
     runs: dict[str, Run] = {}
+    found: dict[str, str] = {}
     for name, target in models.items():
         recipe = _recipe(preset, name, target, request, train)
         for variant in _variants(name, target, recipe, assigned, data):
@@ -150,11 +153,13 @@ def plan(request: Request) -> Plan:
                     batch_size=recipe.batch_size,
                     rows=min(train.get("rows", preset.rows), data.training),
                     seed=seed,
-                    code=variant.code,
+                    code=variant.tried.code,
                     precision=train.get("precision", "float32") if recipe.steps else "float32",
                 )
                 runs.setdefault(run.identity, run)
-    return Plan(folder, tuple(runs.values()), tuple(definitions), study, refused)
+                if variant.tried.found:
+                    found[run.label] = variant.tried.found
+    return Plan(folder, tuple(runs.values()), tuple(definitions), study, refused, found)
 
 
 def default_name(study: StudyRecord, preset: Preset) -> str:
@@ -272,11 +277,11 @@ def scaled(recipe: Recipe, steps: int) -> Recipe:
 
 @dataclass(frozen=True)
 class _Variant:
-    """A model with all its settings, those that were changed, and the digest of its code."""
+    """A model with all its settings, those that were changed, and what building it has told."""
 
     settings: Mapping[str, Any]
     changed: Mapping[str, Any]
-    code: str | None
+    tried: Tried
 
 
 def _variants(
@@ -291,8 +296,8 @@ def _variants(
     for point in assigned.grid_of(model, known):
         wanted = {**fixed, **point}
         settings = {**base, **{k: v for k, v in wanted.items() if v != base[k]}}
-        code = try_model(model, target, settings, data, recipe.batch_size)
+        tried = try_model(model, target, settings, data, recipe.batch_size)
         # in the signature's order: the same settings have the same name, however asked for
         changed = {k: v for k, v in settings.items() if v != base[k]}
-        variants.append(_Variant(settings, changed, code))
+        variants.append(_Variant(settings, changed, tried))
     return variants

@@ -190,6 +190,7 @@ def _train_and_encode(
     if evaluation.collapsed:
         since = collapsed_from(history, evaluation.mean_image_reconstruction)
         evaluation = replace(evaluation, collapsed_from=since)
+    evaluation = replace(evaluation, found=getattr(model, "found", ""))
     # last of all: its presence says that the rest is there
     record.write_evaluation(folder, evaluation)
     return evaluation

@@ -174,6 +174,8 @@ def print_plan(todo: "Outstanding", console: Console) -> None:
         say(console, f"  {label}: seeds {seeds}; {budget if first.trained else 'not trained here'}")
         if first.settings:
             say(console, f"    {', '.join(f'{k}={v}' for k, v in first.settings.items())}")
+        if label in plan.found:
+            say(console, f"    found: {plan.found[label]}")
         if first.trained:
             recipe = PRESETS[first.preset].recipe(first.model, first.dataset)
             say(console, f"    settings: {recipe.source}")

@@ -163,6 +163,8 @@ class Evaluation:
             None where the history does not tell.
         held_out: the evaluation on held-out rows; None where there are none.
         undefined: metrics that the representation has no score by, by name.
+        found: what of an external network's output was taken for what; empty for the suite's own
+            models.
     """
 
     reconstruction: float | None
@@ -178,6 +180,7 @@ class Evaluation:
     collapsed_from: int | None = None
     held_out: HeldOut | None = None
     undefined: Mapping[str, Undefined] = field(default_factory=dict)
+    found: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they are written."""
@@ -191,11 +194,13 @@ class Evaluation:
                 name: {"definition": entry.definition.as_dict(), "reason": entry.reason}
                 for name, entry in self.undefined.items()
             }
+        if self.found:
+            optional["found"] = self.found
         always = {k: v for k, v in vars(self).items() if k not in _OPTIONAL}
         return {**always, **optional}
 
 
-_OPTIONAL = ("collapsed_from", "held_out", "undefined")
+_OPTIONAL = ("collapsed_from", "held_out", "undefined", "found")
 
 
 @dataclass(frozen=True)

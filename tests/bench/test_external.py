@@ -119,29 +119,58 @@ def carried_out(asked: Plan) -> Path:
     (run,) = asked.runs
     folder = asked.folder / "runs" / run.folder
     status = run_job(Job(run, folder, asked.definitions))
-    assert status.state == "done", status.message
+    assert status.state in ("done", "collapsed"), status.message
     return folder
 
 
 # what a network gives
 
+_ONE = "one tensor, taken for the codes of"
+_FIRST = "the first tensor, taken for the means of 2 codes"
+_MEAN = "mean, taken for the means of 2 codes"
+_LOG = "taken for their log variances"
+
 
 @pytest.mark.parametrize(
-    ("make", "logvar", "sizes"),
+    ("make", "logvar", "sizes", "found"),
     [
-        (lambda h: h[:, :2], False, ()),
-        (lambda h: (h[:, :2], h[:, 2:4]), True, ()),
-        (lambda h: [h[:, :2], h[:, 2:4]], True, ()),
-        (lambda h: (h[:, :2], h[:, 2:4], [h[:, 4:]]), True, (3,)),
-        (lambda h: (h[:, :2], None, (h[:, 2:4], h[:, 4:])), False, (2, 3)),
-        (lambda h: {"mean": h[:, :2]}, False, ()),
-        (lambda h: {"mean": h[:, :2], "logvar": h[:, 2:4], "logits": h[:, 4:]}, True, (3,)),
-        (lambda h: Posterior(h[:, :2], h[:, 2:4], (h[:, 4:],)), True, (3,)),
+        (lambda h: h[:, :2], False, (), f"{_ONE} 2 latents without log variances"),
+        (lambda h: (h[:, :2], h[:, 2:4]), True, (), f"{_FIRST}; the second, {_LOG}"),
+        (lambda h: [h[:, :2], h[:, 2:4]], True, (), f"{_FIRST}; the second, {_LOG}"),
+        (
+            lambda h: (h[:, :2], h[:, 2:4], [h[:, 4:]]),
+            True,
+            (3,),
+            f"{_FIRST}; the second, {_LOG}; the third part, taken for the logits of categories (3)",
+        ),
+        (
+            lambda h: (h[:, :2], None, (h[:, 2:4], h[:, 4:])),
+            False,
+            (2, 3),
+            f"{_FIRST}; no log variances; the third part, taken for the logits of categories "
+            "(2, 3)",
+        ),
+        (lambda h: {"mean": h[:, :2]}, False, (), f"{_MEAN}; no log variances"),
+        (
+            lambda h: {"mean": h[:, :2], "logvar": h[:, 2:4], "logits": h[:, 4:]},
+            True,
+            (3,),
+            f"{_MEAN}; logvar, {_LOG}; logits, taken for the logits of categories (3)",
+        ),
+        (
+            lambda h: Posterior(h[:, :2], h[:, 2:4], (h[:, 4:],)),
+            True,
+            (3,),
+            f"{_MEAN}; logvar, {_LOG}; logits, taken for the logits of categories (3)",
+        ),
     ],
 )
-def test_codes_and_what_goes_with_them(make, logvar: bool, sizes: tuple, x: Tensor) -> None:
+def test_codes_and_what_goes_with_them(
+    make, logvar: bool, sizes: tuple, found: str, x: Tensor
+) -> None:
     net = Gives(make)
     model = ExternalEncoder(net, SHAPE)
+    assert model.found == f"the network itself returns {found}"
     assert (model.latents.continuous, model.latents.categorical) == (2, sizes)
     posterior = model.encode(x)
     h = net.linear(x.flatten(1))
@@ -335,3 +364,25 @@ def test_each_run_of_it_has_a_process_of_its_own(bench, here: Path) -> None:
     stored = [load_file(path) for path in sorted(here.glob("own/runs/*/weights.safetensors"))]
     assert len(stored) == 2
     assert any(not np.array_equal(stored[0][name], stored[1][name]) for name in stored[0])
+
+
+def test_what_was_found_is_in_the_plan_and_in_the_record() -> None:
+    words = (
+        f"its encode returns the first tensor, taken for the means of 3 codes; the second, {_LOG}"
+    )
+    plan = planned("Net")
+    assert plan.found == {"./mine.py:Net": words}
+    record = read_record(carried_out(plan))
+    assert record.evaluation is not None
+    assert record.evaluation.found == words
+
+
+def test_a_mean_and_a_log_variance_side_by_side_are_doubted() -> None:
+    """As in networks whose forward splits what their encoder gives."""
+    net = Gives(lambda h: (h, h[:, :2], h[:, 2:4]))
+    net.encoder = nn.Sequential(nn.Flatten(), nn.Linear(1024, 4))
+    found = ExternalEncoder(net, SHAPE).found
+    assert found.startswith(f"its encoder returns {_ONE} 4 latents")
+    assert "forward returns two tensors of 2 columns" in found
+    net.encoder = nn.Sequential(nn.Flatten(), nn.Linear(1024, 6))
+    assert "forward" not in ExternalEncoder(net, SHAPE).found
