@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union, runtime_checkable
 
-from bench.report.columns import Metrics, definition_words, each_value, title_of
-from bench.report.sweeps import sweeps_of
+from bench.errors import RequestError
+from bench.report.columns import Metrics, definition_words, each_value, is_part, title_of
 from bench.store.record import Record
 from bench.store.run import Run
 
@@ -44,6 +45,10 @@ _OF_A_VALUE = {
     "warnings": "text",
 }
 COLUMNS = (*_OF_A_RUN, *_OF_A_VALUE)
+
+# Kinds of models that the rows of a table come last by.
+ELSEWHERE = "from elsewhere"  # models and codes that are not the suite's own
+BASELINES = "baselines"
 
 _NO_VALUE = (None, None, math.nan, math.nan, math.nan, "", False, "")
 
@@ -103,6 +108,136 @@ def frame(records: Sequence[Record] | Mapping[str, Sequence[Record]]) -> "pd.Dat
     left = _typed(runs, _OF_A_RUN).take(np.repeat(np.arange(len(runs)), counts))
     right = _typed(values, _OF_A_VALUE)
     return pd.concat([left.reset_index(drop=True), right], axis=1)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The runs of a model that differ in one number only, besides the seed.
+
+    Attributes:
+        model: its name.
+        setting: the name of the setting.
+        runs: pairs of its value and the record, by value.
+    """
+
+    model: str
+    setting: str
+    runs: tuple[tuple[float, Record], ...]
+
+    @property
+    def values(self) -> list[float]:
+        return sorted({value for value, _ in self.runs})
+
+
+def sweeps_of(records: Sequence[Record]) -> list[Sweep]:
+    """The sweep of each model whose scored runs differ in exactly one setting, a number."""
+    sweeps = []
+    for model in dict.fromkeys(record.run.model for record in records):
+        runs = [r for r in records if r.run.model == model and r.scored]
+        keys = {key for record in runs for key in record.run.settings}
+        differing = [k for k in keys if len({str(r.run.settings.get(k)) for r in runs}) > 1]
+        if len(differing) != 1:
+            continue
+        values = [r.run.settings.get(differing[0]) for r in runs]
+        numbers = [float(v) for v in values if isinstance(v, int | float)]
+        if len(numbers) == len(runs):
+            pairs = sorted(zip(numbers, runs, strict=True), key=lambda pair: pair[0])
+            sweeps.append(Sweep(model, differing[0], tuple(pairs)))
+    return sweeps
+
+
+@runtime_checkable
+class HasFrame(Protocol):
+    """Such as a study."""
+
+    def frame(self) -> "pd.DataFrame":
+        """The frame of its records."""
+
+
+@runtime_checkable
+class HasRecord(Protocol):
+    """Such as a run of a study."""
+
+    @property
+    def record(self) -> Record:
+        """What is stored of it."""
+
+
+def record_of(source: object) -> Record | None:
+    """The record of a run, or None of anything else."""
+    if isinstance(source, Record):
+        return source
+    return source.record if isinstance(source, HasRecord) else None
+
+
+# What a plot may be given.
+Numbers: TypeAlias = Union[
+    "pd.DataFrame", HasFrame, Sequence[Record], Mapping[str, Sequence[Record]]
+]
+
+
+def as_frame(numbers: Numbers, *needed: str) -> "pd.DataFrame":
+    """The frame itself, that of a study, or that of some records; a frame may be made by hand.
+
+    Raises:
+        RequestError: it is none of these, has not the needed columns, or has no number.
+    """
+    import pandas as pd
+
+    if isinstance(numbers, pd.DataFrame):
+        rows = numbers
+    elif isinstance(numbers, HasFrame):
+        rows = numbers.frame()
+    else:
+        groups = numbers.values() if isinstance(numbers, Mapping) else [numbers]
+        if not all(isinstance(group, list | tuple) for group in groups) or not all(
+            isinstance(record, Record) for group in groups for record in group
+        ):
+            what = type(numbers).__name__
+            raise RequestError(f"a {what} has no numbers of runs: give a frame, a study or records")
+        rows = frame(numbers)
+    missing = [name for name in needed if name not in rows.columns]
+    if missing:
+        names = ", ".join(missing)
+        raise RequestError(f"the frame has no column {names}: a plot needs {', '.join(needed)}")
+    if "value" in needed:
+        if not pd.api.types.is_numeric_dtype(rows["value"]):
+            raise RequestError("the column value of the frame has no numbers: convert it to floats")
+        if not rows["value"].notna().any():
+            raise RequestError("the frame has no number: no run in it is scored")
+    return rows
+
+
+def score_keys(rows: "pd.DataFrame") -> list[str]:
+    """The metrics that a frame has scores by, in their order; parts of scores are left out."""
+    with_value = rows[rows["value"].notna()]
+    if "is_score" in rows:
+        with_value = with_value[with_value["is_score"].astype(bool)]
+    return [key for key in map(str, with_value["metric"].unique()) if not is_part(key)]
+
+
+def kinds_of(rows: "pd.DataFrame") -> dict[str, str]:
+    """What kind of model each row of a table is, by its label: the kinds one after another.
+
+    A kind is a group of `bench.models.GROUPS` without what is said there of the codes:
+    `unsupervised`, `weakly supervised` or `baselines`, which come last. Labels of one kind stay in
+    their order.
+
+    Args:
+        rows: a frame as `frame` gives it, of which `label` is needed. Without `model`
+            the label is the model, and without `from_file` no codes are from a file.
+    """
+    from bench.models import GROUPS  # not above, as it imports torch
+
+    kinds = {name: group.partition(",")[0] for group, names in GROUPS.items() for name in names}
+    order = [kind for kind in dict.fromkeys(kinds.values()) if kind != BASELINES]
+    order += [ELSEWHERE, BASELINES]
+    known = [name for name in ("label", "model", "from_file") if name in rows]
+    labels = {}
+    for row in rows[known].drop_duplicates("label").to_dict("records"):
+        kind = kinds.get(row.get("model", row["label"]), ELSEWHERE)
+        labels[row["label"]] = ELSEWHERE if row.get("from_file") else kind
+    return dict(sorted(labels.items(), key=lambda item: order.index(item[1])))
 
 
 def _by_folder(records: Sequence[Record]) -> dict[str, list[Record]]:

@@ -2,21 +2,33 @@
 
 import math
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from bench.report.style import WIDTH, figure, titled
+from bench.datasets import FactorData
+from bench.errors import RequestError
+from bench.metrics import Representation, mig
+from bench.report.frame import HasRecord, record_of
+from bench.report.names import one_line, shown
+from bench.report.style import WIDTH, current, figure, folded, literal, titled
+from bench.score import evaluate
 from bench.store.files import read_arrays
-from bench.store.record import ACTIVE, REACH, SAMPLES, Evaluation, Record
+from bench.store.record import ACTIVE, REACH, REPRESENTATION, SAMPLES, Evaluation, Record
+from bench.store.representation import read_representation
+from bench.streams import numpy_stream
+
+if TYPE_CHECKING:
+    from bench.models import VAE
 
 TELLS = 0.05  # of a factor's entropy, from which a latent counts as telling it
 ROWS = 12  # of traversals: more latents make no picture
 
 _LABELS, _GAP = 1.25, 0.06  # inches, of the picture of traversals
+MINIMAL = 2.5  # inches: a narrower one has no room for pictures beside the labels
 _NUMBERED = 14  # factors: more leave no room for numbers in the heat map
 _RELATIONS = {"mutual_information", "entropies", "latents", "factors"}
 
@@ -94,14 +106,29 @@ class Information:
     def of(cls, record: Record) -> "Information | None":
         """That of the first score whose details hold it."""
         for score in record.scores.values():
-            details = score.details
-            if details.keys() >= _RELATIONS:
-                factors = details["factors"]
-                information = np.array(details["mutual_information"])
-                entropies = np.array([details["entropies"][name] for name in factors])
-                none = np.zeros_like(information)
-                return cls(factors, np.divide(information, entropies, none, where=entropies > 0))
+            if score.details.keys() >= _RELATIONS:
+                return cls._from(score.details)
         return None
+
+    @classmethod
+    def within(cls, representation: Representation) -> "Information":
+        """That of a representation, estimated as for its MIG.
+
+        Raises:
+            RequestError: no factor varies.
+        """
+        try:
+            return cls._from(mig(representation, numpy_stream(0, "mig")).details)
+        except ValueError as error:
+            raise RequestError(str(error)) from error
+
+    @classmethod
+    def _from(cls, details: Mapping[str, Any]) -> "Information":
+        factors = details["factors"]
+        information = np.array(details["mutual_information"])
+        entropies = np.array([details["entropies"][name] for name in factors])
+        none = np.zeros_like(information)
+        return cls(factors, np.divide(information, entropies, none, where=entropies > 0))
 
     def best(self, index: int) -> tuple[str, float]:
         """The factor that a latent tells most, and the share of it."""
@@ -128,6 +155,7 @@ _MEANINGS = {
 
 def draw_run(record: Record) -> None:
     """Draw the pictures that a scored run allows, into its folder."""
+    (record,) = shown([record])
     evaluation = record.evaluation
     if evaluation is None:
         return
@@ -164,56 +192,162 @@ def draw_reconstructions(
         drawn.suptitle(titled(f"{record.run.title}: {error:.1f} nats per image"), fontsize=8)
 
 
-def draw_traversals(record: Record, evaluation: Evaluation, samples: dict[str, np.ndarray]) -> None:
-    """A row per latent in use, the one with the largest KL first; categories one by one.
+def traversals(
+    source: "HasRecord | Record | VAE",
+    data: FactorData | None = None,
+    *,
+    rows: int = 2_000,
+    ax: Axes | None = None,
+) -> Axes:
+    """What each latent does: the pictures that a model makes while one latent varies.
 
-    Each is labelled with the factor that it tells most. Of a model that uses no latent, all are
-    shown.
+    A row per latent in use, the one with the largest KL first; categories one by one. Each is
+    labelled with the factor that it tells most. Of a model that uses no latent, all are shown.
+
+    Args:
+        source: a finished run of a study, its record, or a model with a decoder.
+        data: of a model; a run has its pictures in its folder.
+        rows: number of images of the data that say how much each latent is used, and for what.
+        ax: to draw into; matplotlib's current one if none is given. It takes about a text width.
+
+    Returns:
+        The Axes; the pictures are in Axes inside it.
+
+    Raises:
+        RequestError: the run has no decoder or is not finished, or a model comes without data.
     """
-    latents = [name for name in samples if name[1:].isdigit()]
-    use, information = Use.of(evaluation), Information.of(record)
-    shown = ([index for index in use.order if use.active[index]] or use.order)[:ROWS]
-    marks = {index: mark(index, use, information) for index in shown}
-    # before there was a reference, the traversals started from the first image
-    first = np.stack([samples["originals"][0], samples["reconstructions"][0]])
-    reference = samples.get("reference", first)
-    count = max(10, *(len(samples[latents[index]]) for index in shown))
-    tile = (WIDTH - _LABELS - 0.04) / count
-    row = tile * (reference.shape[2] + 2) / (reference.shape[3] + 2)
-    notes = _notes(use, information, [latents[index] for index in shown], latents, marks.values())
-    lines = [line for note in notes for line in textwrap.wrap(note, int((count - 2.2) * tile * 23))]
-    head = max(row, 0.105 * len(lines) + 0.02)
+    record = record_of(source)
+    if record is not None:
+        evaluation, path = record.evaluation, record.folder / SAMPLES
+        if evaluation is None or not path.exists():
+            raise RequestError(f"{record.run.title} has no {SAMPLES}: only a decoder makes it")
+        samples, of_factors = read_arrays(path), Information.of(record)
+    else:
+        samples, evaluation, of_factors = _live(source, data, rows)
+    ax = current(ax)
+    width = max(MINIMAL, float(ax.get_window_extent().width / ax.figure.dpi))
+    _Traversals.of(samples, Use.of(evaluation), of_factors, width).draw(ax)
+    return ax
+
+
+def _live(
+    model: Any, data: FactorData | None, rows: int
+) -> tuple[dict[str, np.ndarray], Evaluation, "Information | None"]:
+    """The samples of a model, which latents it uses, and for what."""
+    from bench.encode import encode_drawn, samples  # not above, as it imports torch
+    from bench.models import VAE
+
+    if not isinstance(model, VAE):
+        raise RequestError(f"a {type(model).__name__} has no traversals: give a run or a VAE")
+    if not isinstance(data, FactorData):
+        raise RequestError("traversals of a model need its data: give a data set")
+    device, training = next(model.parameters()).device, model.training
+    encoded = encode_drawn(model, data, rows, 0, device)
+    arrays = samples(model, data, encoded.rows, encoded.representation.codes, device)
+    model.train(training)
+    try:
+        of_factors: Information | None = Information.within(encoded.representation)
+    except RequestError:  # no factor varies: nothing to label the rows with
+        of_factors = None
+    return arrays, evaluate(encoded.representation), of_factors
+
+
+def draw_traversals(record: Record, evaluation: Evaluation, samples: dict[str, np.ndarray]) -> None:
+    """The file of a run's traversals."""
+    panels = _Traversals.of(samples, Use.of(evaluation), Information.of(record), WIDTH)
     title = titled(f"{record.run.title}, on {record.run.dataset}")
     top = 0.2 + 0.12 * len(title.splitlines())
-    total = top + head + len(shown) * (row + _GAP) + 0.03
+    total = top + panels.height
     with figure(record.folder / "traversals", WIDTH, total, layout=None) as drawn:
+        drawn.text(0.5, 1 - 0.05 / total, title, ha="center", va="top")
+        panels.draw(drawn.add_axes((0, 0, 1, panels.height / total)))
+
+
+@dataclass(frozen=True)
+class _Traversals:
+    """Traversals as they are drawn: strips of pictures, one below the other. Sizes are inches.
+
+    Attributes:
+        reference: the image that they start from and its reconstruction, (2, C, H, W).
+        strips: of each latent the name, the pictures (n, C, H, W), and the two lines beside it.
+        bold: whether the first of the two lines is the name of a factor.
+        notes: what a reader has to know, a line each.
+        count: number of pictures that a strip has room for.
+        width: of everything.
+        tile: width of a picture.
+        row: height of a strip.
+        head: height of the strip of the reference, with the notes.
+    """
+
+    reference: np.ndarray
+    strips: Sequence[tuple[np.ndarray, str, str]]
+    bold: Sequence[bool]
+    notes: Sequence[str]
+    count: int
+    width: float
+    tile: float
+    row: float
+    head: float
+
+    @classmethod
+    def of(
+        cls,
+        samples: Mapping[str, np.ndarray],
+        use: Use,
+        information: Information | None,
+        width: float,
+    ) -> "_Traversals":
+        latents = [name for name in samples if name[1:].isdigit()]
+        shown = ([index for index in use.order if use.active[index]] or use.order)[:ROWS]
+        marks = {index: mark(index, use, information) for index in shown}
+        strips, bold = [], []
+        for index in shown:
+            first, how_much = marks[index], f"{_symbol(latents[index])}  {use.words(index)}"
+            bold.append(information is not None and not first)
+            if information is not None and not first:
+                factor, share = information.best(index)
+                first = f"{literal(one_line(factor))} {100 * share:.0f} %"
+            strips.append((samples[latents[index]], first, how_much))
+        # before there was a reference, the traversals started from the first image
+        pair = np.stack([samples["originals"][0], samples["reconstructions"][0]])
+        reference = samples.get("reference", pair)
+        count = max(10, *(len(images) for images, _, _ in strips))
+        tile = (width - _LABELS - 0.04) / count
+        row = tile * (reference.shape[2] + 2) / (reference.shape[3] + 2)
+        notes = _notes(use, information, [latents[i] for i in shown], latents, marks.values())
+        letters = max(10, int((count - 2.2) * tile * 23))
+        lines = [line for note in notes for line in textwrap.wrap(note, letters)]
+        head = max(row, 0.105 * len(lines) + 0.02)
+        return cls(reference, strips, bold, lines, count, width, tile, row, head)
+
+    @property
+    def height(self) -> float:
+        return self.head + len(self.strips) * (self.row + _GAP) + 0.03
+
+    def draw(self, ax: Axes) -> None:
+        """Draw everything into Axes inside the given one."""
+        ax.set_axis_off()
 
         def panel_at(depth: float) -> Axes:
-            place = (_LABELS, total - depth - row, count * tile, row)
-            return drawn.add_axes(tuple(np.divide(place, (WIDTH, total) * 2)))
+            place = (_LABELS, self.height - depth - self.row, self.count * self.tile, self.row)
+            return ax.inset_axes(tuple(np.divide(place, (self.width, self.height) * 2)))
 
-        drawn.text(0.5, 1 - 0.05 / total, title, ha="center", va="top")
-        panel = panel_at(top + (head - row) / 2)
-        _strip(panel, reference, count)
+        panel = panel_at((self.head - self.row) / 2)
+        _strip(panel, self.reference, self.count)
         _label(panel, "an image", "and its reconstruction")
         panel.text(
-            2.15 / count,
+            2.15 / self.count,
             0.5,
-            "\n".join(lines),
+            "\n".join(self.notes),
             transform=panel.transAxes,
             va="center",
             fontsize=6.5,
             linespacing=1.1,
         )
-        for place, index in enumerate(shown):
-            panel = panel_at(top + head + _GAP + place * (row + _GAP))
-            _strip(panel, samples[latents[index]], count)
-            how_much = f"{_symbol(latents[index])}  {use.words(index)}"
-            if marks[index] or information is None:
-                _label(panel, marks[index], how_much)
-            else:
-                factor, share = information.best(index)
-                _label(panel, f"{factor} {100 * share:.0f} %", how_much, bold=True)
+        for place, (images, first, second) in enumerate(self.strips):
+            panel = panel_at(self.head + _GAP + place * (self.row + _GAP))
+            _strip(panel, images, self.count)
+            _label(panel, first, second, bold=self.bold[place])
 
 
 def _notes(
@@ -245,45 +379,85 @@ def _notes(
     return notes
 
 
-def draw_information(record: Record, evaluation: Evaluation, information: Information) -> None:
-    """Mutual information of latents and factors, as a share of each factor's entropy."""
-    import seaborn
+def information(source: "HasRecord | Record | Representation", *, ax: Axes | None = None) -> Axes:
+    """How much each latent tells of each factor: a heat map of their mutual information.
 
+    As a share of each factor's entropy. The most used latent comes first, by its KL, or without
+    one by its spread, which is in brackets. A latent that is of no use says why.
+
+    Args:
+        source: codes with their factors, a finished run of a study, or its record.
+        ax: to draw into; matplotlib's current one if none is given.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        RequestError: no factor varies, or the run has no codes.
+    """
+    record = record_of(source)
+    if record is not None:
+        shares, evaluation = Information.of(record), record.evaluation
+        if shares is None and (path := record.folder / REPRESENTATION).exists():
+            shares = Information.within(read_representation(path))
+        if evaluation is None or shares is None:
+            raise RequestError(f"{record.run.title} has no codes: only a finished run has")
+    elif isinstance(source, Representation):
+        shares, evaluation = Information.within(source), evaluate(source)
+    else:
+        what = type(source).__name__
+        raise RequestError(f"a {what} has no codes: give a Representation, or a run")
+    ax = current(ax)
+    notes = _heat_map(ax, Use.of(evaluation), shares)
+    if notes:
+        ax.set_xlabel("\n".join(notes), fontsize="small")
+    return ax
+
+
+def draw_information(record: Record, evaluation: Evaluation, information: Information) -> None:
+    """The file of a run's heat map."""
     use = Use.of(evaluation)
-    names = [f"z{d + 1}" for d in range(use.continuous)]
-    names += [f"c{c + 1}" for c in range(len(use.amounts) - use.continuous)]
-    marks = [mark(index, use, information) for index in use.order]
+    width = min(WIDTH, 2.1 + max(0.45 * len(information.factors), 1.4))
+    marks = {mark(index, use, information) for index in use.order}
     meanings = [f"{word}: {_MEANINGS[word]}" for word in _MEANINGS if word in marks]
-    columns = len(information.factors)
-    width = min(WIDTH, 2.1 + max(0.45 * columns, 1.4))
     text = "\n".join(textwrap.fill(meaning, int(20 * width)) for meaning in meanings)
-    height = 0.95 + 0.24 * len(names) + 0.11 * text.count("\n")
+    height = 0.95 + 0.24 * len(use.amounts) + 0.11 * text.count("\n")
     with figure(record.folder / "information", width, height) as drawn:
-        panel = drawn.subplots()
-        seaborn.heatmap(
-            information.shares[use.order],
-            ax=panel,
-            vmin=0,
-            vmax=1,
-            cmap="Blues",
-            annot=columns <= _NUMBERED,
-            fmt=".2f",
-            annot_kws={"fontsize": 7},
-            linewidths=0.5,
-            xticklabels=information.factors,
-            yticklabels=[
-                f"{word}  {_symbol(names[index])} ({use.amounts[index]:.2f})".lstrip()
-                for index, word in zip(use.order, marks, strict=True)
-            ],
-            cbar_kws={"label": "I(z; v) / H(v)"},
-        )
-        panel.tick_params(axis="both", length=0)
-        panel.tick_params(axis="y", rotation=0)
-        panel.set_ylabel(f"latent ({use.title})")
+        _heat_map(drawn.subplots(), use, information)
         title = titled(f"{record.run.title}: mutual information", int(15 * width))
         drawn.suptitle(title, fontsize=8)
         if text:
             drawn.supxlabel(text, fontsize=6.5)
+
+
+def _heat_map(panel: Axes, use: Use, information: Information) -> list[str]:
+    """Draw the shares; what the words beside the latents mean."""
+    import seaborn
+
+    names = [f"z{d + 1}" for d in range(use.continuous)]
+    names += [f"c{c + 1}" for c in range(len(use.amounts) - use.continuous)]
+    marks = [mark(index, use, information) for index in use.order]
+    seaborn.heatmap(
+        information.shares[use.order],
+        ax=panel,
+        vmin=0,
+        vmax=1,
+        cmap="Blues",
+        annot=len(information.factors) <= _NUMBERED,
+        fmt=".2f",
+        annot_kws={"fontsize": 7},
+        linewidths=0.5,
+        xticklabels=[folded(name, 40) for name in information.factors],
+        yticklabels=[
+            f"{word}  {_symbol(names[index])} ({use.amounts[index]:.2f})".lstrip()
+            for index, word in zip(use.order, marks, strict=True)
+        ],
+        cbar_kws={"label": "I(z; v) / H(v)"},
+    )
+    panel.tick_params(axis="both", length=0)
+    panel.tick_params(axis="y", rotation=0)
+    panel.set_ylabel(f"latent ({use.title})")
+    return [f"{word}: {_MEANINGS[word]}" for word in _MEANINGS if word in marks]
 
 
 def _symbol(latent: str) -> str:

@@ -1,44 +1,31 @@
-"""Plots of a study: scores by model and training curves."""
+"""Plots: scores and sweeps of many runs here, and the others by their names.
 
-import csv
+`scores`, `curves`, `sweep`, `information` and `traversals` are public: each draws into one Axes,
+matplotlib's current one if none is given. The files of a study consist of such panels.
+"""
+
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from bench.report.columns import (
-    Metrics,
-    is_bounded,
-    is_part,
-    score_columns,
-    title_of,
-    values_of,
-)
-from bench.report.order import BASELINES, kinds_of
+from bench.errors import RequestError, UnknownNameError
+from bench.report.columns import is_bounded, title_of
+from bench.report.curves import curves, histories
+from bench.report.frame import BASELINES, Numbers, as_frame, kinds_of, score_keys
+from bench.report.pictures import information, traversals
 from bench.report.statistics import Summary, summarise
-from bench.report.style import COLOURS, WIDTH, figure, titled
-from bench.store.record import HISTORY, Record
+from bench.report.style import COLOURS, WIDTH, current, figure, folded, legend_of, titled
 
-# Terms of the objective with a title of their own, in the order of their panels. Any other term
-# follows under its name, and without a unit, as it need not be in nats.
-_TERMS = {
-    "loss": "Loss, nats",
-    "reconstruction": "Reconstruction, nats",
-    "kl_continuous": "KL, continuous, nats",
-    "kl_categorical": "KL, categorical, nats",
-    "discriminator_loss": "Discriminator loss, nats",
-    "mmd": "MMD",
-}
-_STEEP = ("loss", "reconstruction")  # on a linear scale the first steps would hide all others
-_CAPACITY, _KL = "capacity", "kl"
+if TYPE_CHECKING:
+    import pandas as pd
 
-_LINES = ("solid", "dashdot", "dotted", (0, (6, 1)))  # once the colours are used up
-_REST = {"color": "0.6", "linestyle": "solid"}
+__all__ = ["curves", "histories", "information", "scores", "sweep", "traversals"]
 
 # how the plot of scores is drawn
 _DOT: dict[str, Any] = {"marker": "o", "markersize": 3.5, "linestyle": "none"}
@@ -52,68 +39,139 @@ _BEHIND = {"zorder": 1.8}  # the dots, and before the grid
 _CHANCE: dict[str, Any] = {"color": "black", "linestyle": "dotted", "linewidth": 1.0, **_BEHIND}
 _BASELINE: dict[str, Any] = {"color": "0.5", "linestyle": "solid", "linewidth": 0.8, **_BEHIND}
 
-History = list[dict[str, float]]
+_SWEEPS = 4  # panels side by side
+_LOGARITHMIC = 8  # ratio of the largest to the smallest value from which the axis is logarithmic
 
 
-def draw_scores(records: Sequence[Record], path: Path, title: str) -> None:
-    """A panel per score: every seed as a dot, the mean and its 95 % t interval over them.
+# --- scores
 
-    Parts of scores are left out. The rows come by kind of model, and in each kind by the mean of
-    the first score. The means of the baselines go on as lines through the rows above them.
+
+def scores(
+    numbers: Numbers,
+    metric: str | None = None,
+    *,
+    order: Sequence[str] | None = None,
+    legend: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """A metric's value in every run as a dot, with each model's mean and its 95 % t interval.
+
+    Models come by kind, unsupervised ones first, and in each kind by their mean. The means of the
+    baselines go on as lines through the rows above them. Runs that collapsed are hollow. A model
+    without a value has an empty row.
+
+    Args:
+        numbers: a study, records, or a frame with the columns `label`, `metric` and `value`; of the
+            other columns of `bench.report.frame`, those that are there are used.
+        metric: as in the column `metric`; the first score of the frame if none is named.
+        order: labels to show, from top to bottom, if not all in the order above.
+        legend: whether to draw one.
+        ax: to draw into; matplotlib's current one if none is given.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        UnknownNameError: the frame has no such metric or label.
+        RequestError: a column is missing, there is no number, or the rows are of several data sets.
     """
-    metrics = Metrics.of(records)
-    keys = [column.key for column in score_columns(records) if not is_part(column.key)]
+    frame = as_frame(numbers, "label", "metric", "value")
+    rows = _Rows.of(frame, _metric(frame, metric), order)
+    ax = current(ax)
+    has_chance = _draw_score(ax, rows)
+    if legend:
+        legend_of(ax, rows.handles(has_chance))
+    return ax
+
+
+def draw_scores(numbers: Numbers, path: Path, title: str) -> None:
+    """A file with a panel per score, the rows of all by the mean of the first score.
+
+    Parts of scores are left out. Without any score, nothing is written.
+    """
+    frame = as_frame(numbers)
+    keys = score_keys(frame)
     if not keys:
         return
-    values = {id(r): values_of(r, metrics) for r in records if r.scored}
-    rows = _Rows(records, values, keys[0])
+    first = _Rows.of(frame, keys[0])
     columns = min(len(keys), 4)
     lines = math.ceil(len(keys) / columns)
-    with figure(path, WIDTH, 0.65 + lines * (0.55 + rows.height)) as drawn:
+    with figure(path, WIDTH, 0.65 + lines * (0.55 + first.height)) as drawn:
         axes = drawn.subplots(lines, columns, squeeze=False, sharey=True).ravel()
-        chances = [_draw_score(panel, key, rows) for panel, key in zip(axes, keys, strict=False)]
+        has_chance = False
+        for panel, key in zip(axes, keys, strict=False):
+            rows = _Rows.of(frame, key, list(first.kinds))
+            has_chance |= _draw_score(panel, rows)
         for panel in axes[len(keys) :]:
             panel.set_visible(False)
-        handles = rows.handles()
-        if any(chances):
-            handles.append(Line2D([], [], label="chance", **_CHANCE))
+        handles = first.handles(has_chance)
         drawn.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
         drawn.suptitle(titled(title), fontsize=8)
 
 
+@dataclass(frozen=True)
 class _Rows:
-    """The rows of the plot of scores.
+    """The rows of a plot of scores.
 
     Attributes:
+        metric: whose values are shown.
+        values: of each label, each with whether the run collapsed.
+        chances: of the runs that say what the score is by chance.
         kinds: of model, by label, in the order of the rows.
-        places: on the vertical axis by label; there is a gap between two kinds.
-        colours: by kind.
-        height: of all rows, inches.
+        collapsed: whether any run collapsed, also one without a value.
     """
 
-    def __init__(
-        self, records: Sequence[Record], values: Mapping[int, Mapping[str, float]], first: str
-    ) -> None:
-        self._values = values
-        self._runs: dict[str, list[Record]] = {record.run.label: [] for record in records}
-        for record in records:
-            self._runs[record.run.label] += [record] if record.scored else []
-        kinds = kinds_of(records)
-        order = list(dict.fromkeys(kinds.values()))
+    metric: str
+    values: Mapping[str, Sequence[tuple[float, bool]]]
+    chances: Sequence[float]
+    kinds: Mapping[str, str]
+    collapsed: bool
 
-        def rank(label: str) -> tuple[int, float]:
-            summary = self.summary(label, first)
-            return order.index(kinds[label]), math.inf if summary is None else -summary.mean
+    @classmethod
+    def of(cls, frame: "pd.DataFrame", metric: str, order: Sequence[str] | None = None) -> "_Rows":
+        for column in ("dataset", "fingerprint"):
+            if column in frame and frame[column].nunique() > 1:
+                names = ", ".join(map(str, frame[column].unique()))
+                raise RequestError(f"the rows are of several data sets ({names}): choose one")
+        kinds = kinds_of(frame)
+        own = frame[(frame["metric"] == metric) & frame["value"].notna()]
+        values: dict[str, list[tuple[float, bool]]] = {label: [] for label in kinds}
+        collapsed = own["collapsed"] if "collapsed" in own else [False] * len(own)
+        for label, value, state in zip(own["label"], own["value"], collapsed, strict=True):
+            values[label].append((float(value), bool(state)))
+        if order is None:
+            places = list(dict.fromkeys(kinds.values()))
 
-        self.kinds = {label: kinds[label] for label in sorted(kinds, key=rank)}
-        self.places = {
+            def rank(label: str) -> tuple[int, float]:
+                summary = _summary(values[label])
+                return places.index(kinds[label]), math.inf if summary is None else -summary.mean
+
+            order = sorted(kinds, key=rank)
+        for label in order:
+            if label not in kinds:
+                raise UnknownNameError("label", label, map(str, kinds))
+        chances = own["chance"].dropna().tolist() if "chance" in own else []
+        any_collapsed = "collapsed" in frame and bool(frame["collapsed"].any())
+        return cls(metric, values, chances, {label: kinds[label] for label in order}, any_collapsed)
+
+    @property
+    def places(self) -> dict[str, float]:
+        """On the vertical axis by label; there is a gap between two kinds."""
+        order = list(dict.fromkeys(self.kinds.values()))
+        return {
             label: index + 0.5 * order.index(kind)
             for index, (label, kind) in enumerate(self.kinds.items())
         }
-        self.colours = dict(zip(order, COLOURS, strict=False)) | {BASELINES: "0.35"}
-        self.names = [textwrap.fill(label, 26) for label in self.kinds]
-        tallest = max(name.count("\n") for name in self.names)
-        self.height = (0.16 + 0.12 * tallest) * (self.bottom - self.top)
+
+    @property
+    def colours(self) -> dict[str, str]:
+        """By kind."""
+        order = dict.fromkeys(self.kinds.values())
+        return dict(zip(order, COLOURS, strict=False)) | {BASELINES: "0.35"}
+
+    @property
+    def names(self) -> list[str]:
+        return [folded(str(label), 26) for label in self.kinds]
 
     @property
     def top(self) -> float:
@@ -123,38 +181,41 @@ class _Rows:
     def bottom(self) -> float:
         return max(self.places.values()) + 0.6
 
-    def runs(self, label: str, key: str) -> list[tuple[Record, float]]:
-        """The runs of a row that have a score, and what it is."""
-        runs = self._runs[label]
-        return [(r, self._values[id(r)][key]) for r in runs if key in self._values[id(r)]]
+    @property
+    def height(self) -> float:
+        """Of all rows, in inches."""
+        tallest = max(name.count("\n") for name in self.names)
+        return (0.16 + 0.12 * tallest) * (self.bottom - self.top)
 
-    def all_runs(self, key: str) -> list[Record]:
-        return [record for label in self._runs for record, _ in self.runs(label, key)]
-
-    def summary(self, label: str, key: str) -> Summary | None:
-        return summarise([value for _, value in self.runs(label, key)])
-
-    def handles(self) -> list[Line2D]:
+    def handles(self, has_chance: bool) -> list[Line2D]:
         """What the legend shows: the kinds, and what dots and lines are."""
+        colours = self.colours
         handles = [
-            Line2D([], [], label=kind, color=self.colours[kind], **_DOT)
+            Line2D([], [], label=kind, color=colours[kind], **_DOT)
             for kind in dict.fromkeys(self.kinds.values())
         ]
-        if any(r.status.state == "collapsed" for runs in self._runs.values() for r in runs):
+        if self.collapsed:
             hollow: dict[str, Any] = {"color": "0.35", "markerfacecolor": "white"}
             handles.append(Line2D([], [], label="collapsed", **hollow, **_DOT))
         handles.append(Line2D([], [], label="mean over seeds", color="0.35", **_MEAN))
         handles.append(Line2D([], [], label="95 % t interval", color="0.35", alpha=0.5))
         if BASELINES in self.kinds.values():
             handles.append(Line2D([], [], label="mean of a baseline", **_BASELINE))
+        if has_chance:
+            handles.append(Line2D([], [], label="chance", **_CHANCE))
         return handles
 
 
-def _draw_score(panel: Axes, key: str, rows: _Rows) -> bool:
+def _summary(values: Sequence[tuple[float, bool]]) -> Summary | None:
+    return summarise([value for value, _ in values])
+
+
+def _draw_score(panel: Axes, rows: _Rows) -> bool:
     """Draw one score of all rows; whether it has a chance level."""
+    places, colours = rows.places, rows.colours
     for label, kind in rows.kinds.items():
-        place, colour = rows.places[label], rows.colours[kind]
-        summary = rows.summary(label, key)
+        place, colour = places[label], colours[kind]
+        summary = _summary(rows.values[label])
         if summary is None:
             continue
         if kind == BASELINES:
@@ -163,104 +224,137 @@ def _draw_score(panel: Axes, key: str, rows: _Rows) -> bool:
             panel.plot([summary.low, summary.high], [place] * 2, color=colour, alpha=0.5)
         panel.plot(summary.mean, place, color=colour, **_MEAN)
         for collapsed in (False, True):
-            dots = [
-                v for r, v in rows.runs(label, key) if (r.status.state == "collapsed") == collapsed
-            ]
+            dots = [value for value, state in rows.values[label] if state == collapsed]
             face = "white" if collapsed else colour
             if dots:
-                places = [place] * len(dots)
-                panel.plot(dots, places, color=colour, markerfacecolor=face, **_DOT)
-    name = key.partition(" (")[0]
-    scores = [record.scores[name] for record in rows.all_runs(key) if name in record.scores]
-    chances = [s.details["chance"] for s in scores if s.details.get("chance") is not None]
-    if chances:
-        panel.axvline(sum(chances) / len(chances), **_CHANCE)
-    if is_bounded(key):
+                panel.plot(dots, [place] * len(dots), color=colour, markerfacecolor=face, **_DOT)
+    if rows.chances:
+        panel.axvline(sum(rows.chances) / len(rows.chances), **_CHANCE)
+    if is_bounded(rows.metric):
         panel.set_xlim(-0.04, 1.04)
         panel.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
-    panel.set_title("\n".join(textwrap.wrap(title_of(key), 20)))
-    panel.set_yticks(list(rows.places.values()), rows.names)
+    panel.set_title(folded(title_of(rows.metric), 20, lines=6))
+    panel.set_yticks(list(places.values()), rows.names)
     panel.tick_params(axis="y", length=0)
     panel.set_ylim(rows.bottom, rows.top)
     panel.grid(axis="x", linewidth=0.5, color="0.9")
-    return bool(chances)
+    return bool(rows.chances)
 
 
-def draw_curves(records: Sequence[Record], path: Path, title: str) -> None:
-    """A panel per logged term, a line per run, a colour and line style per model.
+def _metric(frame: "pd.DataFrame", metric: str | None) -> str:
+    """The metric of that name; without a name the first score, or else the first number."""
+    keys = list(map(str, frame.loc[frame["value"].notna(), "metric"].unique()))
+    if metric is None:
+        return next(iter(score_keys(frame)), keys[0])
+    if metric not in keys:
+        raise UnknownNameError("metric", metric, keys)
+    return metric
 
-    A capacity is drawn dashed on the panel of its KL.
+
+# --- sweeps
+
+
+def sweep(
+    numbers: Numbers,
+    model: str | None = None,
+    *,
+    metrics: Sequence[str] | None = None,
+    legend: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """The scores of a model against the setting that it was trained with.
+
+    A line per score through the means, every run as a dot, hollow if it collapsed.
+
+    Args:
+        numbers: a study, records, or a frame with the columns `model`, `metric`, `value`, `setting`
+            and `setting_value`.
+        model: as in the column `model`; the first that was swept if none is named.
+        metrics: as in the column `metric`; all scores if none are named, without their parts.
+        legend: whether to draw one.
+        ax: to draw into; matplotlib's current one if none is given.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        UnknownNameError: the frame has no such metric, or no sweep of such a model.
+        RequestError: a column is missing, there is no number, or the runs of the model are of
+            several sweeps.
     """
-    histories = {id(r): rows for r in records if (rows := _history(r.folder / HISTORY))}
-    labels = list(dict.fromkeys(r.run.label for r in records if id(r) in histories))
-    styles: dict[str, dict[str, Any]] = {
-        label: {"color": COLOURS[index % len(COLOURS)], "linestyle": _LINES[index // len(COLOURS)]}
-        for index, label in enumerate(labels[: len(COLOURS) * len(_LINES)])
-    }
-    panels: dict[str, list[tuple[str, str, History]]] = {term: [] for term in _TERMS}
-    for record in records:
-        rows = histories.get(id(record), [])
-        terms = [
-            term for term in dict.fromkeys(key for row in rows for key in row) if term != "step"
-        ]
-        # a term that is 0 throughout is that of latents that the model has not
-        terms = [term for term in terms if any(row.get(term) for row in rows)]
-        for term in terms:
-            panels.setdefault(_panel_of(term, terms), []).append((record.run.label, term, rows))
-    panels = {term: drawn for term, drawn in panels.items() if drawn}
-    if not panels:
+    frame = as_frame(numbers, "model", "metric", "value", "setting", "setting_value")
+    models = _swept_models(frame)
+    if model is None and models:
+        model = models[0]
+    if model not in models:
+        raise UnknownNameError("swept model", str(model), models)
+    keys = [_metric(frame, name) for name in metrics] if metrics else score_keys(frame)
+    ax = current(ax)
+    _draw_sweep(ax, frame, model, keys)
+    if legend:
+        legend_of(ax, _sweep_handles(keys))
+    return ax
+
+
+def draw_sweeps(numbers: Numbers, path: Path, title: str) -> None:
+    """A file with a panel per swept model. Where none was swept, nothing is written."""
+    frame = as_frame(numbers)
+    models, keys = _swept_models(frame), score_keys(frame)
+    if not models or not keys:
         return
-    columns = 4 if len(panels) in (4, 7, 8) else min(len(panels), 3)
-    lines = math.ceil(len(panels) / columns)
-    longest = max(len(label) for label in labels)
-    ncols = max(1, min(4, 110 // (longest + 8)))
-    height = 0.45 + 1.55 * lines + 0.14 * math.ceil((len(labels) + 1) / ncols)
-    with figure(path, WIDTH, height) as drawn:
-        axes = drawn.subplots(lines, columns, squeeze=False).ravel()
-        for panel, (name, curves) in zip(axes, panels.items(), strict=False):
-            for label, term, rows in curves:
-                rows = [row for row in rows if term in row]
-                steps, values = zip(*((row["step"], row[term]) for row in rows), strict=True)
-                style = styles.get(label, _REST)
-                if term != name:
-                    style = {**style, "linestyle": "dashed", "linewidth": 1.2, "zorder": 3}
-                panel.plot(steps, values, **{"linewidth": 0.7, **style})
-            if name in _STEEP and all(
-                row[term] > 0 for _, term, rows in curves for row in rows if term in row
-            ):
-                panel.set_yscale("log")
-                panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-                panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-                panel.yaxis.set_minor_formatter(NullFormatter())
-            panel.set_title(_TERMS.get(name, name.replace("_", " ").capitalize()))
-            panel.grid(linewidth=0.3)
-        for panel in axes[len(panels) :]:
+    columns = min(len(models), _SWEEPS)
+    lines = math.ceil(len(models) / columns)
+    with figure(path, WIDTH, 0.7 + 1.35 * lines) as drawn:
+        axes = drawn.subplots(lines, columns, squeeze=False, sharey=True).ravel()
+        for panel, model in zip(axes, models, strict=False):
+            _draw_sweep(panel, frame, model, keys)
+        for panel in axes[len(models) :]:
             panel.set_visible(False)
-        for panel in axes[max(0, len(panels) - columns) : len(panels)]:
-            panel.set_xlabel("step")
-        handles = [Line2D([], [], label=label, **styles.get(label, _REST)) for label in labels]
-        if any(term != name for name, curves in panels.items() for _, term, _ in curves):
-            handles.append(Line2D([], [], label="capacity", color="0.3", linestyle="dashed"))
-        drawn.legend(handles=handles, loc="outside lower center", ncols=ncols, frameon=False)
-        drawn.suptitle(titled(f"{title}: one line per seed"), fontsize=8)
+        handles = _sweep_handles(keys)
+        drawn.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+        about = "dot = seed, hollow if collapsed, line = mean"
+        drawn.suptitle(titled(f"{title}: {about}"), fontsize=8)
 
 
-def _panel_of(term: str, terms: Sequence[str]) -> str:
-    """The term on whose panel a term of a run is drawn: that of its KL if it is a capacity.
-
-    `capacity_X` is that of `kl_X`; `capacity` is that of the whole KL, which is the only one that
-    the run has, or else has no panel.
-    """
-    kl = [other for other in terms if other.startswith(_KL)]
-    if term == _CAPACITY and len(kl) == 1:
-        return kl[0]
-    name = term.replace(_CAPACITY, _KL, 1)
-    return name if name in kl else term
+def _swept_models(frame: "pd.DataFrame") -> list[str]:
+    swept = frame[frame["setting_value"].notna() & frame["value"].notna()]
+    return [str(model) for model in swept["model"].unique()]
 
 
-def _history(path: Path) -> History:
-    """The rows of a history, without the terms that a row has not."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+def _draw_sweep(panel: Axes, frame: "pd.DataFrame", model: str, keys: Sequence[str]) -> None:
+    known = frame["setting_value"].notna() & frame["value"].notna()
+    rows = frame[(frame["model"] == model) & known].sort_values("setting_value", kind="stable")
+    about = [name for name in ("study", "dataset", "setting") if name in rows]
+    if len(sweeps := rows[about].drop_duplicates()) > 1:
+        names = "; ".join(", ".join(map(str, row)) for row in sweeps.itertuples(index=False))
+        raise RequestError(f"{model} was swept more than once ({names}): choose the rows of one")
+    for index, key in enumerate(keys):
+        own = rows[rows["metric"] == key]
+        collapsed = own["collapsed"] if "collapsed" in own else [False] * len(own)
+        colour = _colour(index)
+        for x, y, state in zip(own["setting_value"], own["value"], collapsed, strict=True):
+            face = "none" if state else colour
+            panel.plot(x, y, "o", color=colour, markerfacecolor=face, markersize=2.5)
+        means = own.groupby("setting_value")["value"].mean()
+        panel.plot(means.index, means, color=colour, linewidth=0.9)
+    values = sorted(rows["setting_value"].unique().tolist())
+    if values[0] > 0 and values[-1] >= _LOGARITHMIC * values[0]:
+        panel.set_xscale("log")
+    panel.xaxis.set_major_locator(FixedLocator(values))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    panel.set_title(folded(f"{model}: {rows['setting'].iloc[0]}", 40))
+    if all(map(is_bounded, keys)):
+        panel.set_ylim(-0.03, 1.03)
+    panel.grid(linewidth=0.3)
+
+
+def _sweep_handles(keys: Sequence[str]) -> list[Line2D]:
+    return [
+        Line2D([], [], marker="o", color=_colour(index), label=folded(title_of(key), 60))
+        for index, key in enumerate(keys)
+    ]
+
+
+def _colour(index: int) -> str:
+    return COLOURS[index % len(COLOURS)]

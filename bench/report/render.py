@@ -1,5 +1,6 @@
 """A table as text: for the terminal, Markdown, LaTeX and CSV."""
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from bench.report.columns import Column
+from bench.report.names import one_line
 from bench.report.statistics import Summary
 from bench.report.table import Row, Table
 
@@ -27,7 +29,7 @@ def console_table(table: Table, console: Console) -> None:
             console.print(_grid(table, title if place == 0 else None, block), highlight=False)
             console.print()
     for note in table.notes:
-        console.print(note, markup=False, highlight=False, style="dim")
+        console.print(one_line(note), markup=False, highlight=False, style="dim")
 
 
 def _blocks(table: Table, columns: Sequence[Column], width: int) -> list[list[Column]]:
@@ -45,7 +47,7 @@ def _blocks(table: Table, columns: Sequence[Column], width: int) -> list[list[Co
 
 def _grid(table: Table, title: str | None, columns: Sequence[Column]) -> RichTable:
     shown = RichTable(
-        title=escape(title) if title else None,
+        title=escape(one_line(title)) if title else None,
         title_justify="left",
         title_style="bold",
         box=None,
@@ -59,7 +61,7 @@ def _grid(table: Table, title: str | None, columns: Sequence[Column]) -> RichTab
         shown.add_column(heading, justify="right", no_wrap=True, min_width=width)
     for row in table.rows:
         numbers = [escape(_stacked(row.cells[column.key], column)) for column in columns]
-        shown.add_row(escape(row.label), escape(row.runs), *numbers)
+        shown.add_row(escape(one_line(row.label)), escape(row.runs), *numbers)
     return shown
 
 
@@ -78,17 +80,17 @@ def _width(table: Table, column: Column) -> int:
 
 def markdown(table: Table) -> str:
     """The table in Markdown, with its notes below."""
-    head = ["Model", "Runs", *(column.title for column in table.columns)]
+    head = ["Model", "Runs", *(_md(column.title) for column in table.columns)]
     lines = [
-        f"**{table.title}**",
+        f"**{_md(table.title)}**",
         "",
         "| " + " | ".join(head) + " |",
         "| --- | --- | " + " | ".join("---:" for _ in table.columns) + " |",
     ]
     for row in table.rows:
         cells = [_inline(row.cells[column.key], column) for column in table.columns]
-        lines.append("| " + " | ".join([row.label, row.runs, *cells]) + " |")
-    return "\n".join([*lines, "", *(f"- {note}" for note in table.notes), ""])
+        lines.append("| " + " | ".join([_md(row.label), _md(row.runs), *cells]) + " |")
+    return "\n".join([*lines, "", *(f"- {_md(note)}" for note in table.notes), ""])
 
 
 def latex(table: Table) -> str:
@@ -167,11 +169,21 @@ def _tex_range(cell: Summary | None, column: Column) -> str:
 
 
 def _tex_row(cells: list[str]) -> str:
-    return " & ".join(cells) + r" \\"
+    row = " & ".join(cells) + r" \\"
+    return "{}" + row if row[0] in "[*" else row  # else it would be an option of the row above
+
+
+def _md(text: str) -> str:
+    """The text with nothing in it that is markup in Markdown, HTML or a formula of GitHub's."""
+    text = re.sub(r"[\\`*\[\]|$~]", r"\\\g<0>", one_line(text))
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("<", "&lt;")
+    return re.sub(
+        r"(?<!\w)_+", lambda found: r"\_" * len(found[0]), text
+    )  # within a word it is text
 
 
 def _tex(text: str) -> str:
-    return text.translate(_TEX)
+    return one_line(text).translate(_TEX)
 
 
 _TEX = str.maketrans(

@@ -1,14 +1,18 @@
 """How every picture looks, and how it is written."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import matplotlib as mpl
+import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from bench.errors import RequestError
+from bench.report.names import one_line
 from bench.store.files import replacing
 
 WIDTH = 6.75  # inches: the text width of a two-column paper, across both columns
@@ -39,9 +43,10 @@ def figure(
 ) -> Iterator[Figure]:
     """A figure of a size in inches, written to `path` as PNG and PDF when the block ends.
 
-    Without a layout, whoever draws says where the axes are.
+    It looks the same whatever style the user has set. Without a layout, whoever draws says where
+    the axes are.
     """
-    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # a dict of known keys
+    with matplotlib.style.context(["default", _STYLE]):
         drawn = Figure(figsize=(width, height), layout=layout)
         yield drawn
         for suffix in (".png", ".pdf"):
@@ -53,4 +58,37 @@ def figure(
 
 def titled(text: str, characters: int = 105) -> str:
     """A title, broken into lines that fit the text width at 8 points."""
-    return textwrap.fill(text, characters)
+    return folded(text, characters, lines=4)
+
+
+def folded(text: str, characters: int, lines: int = 3) -> str:
+    """A text that holds names, broken into a few lines, as `literal`."""
+    parts = textwrap.wrap(one_line(text), characters)
+    if len(parts) > lines:
+        parts = [*parts[: lines - 1], parts[lines - 1][: characters - 2] + " …"]
+    return literal("\n".join(parts))
+
+
+def literal(text: str) -> str:
+    """What makes matplotlib draw a text as it is, and no formula."""
+    return text.replace("$", r"\$")
+
+
+def current(ax: Axes | None) -> Axes:
+    """The Axes that a plot is drawn into: matplotlib's current one, unless one is given.
+
+    Raises:
+        RequestError: it is something else.
+    """
+    if ax is None:
+        import matplotlib.pyplot as plt  # no file of a study needs it
+
+        return plt.gca()
+    if not isinstance(ax, Axes):
+        raise RequestError(f"ax is a {type(ax).__name__}: give an Axes of matplotlib, or none")
+    return ax
+
+
+def legend_of(ax: Axes, handles: Sequence[Line2D]) -> None:
+    """The legend of a plot that stands alone."""
+    ax.legend(handles=list(handles), frameon=False, fontsize="small")

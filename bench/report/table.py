@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.presets import PRESETS
 from bench.report.columns import (
@@ -14,10 +14,13 @@ from bench.report.columns import (
     title_of,
     values_of,
 )
-from bench.report.order import kinds_of
+from bench.report.frame import frame, kinds_of
 from bench.report.statistics import Summary, summarise
 from bench.store.record import Record
 from bench.store.study import StudyRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,18 @@ def comparison(records: Sequence[Record], study: StudyRecord) -> Table:
     """
     metrics = Metrics.of(records)
     columns = columns_of(records, metrics)
+    numbers = frame(records)
+    values, sound_values = _values(numbers), _values(numbers[~numbers["collapsed"]])
+    groups: dict[str, list[Record]] = {label: [] for label in kinds_of(numbers)}
+    for record in records:
+        groups[record.run.label].append(record)
     rows = []
-    for label in kinds_of(records):
-        group = [record for record in records if record.run.label == label]
-        rows.append(_row(label, group, columns, metrics))
+    for label, group in groups.items():
+        rows.append(_row(label, group, columns, values.get(label, {})))
         sound = [record for record in group if record.status.state != "collapsed"]
         if any(r.scored for r in sound) and len(sound) < len(group):
-            rows.append(_row(f"{label} without collapsed", sound, columns, metrics))
+            named = f"{label} without collapsed"
+            rows.append(_row(named, sound, columns, sound_values.get(label, {})))
     title = f"{study.data_name}, preset {study.preset}"
     notes = [*_notes(records, study, metrics), *_fewer_runs(rows, columns)]
     return Table(title, columns, rows, notes)
@@ -102,12 +110,22 @@ def run_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     return [{key: row.get(key) for key in keys} for row in rows]
 
 
-def _row(label: str, group: Sequence[Record], columns: Sequence[Column], metrics: Metrics) -> Row:
-    scored = [values_of(record, metrics) for record in group if record.scored]
-    cells = {
-        column.key: summarise([values[column.key] for values in scored if column.key in values])
-        for column in columns
-    }
+def _values(numbers: "pd.DataFrame") -> dict[str, dict[str, list[float]]]:
+    """The numbers of each row of the table, by label and metric."""
+    known = numbers[numbers["value"].notna()]
+    values: dict[str, dict[str, list[float]]] = {}
+    for label, metric, value in zip(known["label"], known["metric"], known["value"], strict=True):
+        values.setdefault(label, {}).setdefault(metric, []).append(value)
+    return values
+
+
+def _row(
+    label: str,
+    group: Sequence[Record],
+    columns: Sequence[Column],
+    values: Mapping[str, Sequence[float]],
+) -> Row:
+    cells = {column.key: summarise(values.get(column.key, [])) for column in columns}
     trained = any(record.run.trained for record in group)
     return Row(label, Counter(record.status.state for record in group), cells, trained)
 

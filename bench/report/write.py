@@ -63,21 +63,25 @@ def write_report(
         records = read_records(folder)
         if not records:
             raise RequestError(f"{folder} holds no run yet: bench run fills it")
+        from bench.report.curves import draw_curves
+        from bench.report.frame import frame
+        from bench.report.names import shown, shown_study
         from bench.report.pictures import draw_run, is_drawn
-        from bench.report.plots import draw_curves, draw_scores
+        from bench.report.plots import draw_scores, draw_sweeps
         from bench.report.render import latex, markdown, summary_rows
-        from bench.report.sweeps import draw_sweeps
 
         watch("tables")
+        records, study = shown(records), shown_study(study)
         table = comparison(records, study)
         write_text(folder / "table.md", markdown(table))
         write_text(folder / "table.tex", latex(table))
         write_rows(folder / "table.csv", summary_rows(table))
         write_rows(folder / "runs.csv", run_rows(records))
         watch("plots of the study")
-        draw_scores(records, folder / "plots" / "scores", table.title)
+        numbers = frame(records)
+        draw_scores(numbers, folder / "plots" / "scores", table.title)
         draw_curves(records, folder / "plots" / "curves", table.title)
-        draw_sweeps(records, folder / "plots" / "sweeps", table.title)
+        draw_sweeps(numbers, folder / "plots" / "sweeps", table.title)
         for record in records:
             if record.scored and (pictures_of_runs == "all" or not is_drawn(record)):
                 watch(f"pictures of {record.run.title}")

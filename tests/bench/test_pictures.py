@@ -10,8 +10,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report import pictures, plots, style
-from bench.report.order import ELSEWHERE, kinds_of
+from bench.report import curves, pictures, plots, style
+from bench.report.frame import ELSEWHERE, frame, kinds_of
 from bench.store.files import write_arrays, write_rows
 from bench.store.record import HISTORY, SAMPLES, Record
 
@@ -97,6 +97,11 @@ def texts(panel: Axes) -> list[str]:
     return [text.get_text() for text in panel.texts if text.get_text()]
 
 
+def strips(figure: Figure) -> list[Axes]:
+    """The strips of a picture of traversals, the reference first."""
+    return list(figure.axes[0].child_axes)
+
+
 def strip(panel: Axes) -> np.ndarray:
     return np.asarray(panel.images[0].get_array())
 
@@ -108,7 +113,7 @@ def changed(record: Record, **values: Any) -> Record:
 
 def test_traversals_go_by_kl_and_leave_out_the_inactive(record, hand_made_samples, drawn) -> None:
     pictures.draw_traversals(record, record.evaluation, hand_made_samples(1))
-    head, *rows = drawn[0].axes
+    head, *rows = strips(drawn[0])
     assert [texts(panel) for panel in rows] == [
         ["shape 90 %", "$z_{2}$  KL 3.00 nats"],
         ["shape 30 %", "$c_{1}$  KL 1.00 nats"],
@@ -121,7 +126,7 @@ def test_a_model_that_uses_no_latent_has_traversals_of_all(
 ) -> None:
     idle = changed(record, active=(False, False, False))
     pictures.draw_traversals(idle, idle.evaluation, hand_made_samples(1))
-    head, *rows = drawn[0].axes
+    head, *rows = strips(drawn[0])
     assert [texts(panel)[0] for panel in rows] == ["inactive"] * 3
     assert "No latent is in use." in texts(head)[-1]
 
@@ -129,7 +134,7 @@ def test_a_model_that_uses_no_latent_has_traversals_of_all(
 def test_without_information_traversals_name_no_factor(record, hand_made_samples, drawn) -> None:
     bare = replace(record, scores={})
     pictures.draw_traversals(bare, bare.evaluation, hand_made_samples(1))
-    assert texts(drawn[0].axes[1]) == ["$z_{2}$  KL 3.00 nats"]
+    assert texts(strips(drawn[0])[1]) == ["$z_{2}$  KL 3.00 nats"]
     pictures.draw_run(bare)
     assert pictures.is_drawn(bare)
 
@@ -142,14 +147,14 @@ def test_more_latents_than_fit_are_counted(record, hand_made_samples, drawn) -> 
     samples |= {f"z{d + 1}": samples["originals"] for d in range(count)}
     many = replace(changed(many, continuous=count), scores={})
     pictures.draw_traversals(many, many.evaluation, samples)
-    assert len(drawn[0].axes) == 1 + pictures.ROWS
-    assert "3 more in use are not shown." in texts(drawn[0].axes[0])[-1]
+    assert len(strips(drawn[0])) == 1 + pictures.ROWS
+    assert "3 more in use are not shown." in texts(strips(drawn[0])[0])[-1]
 
 
 def test_a_category_is_traversed_one_by_one(record, hand_made_samples, drawn) -> None:
     samples = hand_made_samples(3)
     pictures.draw_traversals(record, record.evaluation, samples)
-    reference, z, c = map(strip, drawn[0].axes)
+    reference, z, c = map(strip, strips(drawn[0]))
     assert reference.shape == z.shape == c.shape == (34, 340, 3)
     np.testing.assert_array_equal(c[1:33, 35:67], samples["c1"][1].transpose(1, 2, 0))
     assert (c[:, 3 * 34 :] == 255).all()
@@ -165,7 +170,7 @@ def test_the_reference_is_shown_also_where_it_was_the_first_image(
     for figure, images in zip(
         drawn, [[samples["originals"][0], samples["reconstructions"][0]], pair], strict=True
     ):
-        shown = strip(figure.axes[0])
+        shown = strip(strips(figure)[0])
         for k, image in enumerate(images):
             tile = shown[1:33, 34 * k + 1 : 34 * k + 33]
             np.testing.assert_array_equal(tile, image.transpose(1, 2, 0))
@@ -176,7 +181,7 @@ def test_the_latents_are_those_that_were_drawn(record, hand_made_samples, make_r
     # A model of somebody's own need not have its categories among its settings.
     bare = replace(record, run=make_run(settings={}))
     pictures.draw_traversals(bare, bare.evaluation, hand_made_samples(1))
-    assert texts(drawn[0].axes[2])[-1].startswith("$c_{1}$")
+    assert texts(strips(drawn[0])[2])[-1].startswith("$c_{1}$")
 
 
 def test_the_heatmap_shows_shares_by_kl(record, drawn) -> None:
@@ -221,8 +226,8 @@ def test_capacity_that_is_met_by_a_constant_is_marked(record, hand_made_samples,
     rows = [label.get_text() for label in drawn[0].axes[0].get_yticklabels()]
     assert rows[1] == "constant  $c_{1}$ (1.00)"
     assert "capacity met by a constant" in drawn[0].get_supxlabel()
-    assert texts(drawn[1].axes[2])[0] == "constant"
-    assert "capacity met by a constant" in texts(drawn[1].axes[0])[-1]
+    assert texts(strips(drawn[1])[2])[0] == "constant"
+    assert "capacity met by a constant" in texts(strips(drawn[1])[0])[-1]
 
 
 def test_a_latent_that_varies_but_tells_no_factor_is_no_constant(record, make_score) -> None:
@@ -263,7 +268,7 @@ def test_curves_have_a_line_per_run(make_record, drawn, tmp_path: Path) -> None:
         rows = [{"step": k, "reconstruction": 100.0 / k, "kl_categorical": 0.0} for k in (1, 2 + s)]
         write_rows(record.folder / HISTORY, rows)
     records.append(make_record(seed=2, state="failed", folder=tmp_path / "none"))
-    plots.draw_curves(records, tmp_path / "curves", "toy")
+    curves.draw_curves(records, tmp_path / "curves", "toy")
     check(tmp_path / "curves")
     shown = [axes for axes in drawn[0].axes if axes.get_visible()]
     # A term that is nothing throughout has no panel.
@@ -304,7 +309,7 @@ def test_a_capacity_is_dashed_on_the_panel_of_its_kl(
 ) -> None:
     record = make_record(folder=tmp_path / "run")
     write_rows(record.folder / HISTORY, [{"step": 1, **terms}])
-    plots.draw_curves([record], tmp_path / "curves", "toy")
+    curves.draw_curves([record], tmp_path / "curves", "toy")
     shown = [axes for axes in drawn[0].axes if axes.get_visible()]
     assert [axes.get_title() for axes in shown] == panels
     assert [lines_of(axes, "--") for axes in shown] == dashed
@@ -315,7 +320,7 @@ def test_every_logged_term_has_a_panel(make_record, drawn, tmp_path: Path) -> No
     # Of a training that went on with a version that logs more.
     rows = [{"step": 1, "loss": -1.0}, {"step": 2, "loss": 3.0, "a_term_of_their_own": 2.0}]
     write_rows(record.folder / HISTORY, rows)
-    plots.draw_curves([record], tmp_path / "curves", "toy")
+    curves.draw_curves([record], tmp_path / "curves", "toy")
     loss, own = (axes for axes in drawn[0].axes if axes.get_visible())
     assert (loss.get_title(), own.get_title()) == ("Loss, nats", "A term of their own")
     assert [list(line.get_xdata()) for axes in (loss, own) for line in axes.lines] == [[1, 2], [2]]
@@ -326,7 +331,7 @@ def test_kinds_of_models_come_one_after_another(make_record) -> None:
     models = ["./my.py:Mine", "adagvae", "betavae", "factors", "jointvae", "pca"]
     records = [make_record(model=model) for model in models]
     records.append(make_record(model="vae", preset="entered", steps=0))
-    assert kinds_of(records) == {
+    assert kinds_of(frame(records)) == {
         "betavae": "unsupervised",
         "jointvae": "unsupervised",
         "adagvae": "weakly supervised",
@@ -335,7 +340,7 @@ def test_kinds_of_models_come_one_after_another(make_record) -> None:
         "factors": "baselines",
         "pca": "baselines",
     }
-    assert list(kinds_of(records)) == [
+    assert list(kinds_of(frame(records))) == [
         *("betavae", "jointvae", "adagvae", "./my.py:Mine", "vae", "factors", "pca")
     ]
 
@@ -385,7 +390,7 @@ def test_scores_show_chance_baselines_and_what_collapsed(
 def test_nothing_to_draw_is_no_error(make_record, tmp_path: Path) -> None:
     record = make_record(None, state="failed", folder=tmp_path / "run")
     plots.draw_scores([record], tmp_path / "scores", "toy")
-    plots.draw_curves([record], tmp_path / "curves", "toy")
+    curves.draw_curves([record], tmp_path / "curves", "toy")
     write_rows(record.folder / HISTORY, [{"step": 1, "a_term_of_their_own": 0.0}])
-    plots.draw_curves([record], tmp_path / "curves", "toy")
+    curves.draw_curves([record], tmp_path / "curves", "toy")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.report.sweeps import draw_sweeps, sweeps_of
+from bench.report.frame import sweeps_of
+from bench.report.plots import draw_sweeps
 from tests.bench.test_pictures import check, drawn
 
 __all__ = ["drawn"]  # a fixture

@@ -14,7 +14,7 @@ from bench.datasets import DATASETS
 from bench.metrics import METRICS, STUDY_METRICS
 from bench.models import GROUPS, MODELS, NETWORKS
 from bench.presets import PRESETS
-from bench.report.sweeps import sweeps_of
+from bench.report.frame import sweeps_of
 from bench.store.record import read_records
 
 ROOT = Path(__file__).resolve().parents[2]
