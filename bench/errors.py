@@ -1,7 +1,9 @@
 """The one error that is the user's to mend, and its kinds that code tells apart."""
 
 import difflib
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class RequestError(Exception):
@@ -29,3 +31,26 @@ class UnknownNameError(RequestError):
         if self.near:
             hint = f"did you mean {' or '.join(self.near)}?"
         super().__init__(f"unknown {what} {name!r}: {hint}")
+
+
+def check_package() -> None:
+    """Make sure that `bench` is this package and no other's.
+
+    PyPI's frappe-bench has the same import name and the same command. Installed later, it replaces
+    our `bench/__init__.py`; uninstalled, it takes that file along.
+
+    Raises:
+        RequestError: `bench/__init__.py` is missing, is elsewhere, or is not ours.
+    """
+    package = sys.modules["bench"]
+    file = getattr(package, "__file__", None)
+    ours = Path(__file__).resolve().parent
+    same = file is not None and Path(file).resolve().parent == ours
+    if same and hasattr(package, "__version__"):
+        return
+    state = f"{file} belongs to another package" if file else f"{ours / '__init__.py'} is missing"
+    raise RequestError(
+        f"{state}, probably frappe-bench, which has the same import name: install "
+        "disentanglement-bench into an environment of its own, or run `pip uninstall frappe-bench` "
+        "and then `pip install --force-reinstall --no-deps disentanglement-bench`"
+    )

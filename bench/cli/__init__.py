@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from bench import __version__
 from bench.cli.check import CHECK_HELP, check
 from bench.cli.data import app as data
 from bench.cli.evaluate import EVALUATE_HELP, evaluate
@@ -20,7 +19,7 @@ from bench.cli.list import LIST_HELP, list_
 from bench.cli.report import REPORT_HELP, report
 from bench.cli.reproduce import REPRODUCE_HELP, reproduce
 from bench.cli.run import RUN_HELP, run
-from bench.errors import RequestError
+from bench.errors import RequestError, check_package
 
 app = typer.Typer(
     name="bench",
@@ -45,6 +44,8 @@ def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
+        from bench import __version__
+
         print(__version__)
         raise typer.Exit
 
@@ -56,6 +57,7 @@ def main() -> None:
     logging.getLogger("bench").setLevel(logging.INFO)
     warnings.formatwarning = lambda message, *where: f"bench: {message}\n"
     try:
+        check_package()
         app()
     except RequestError as error:
         line = " ".join(str(error).split())  # also where it quotes somebody's longer message
@@ -63,5 +65,5 @@ def main() -> None:
         raise SystemExit(2) from None
 
 
-if __name__ == "__main__":
-    main()
+# What the script of frappe-bench imports: where that has replaced ours, `main` says so.
+cli = main
