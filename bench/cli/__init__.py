@@ -42,12 +42,18 @@ app.command(help=REPORT_HELP)(report)
 @app.callback(invoke_without_command=True)
 def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", help="With --version: also libraries, device and system."),
+    ] = False,
 ) -> None:
     if version:
-        from bench import __version__
+        from bench.cli.version import version_lines
 
-        print(__version__)
+        print("\n".join(version_lines(verbose)))
         raise typer.Exit
+    if verbose:
+        raise RequestError("--verbose goes with --version: bench --version --verbose")
 
 
 def main() -> None:
