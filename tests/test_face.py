@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench import __version__
-from bench.cli.version import LIBRARIES
+from bench.cli import LIBRARIES
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -7,6 +7,9 @@ Exit codes: 0 all that was asked for succeeded, 1 a run failed or diverged, 2 a 
 import logging
 import sys
 import warnings
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
 from typing import Annotated
 
 import typer
@@ -20,6 +23,14 @@ from bench.cli.report import REPORT_HELP, report
 from bench.cli.reproduce import REPRODUCE_HELP, reproduce
 from bench.cli.run import RUN_HELP, run
 from bench.errors import RequestError, check_package
+
+# What pyproject.toml declares, and the extras; frappe-bench because it overwrites this package.
+LIBRARIES = (
+    *("torch", "numpy", "scipy", "scikit-learn", "threadpoolctl", "pandas", "h5py", "matplotlib"),
+    *("pillow", "seaborn", "safetensors", "typer", "rich", "pydantic", "platformdirs", "filelock"),
+    *("pooch", "requests", "urllib3", "pyarrow"),
+)
+CLASHES = ("frappe-bench",)
 
 app = typer.Typer(
     name="bench",
@@ -48,9 +59,7 @@ def _options(
     ] = False,
 ) -> None:
     if version:
-        from bench.cli.version import version_lines
-
-        print("\n".join(version_lines(verbose)))
+        print("\n".join(_version_lines(verbose)))
         raise typer.Exit
     if verbose:
         raise RequestError("--verbose goes with --version: bench --version --verbose")
@@ -69,6 +78,48 @@ def main() -> None:
         line = " ".join(str(error).split())  # also where it quotes somebody's longer message
         print(f"bench: {line}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _version_lines(verbose: bool) -> Iterator[str]:
+    """The version; if `verbose` also what a report of a bug needs, without the name of a folder."""
+    from bench import __version__
+
+    if not verbose:
+        yield __version__
+        return
+    from bench.store.environment import environment
+
+    facts = environment(device="", threads=1)
+    yield f"disentanglement-bench {__version__}"
+    yield f"commit: {facts['commit'] or 'none, not a checkout'}"
+    yield f"Python: {facts['python']}"
+    yield f"system: {facts['system']}"
+    yield f"processor: {facts['processor']}"
+    yield f"device: {_device()}"
+    for name in LIBRARIES:
+        yield f"{name}: {_installed(name) or 'not installed'}"
+    for name in CLASHES:
+        if found := _installed(name):
+            yield f"{name}: {found}, which has the same import name: use another environment"
+
+
+def _device() -> str:
+    """What `--device auto` takes, with the name of the card."""
+    try:
+        import torch
+    except ImportError:
+        return "none, torch is not installed"
+    from bench.execute import choose_device
+
+    device = choose_device("auto")
+    return f"cuda, {torch.cuda.get_device_name()}" if device == "cuda" else device
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version_of(name)
+    except PackageNotFoundError:
+        return None
 
 
 # What the script of frappe-bench imports: where that has replaced ours, `main` says so.
