@@ -20,7 +20,12 @@ class SdistWithLinks(sdist):
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
         super().make_release_tree(base_dir, files)
         for leaf in LEAVES:
-            os.symlink(os.path.join("..", leaf), os.path.join(base_dir, "bench", leaf))
+            link = os.path.join(base_dir, "bench", leaf)
+            try:
+                os.symlink(os.path.join("..", leaf), link, target_is_directory=True)
+            except OSError:  # Windows without the right to make links: as Git writes them there
+                with open(link, "w", encoding="utf-8") as file:
+                    file.write(f"../{leaf}")
 
 
 setup(

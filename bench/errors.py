@@ -3,6 +3,7 @@
 import difflib
 import sys
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -40,13 +41,19 @@ def check_package() -> None:
     our `bench/__init__.py`; uninstalled, it takes that file along.
 
     Raises:
-        RequestError: `bench/__init__.py` is missing, is elsewhere, or is not ours.
+        RequestError: `bench/__init__.py` is missing, is elsewhere, or is not ours; or the leaves
+            are not found, as in a ZIP of the repository that is not installed.
     """
     package = sys.modules["bench"]
     file = getattr(package, "__file__", None)
     ours = Path(__file__).resolve().parent
     same = file is not None and Path(file).resolve().parent == ours
     if same and hasattr(package, "__version__"):
+        if find_spec("bench.models") is None:  # a text file where Git and ZIP files have a link
+            raise RequestError(
+                f"{ours.parent} is a copy of the repository without its links: install it, by "
+                "`pip install --editable .` there"
+            )
         return
     state = f"{file} belongs to another package" if file else f"{ours / '__init__.py'} is missing"
     raise RequestError(

@@ -125,7 +125,10 @@ def _source(name: str, target: Any) -> str | None:
 
 
 def _is_address(name: str) -> bool:
-    return ":" in name
+    """Whether a name is `package.module:Name` or `file.py:Name`; `C:\\mine.npz` is neither."""
+    _, colon, attribute = name.rpartition(":")
+    # an empty one, as in `mine.py:`, is an address whose error says what is missing
+    return bool(colon) and (not attribute or attribute.isidentifier())
 
 
 def _is_file_of_arrays(name: str) -> bool:

@@ -230,7 +230,7 @@ def content_digest(path: Path) -> str | None:
 
 def _read(note: Path) -> str | None:
     try:
-        return note.read_text()
+        return note.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
 
@@ -240,5 +240,5 @@ def _remember(note: Path, text: str) -> None:
     with suppress(OSError):
         note.parent.mkdir(parents=True, exist_ok=True)
         partial = note.with_suffix(f".{os.getpid()}")
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
         os.replace(partial, note)

@@ -295,6 +295,8 @@ def test_it_is_imported_without_torch(module: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_a_link_in_the_trunk_is_the_leaf(leaf: str) -> None:
     link = ROOT / "bench" / leaf
+    if os.name == "nt" and not link.is_symlink():
+        pytest.skip("a checkout without links")
     assert link.is_symlink()
     assert os.readlink(link) == f"../{leaf}"
     assert os.path.samefile(link, ROOT / leaf)

@@ -4,6 +4,7 @@ Exit codes: 0 all that was asked for succeeded, 1 a run failed or diverged, 2 a 
 130 stopped by Ctrl-C.
 """
 
+import io
 import logging
 import sys
 import warnings
@@ -67,6 +68,9 @@ def _options(
 
 def main() -> None:
     """Entry point of the `bench` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # Windows' pages of letters lack some of ours
+            stream.reconfigure(errors="replace")
     # what takes long once, and what a data set's files are suspected of
     logging.basicConfig(stream=sys.stderr, format="%(message)s")
     logging.getLogger("bench").setLevel(logging.INFO)

@@ -48,7 +48,7 @@ def describe(what: str) -> Iterator[tuple[str, str]]:
             yield name, table.title
     elif what in _REGISTRIES:
         leaf = Path(bench.__file__).parent / what
-        source = ast.parse((leaf / "__init__.py").read_text())
+        source = ast.parse((leaf / "__init__.py").read_text(encoding="utf-8"))
         files = {
             alias.name: leaf / f"{node.module}.py"
             for node in source.body
@@ -87,7 +87,7 @@ def _value(source: ast.Module, name: str) -> ast.Dict:
 
 def _first_line(file: Path, name: str) -> str:
     """The first line of the docstring of a class or function in a file."""
-    for node in ast.parse(file.read_text()).body:
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return (ast.get_docstring(node) or "").partition("\n")[0]
     raise LookupError(f"no {name} in {file}")

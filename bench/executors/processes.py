@@ -204,7 +204,7 @@ def _listen(worker: _Worker, reporter: Reporter, cut_short: bool) -> Status | No
         worker.process.join()
         code = worker.process.exitcode
         reason = f"the worker process ended with exit code {code}"
-        if code == -signal.SIGKILL:
+        if code == -9:  # SIGKILL, which Windows has not
             reason = "the worker process was killed (out of memory?)"
         status = replace(read_status(job.folder), state="failed", message=reason)
         if cut_short:

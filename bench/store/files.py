@@ -10,6 +10,7 @@ import io
 import json
 import os
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,10 +39,21 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_UMASK)  # mkstemp's files are their owner's alone
-        temporary.replace(path)
+        _put(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Rename a file to another that exists, which Windows refuses while somebody reads that."""
+    for delay in _DELAYS:
+        try:
+            temporary.replace(path)
+            return
+        except PermissionError:
+            time.sleep(delay)
+    temporary.replace(path)
 
 
 def sweep(folder: Path) -> None:
@@ -140,6 +152,8 @@ def plain(value: Any) -> Any:
 
 
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+
+_DELAYS = (0.05, 0.1, 0.2, 0.4, 0.8) if os.name == "nt" else ()  # seconds
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)
