@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,17 @@ from bench.build import Tried, is_trained, model_settings, open_data, try_model
 from bench.datasets import FactorData
 from bench.errors import RequestError, UnknownNameError
 from bench.presets import PRESETS, Preset, Recipe
-from bench.registry import registry, resolve
+from bench.registry import names, registry, resolve
 from bench.score import applicable, definition, metric_names
-from bench.settings import Assignment, Parameter, converted, parameters, parse, parse_seeds
+from bench.settings import (
+    Assignment,
+    Parameter,
+    converted,
+    parameters,
+    parse,
+    parse_seeds,
+    with_owners,
+)
 from bench.store.record import Definition
 from bench.store.run import Precision, Run
 from bench.store.study import StudyRecord, check_folder
@@ -107,7 +115,7 @@ def plan(request: Request) -> Plan:
     models = _models(request.models)
     metrics = {name: resolve("metric", name) for name in metric_names(request.metrics)}
     dataset = resolve("dataset", request.dataset)
-    assigned = _Assigned.of(request, list(models), list(metrics))
+    assigned = _Assigned.of(request, models, dataset, metrics)
 
     data_settings = _data_settings(request, dataset, preset, assigned)
     data = open_data(request.dataset, data_settings, request.data_dir, dataset)
@@ -186,8 +194,23 @@ class _Assigned:
     sweeps: Sequence[Assignment]
 
     @classmethod
-    def of(cls, request: Request, models: Sequence[str], metrics: Sequence[str]) -> "_Assigned":
-        sets, sweeps = parse("--set", request.sets), parse("--sweep", request.sweeps)
+    def of(
+        cls,
+        request: Request,
+        models: Mapping[str, Any],
+        dataset: Any,
+        metrics: Mapping[str, Any],
+    ) -> "_Assigned":
+        def settings_of_models() -> dict[str, Iterable[str]]:
+            return {name: model_settings(name, target) for name, target in models.items()}
+
+        def all_settings() -> dict[str, Iterable[str]]:
+            scored = {name: parameters(target) for name, target in metrics.items()}
+            own = {request.dataset: parameters(dataset), "train": _TRAIN}
+            return {**settings_of_models(), **scored, **own}
+
+        sets = parse("--set", with_owners("--set", request.sets, all_settings))
+        sweeps = parse("--sweep", with_owners("--sweep", request.sweeps, settings_of_models))
         owners = [*models, request.dataset, *metrics, "train"]
         for assignment, option, allowed in [
             *((a, "--set", owners) for a in sets),
@@ -225,10 +248,9 @@ def _models(text: str) -> dict[str, Any]:
         raise RequestError(f"--models is empty: choose from {', '.join(registry('model'))} or all")
     from bench.models import GROUPS  # torch, which the commands without a model do not load
 
-    groups = {"all": registry("model"), BASELINES: GROUPS[BASELINES]}
-    names = [name for entry in listed for name in groups.get(entry, [entry])]
+    groups = {"all": names("model"), BASELINES: GROUPS[BASELINES]}
     models = {}
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(name for entry in listed for name in groups.get(entry, [entry])):
         # a network that a file holds draws its weights when the file is read
         with lent_global_torch_stream(0, "initialisation"):
             models[name] = resolve("model", name)

@@ -5,14 +5,16 @@ A name is looked up in the registry of its kind, then among installed entry poin
 `path/to/file.py:Name`; a data set may also be a file of arrays, `path/to/file.npz`.
 """
 
+import ast
 import functools
 import hashlib
 import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping
-from importlib.metadata import entry_points
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
@@ -21,6 +23,47 @@ from bench.errors import RequestError, UnknownNameError
 
 Kind = Literal["model", "dataset", "metric"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# The dicts of each leaf in which its names stand, in the order in which they are listed.
+_REGISTRIES: Mapping[Kind, tuple[str, ...]] = {
+    "model": ("GROUPS",),
+    "metric": ("METRICS", "STUDY_METRICS"),
+    "dataset": ("DATASETS",),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A name, and what can be said of it without importing it: importing torch takes seconds.
+
+    Attributes:
+        name: the name.
+        group: of models the group that they are listed in, else empty.
+        source: the file that defines it, where that can be told.
+        attribute: what it is called there.
+        package: of a plug-in its distribution and version; empty for the suite's own.
+    """
+
+    name: str
+    group: str
+    source: Path | None
+    attribute: str
+    package: str = ""
+
+    @property
+    def line(self) -> str:
+        """The first line of its docstring."""
+        if self.source is None:
+            return ""
+        for node in _parsed(self.source).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == self.attribute:
+                return (ast.get_docstring(node) or "").partition("\n")[0]
+        return ""
+
+
+def entries(kind: Kind) -> list[Entry]:
+    """All names of a kind, read from the sources: those of the registry, then the plug-ins."""
+    return [*_own_entries(kind), *map(_plug_in, entry_points(group=f"bench.{kind}s"))]
 
 
 # What a notebook or a script has defined itself, by name: known to this process only.
@@ -109,6 +152,65 @@ def digest(name: str, target: Any) -> str | None:
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else None
     except (OSError, TypeError):
         return None
+
+
+def _own_entries(kind: Kind) -> Iterator[Entry]:
+    # where the leaf is: a checkout on Windows has no link to it
+    spec = importlib.util.find_spec(f"bench.{kind}s")
+    if spec is None or spec.origin is None:
+        raise LookupError(f"bench.{kind}s is not found")
+    leaf = Path(spec.origin).parent
+    source = _parsed(leaf / "__init__.py")
+    files = {
+        alias.name: leaf / f"{node.module}.py"
+        for node in source.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+    def read(registry: ast.Dict, group: str) -> Iterator[Entry]:
+        for key, value in zip(registry.keys, registry.values, strict=True):
+            name = ast.literal_eval(key) if key else ""
+            if isinstance(value, ast.Dict):
+                yield from read(value, name)
+            elif isinstance(value, ast.Name):
+                yield Entry(name, group, files[value.id], value.id)
+
+    for node in source.body:
+        match node:
+            case ast.AnnAssign(target=ast.Name(registry), value=ast.Dict() as value):
+                if registry in _REGISTRIES[kind]:
+                    yield from read(value, "")
+
+
+def _plug_in(entry: EntryPoint) -> Entry:
+    module, _, attribute = entry.value.partition(":")
+    package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "not in a package"
+    return Entry(entry.name, "", _source_of_module(module), attribute, package)
+
+
+def _source_of_module(name: str) -> Path | None:
+    """The file of a module, found without importing the packages that it is in."""
+    top, *inside = name.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if not inside:
+        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+    for folder in spec.submodule_search_locations or ():
+        path = Path(folder, *inside)
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if file.is_file():
+                return file
+    return None
+
+
+@functools.cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _installed(kind: Kind) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Settings and seeds given on the command line, checked against the signature that takes them.
 
 `--set jointvae.gamma=30` is an owner (a model, the data set, a metric, or `train`), a key and a
-text; the owner's signature says which keys there are and of which type.
+text; the owner's signature says which keys there are and of which type. `--set gamma=30` will do
+where only one of them has that key.
 """
 
 import inspect
@@ -46,6 +47,38 @@ def parse(option: str, texts: Iterable[str]) -> list[Assignment]:
             )
         assignments.append(Assignment(owner.strip(), key.strip(), text.strip()))
     return assignments
+
+
+def with_owners(
+    option: str, texts: Iterable[str], settings: Callable[[], Mapping[str, Iterable[str]]]
+) -> list[str]:
+    """Texts `KEY=VALUE` with the one owner that has this setting before them; others as they are.
+
+    Args:
+        option: of the command line.
+        texts: its values.
+        settings: gives the keys of each owner that is chosen; called only if it is needed.
+
+    Raises:
+        RequestError: no owner has the setting, or several have it.
+    """
+    complete = []
+    for text in texts:
+        key = text.partition("=")[0].strip()
+        if key.isidentifier() and "=" in text:
+            known = settings()
+            owners = [owner for owner, keys in known.items() if key in keys]
+            if not owners:
+                every = dict.fromkeys(k for keys in known.values() for k in keys)
+                raise UnknownNameError(f"setting in {option}", key, every)
+            if len(owners) > 1:
+                raise RequestError(
+                    f"{option} {text}: {' and '.join(owners)} have {key}: write "
+                    f"{option} {owners[0]}.{text}"
+                )
+            text = f"{owners[0]}.{text.strip()}"
+        complete.append(text)
+    return complete
 
 
 def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:

@@ -37,7 +37,6 @@ app = typer.Typer(
     name="bench",
     help="Train disentangled VAEs on data with known generative factors and compare them.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import DataDir, Set
+from bench.cli.options import DataDir, Set, complete_any
 from bench.console import say, stdout
 
 CHECK_HELP = """Check that your own data set, metric or model keeps what the suite relies on.
@@ -30,7 +30,12 @@ Exit code 0 if all promises hold, 1 if one fails, 2 if there is nothing to check
 
 def check(
     name: Annotated[
-        str, typer.Argument(help="A data set, a metric or a model.", show_default=False)
+        str,
+        typer.Argument(
+            help="A data set, a metric or a model.",
+            autocompletion=complete_any,
+            show_default=False,
+        ),
     ],
     kind: Annotated[
         str | None,

@@ -1,21 +1,115 @@
-"""Options that several commands share."""
+"""Options that several commands share, and how a shell completes their values.
 
+Completing reads sources and imports no model: the shell waits for it.
+"""
+
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
+from bench.presets import PRESETS
+from bench.registry import KINDS, Kind, entries
+
+
+def complete_models(incomplete: str) -> list[str]:
+    groups = ["all", "baselines"]
+    return _last_of_list(incomplete, [*_names("model"), *groups])
+
+
+def complete_metrics(incomplete: str) -> list[str]:
+    return _last_of_list(incomplete, [*_names("metric"), "all"])
+
+
+def complete_dataset(incomplete: str) -> list[str]:
+    return _beginning(incomplete, _names("dataset"))
+
+
+def complete_preset(incomplete: str) -> list[str]:
+    return _beginning(incomplete, PRESETS)
+
+
+def complete_any(incomplete: str) -> list[str]:
+    """A model, a metric or a data set."""
+    return _beginning(incomplete, [name for kind in KINDS for name in _names(kind)])
+
+
+def complete_reproduction(incomplete: str) -> list[str]:
+    from bench.reproduce.tables import TABLES
+
+    return _beginning(incomplete, TABLES)
+
+
+def complete_listed(incomplete: str) -> list[str]:
+    """What `bench list` takes."""
+    kinds = [*(f"{kind}s" for kind in KINDS), "presets", "reproductions"]
+    named = [*complete_preset(incomplete), *complete_reproduction(incomplete)]
+    return [*_beginning(incomplete, kinds), *complete_any(incomplete), *named]
+
+
+def _names(kind: Kind) -> list[str]:
+    return [entry.name for entry in entries(kind)]
+
+
+def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
+    return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
+
+
+def _last_of_list(incomplete: str, names: Iterable[str]) -> list[str]:
+    """Of `jointvae,be` the last name is completed, with names that the list does not have yet."""
+    before, comma, last = incomplete.rpartition(",")
+    free = [name for name in names if name not in before.split(",")]
+    return [f"{before}{comma}{name}" for name in _beginning(last, free)]
+
+
+Models = Annotated[
+    str,
+    typer.Option(
+        metavar="MODELS",
+        help="Models by name, comma-separated; all; baselines.",
+        autocompletion=complete_models,
+    ),
+]
+Dataset = Annotated[
+    str, typer.Option(metavar="NAME", help="Data set by name.", autocompletion=complete_dataset)
+]
+PresetName = Annotated[
+    str,
+    typer.Option(
+        metavar="PRESET", help="Budget: see bench list presets.", autocompletion=complete_preset
+    ),
+]
+Seeds = Annotated[
+    str,
+    typer.Option(metavar="SEEDS", help="A number of seeds (5), a range (0-4) or a list (3,7)."),
+]
 DataDir = Annotated[
     str | None,
-    typer.Option(help="Where data files are. (Default: $BENCH_DATA_DIR, else the user's cache.)"),
+    typer.Option(
+        metavar="FOLDER",
+        help="Where data files are. (Default: $BENCH_DATA_DIR, else the user's cache.)",
+    ),
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="A setting, OWNER.KEY=VALUE. May be repeated."),
+    typer.Option(
+        "--set",
+        metavar="OWNER.KEY=VALUE",
+        help="A setting, such as jointvae.gamma=2. May be repeated.",
+    ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps.")]
 Jobs = Annotated[
-    int | None, typer.Option(help="Number of runs side by side. (Default: one per core.)")
+    int | None,
+    typer.Option(metavar="N", help="Number of runs side by side. (Default: one per core.)"),
 ]
-Metrics = Annotated[str | None, typer.Option(help="Metrics by name, comma-separated, or all.")]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METRICS",
+        help="Metrics by name, comma-separated, or all.",
+        autocompletion=complete_metrics,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from bench.cli.options import DataDir, Device, DryRun, Jobs
+from bench.cli.options import DataDir, Device, DryRun, Jobs, complete_reproduction
 from bench.cli.run import print_plan, show_outcome, show_start
 from bench.console import say, stderr, stdout
 from bench.errors import RequestError
@@ -55,7 +55,10 @@ _ASSUMED = (
 
 def reproduce(
     name: Annotated[
-        str | None, typer.Argument(help="A table: see --list.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="A table: see --list.", autocompletion=complete_reproduction, show_default=False
+        ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List all tables with their cost.")] = False,
     budget: Annotated[float, typer.Option(help="Share of the published steps.")] = 1.0,

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from bench.cli.options import DataDir, Device, DryRun, Jobs, Metrics, Set
+from bench.cli.options import (
+    DataDir,
+    Dataset,
+    Device,
+    DryRun,
+    Jobs,
+    Metrics,
+    Models,
+    PresetName,
+    Seeds,
+    Set,
+)
 from bench.console import say, stderr, stdout
 
 if TYPE_CHECKING:
@@ -22,7 +33,7 @@ RUN_HELP = """Train models, score them, and write tables and plots.
 
   bench run --models all --dataset dsprites --seeds 5 --jobs 4
 
-  bench run --models jointvae --dataset dsprites --set jointvae.gamma=2
+  bench run --models jointvae --dataset dsprites --set gamma=2
 
   bench run --models betavae --dataset dsprites --sweep betavae.beta=1,2,4
 
@@ -32,47 +43,57 @@ RUN_HELP = """Train models, score them, and write tables and plots.
 
   bench run --models betavae --dataset dsprites --hold-out shape=heart,orientation=0-9
 
+A setting that several of the models, metrics and data have needs its owner, as in --set
+betavae.beta=4; bench list jointvae shows what there is to set.
+
 The same command continues where it stopped and never trains a run twice. More --seeds or --models
 add what is missing. Without --metrics, the first four of bench list metrics are scored.
 """
 
 
 def run(
-    models: Annotated[str, typer.Option(help="Models by name, comma-separated; all; baselines.")],
-    dataset: Annotated[str, typer.Option(help="Data set by name.")],
-    preset: Annotated[str, typer.Option(help="Budget: see bench list presets.")] = "quick",
-    seeds: Annotated[
-        str, typer.Option(help="A number of seeds (5), a range (0-4) or a list (3,7).")
-    ] = "3",
+    models: Models,
+    dataset: Dataset,
+    preset: PresetName = "quick",
+    seeds: Seeds = "3",
     set_: Set = None,
     sweep: Annotated[
         list[str] | None,
-        typer.Option(help="One row per value, MODEL.KEY=V1,V2. Several sweeps multiply."),
+        typer.Option(metavar="MODEL.KEY=V1,V2", help="One row per value. Several sweeps multiply."),
     ] = None,
     metrics: Metrics = None,
     steps: Annotated[
         int | None,
-        typer.Option(help="Training steps instead of the preset's. Schedules scale with them."),
+        typer.Option(
+            metavar="N",
+            help="Training steps instead of the preset's. Schedules scale with them.",
+        ),
     ] = None,
     fix: Annotated[
         list[str] | None,
         typer.Option(
-            help="Train and score on one class of a factor only, FACTOR=CLASS. May be repeated."
+            metavar="FACTOR=CLASS",
+            help="Train and score on one class of a factor only. May be repeated.",
         ),
     ] = None,
     correlate: Annotated[
         list[str] | None,
-        typer.Option(help="Train on correlated factors, FACTOR:FACTOR=SIGMA. May be repeated."),
+        typer.Option(
+            metavar="FACTOR:FACTOR=SIGMA", help="Train on correlated factors. May be repeated."
+        ),
     ] = None,
     hold_out: Annotated[
         list[str] | None,
-        typer.Option(help="Train without combinations, FACTOR=CLASSES,... May be repeated."),
+        typer.Option(
+            metavar="FACTOR=CLASSES,...", help="Train without combinations. May be repeated."
+        ),
     ] = None,
     jobs: Jobs = None,
-    threads: Annotated[int, typer.Option(help="Threads of each run.")] = 1,
+    threads: Annotated[int, typer.Option(metavar="N", help="Threads of each run.")] = 1,
     device: Device = "auto",
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the study. (Default: results/DATA-PRESET.)")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of the study. (Default: results/DATA-PRESET.)"),
     ] = None,
     data_dir: DataDir = None,
     dry_run: DryRun = False,
@@ -83,7 +104,8 @@ def run(
         bool, typer.Option("--fail-fast", help="Stop all runs when one fails.")
     ] = False,
     checkpoint_seconds: Annotated[
-        float, typer.Option(min=0, help="Seconds between two checkpoints of a run.")
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="Seconds between two checkpoints of a run."),
     ] = 30.0,
 ) -> None:
     from bench.execute import Options

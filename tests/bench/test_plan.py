@@ -303,3 +303,32 @@ def test_the_precision_is_part_of_a_run_and_of_its_table() -> None:
     assert back_from_json(old).identity == whole.identity
     with pytest.raises(RequestError, match="'float32' or 'bfloat16'"):
         planned(sets=["train.precision=half"])
+
+
+# --set KEY=VALUE without an owner
+
+TWO = "jointvae,betavae"
+
+
+def test_a_setting_that_one_owner_has_needs_no_owner() -> None:
+    short = planned(TWO, sets=["gamma=7", "bins=10"], metrics="mig")
+    long = planned(TWO, sets=["jointvae.gamma=7", "mig.bins=10"], metrics="mig")
+    assert short == long
+    assert {run.settings.get("gamma") for run in short.runs} == {7.0, None}
+
+
+def test_a_sweep_that_one_model_has_needs_no_owner() -> None:
+    assert planned(TWO, sweeps=["gamma=1,2"]) == planned(TWO, sweeps=["jointvae.gamma=1,2"])
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"sets": ["lr=0.1"]}, "jointvae and betavae have lr: write --set jointvae.lr=0.1"),
+        ({"sets": ["gama=7"]}, "unknown setting in --set 'gama': did you mean gamma"),
+        ({"sweeps": ["bins=7,8"]}, "unknown setting in --sweep 'bins'"),
+    ],
+)
+def test_a_setting_without_an_owner_that_is_nobodys_or_severals(option, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        planned(TWO, metrics="mig", **option)

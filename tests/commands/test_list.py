@@ -1,6 +1,7 @@
 """`bench list` and the help: one line on everything that has a name."""
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -82,3 +83,135 @@ def test_no_argument_is_answered_with_the_help(cli_here) -> None:
     said = cli_here()
     assert said.code == 2
     assert "Usage" in said.out + said.err
+
+
+def test_without_an_argument_the_kinds_are_listed(cli_here) -> None:
+    said = cli_here("list")
+    assert said.code == 0
+    kinds = [line.split()[0] for line in said.out.splitlines()]
+    assert set(kinds) == {*REGISTRIES, "reproductions"}
+    assert f"{len(MODELS)} names: bench list models" in said.out
+
+
+def test_all_about_a_model(cli_here) -> None:
+    said = cli_here("list", "jointvae")
+    assert said.code == 0
+    assert "Dupont 2018" in said.out
+    settings = said.out.partition("--set jointvae.KEY=VALUE")[2]
+    assert "  gamma=150  (float)\n" in settings
+    assert "  categorical=3  (tuple[int, ...])\n" in settings
+    assert "  likelihood=bernoulli  (bernoulli, gaussian, continuous_bernoulli)\n" in settings
+    for name, preset in PRESETS.items():
+        recipe = preset.recipes["jointvae"]
+        block = settings.partition(f"Preset {name}:\n")[2].partition("Preset")[0]
+        assert f"{recipe.steps} steps of {recipe.batch_size} images" in block
+        assert f"gamma={recipe.settings['gamma']:g}" in block
+        assert f"source: {recipe.source}" in block
+    assert "Preset paper, on mnist:" in settings
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("factors", "It has no settings."),
+        ("mig", "  bins=20  (int)"),
+        ("mig", "  binning=width  (width, frequency)"),
+        ("udr", "KEY=VALUE"),
+        ("digits", "bench data list digits"),
+        ("smoke", "200 steps of 32 images"),
+        ("jointvae-mnist", "bench reproduce jointvae-mnist --dry-run"),
+    ],
+)
+def test_all_about_other_names(cli_here, name: str, shown: str) -> None:
+    said = cli_here("list", name)
+    assert said.code == 0, said.err
+    assert shown in said.out
+
+
+def test_every_name_can_be_described(cli_here) -> None:
+    for kind in ("metrics", "datasets", "models", "presets"):
+        for name in REGISTRIES[kind]:
+            said = cli_here("list", name)
+            assert said.code == 0, said.err
+            assert name in said.out
+
+
+def test_a_name_that_is_unknown(cli_here) -> None:
+    said = cli_here("list", "jointvea")
+    assert said.code == 2
+    assert said.err.startswith("bench: unknown name 'jointvea': did you mean jointvae")
+
+
+@pytest.fixture
+def plug_in(tmp_path: Path, monkeypatch) -> None:
+    """An installed distribution with a model, whose module must not be imported to list it."""
+    (tmp_path / "warmpack").mkdir()
+    (tmp_path / "warmpack" / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    (tmp_path / "warmpack" / "models.py").write_text(
+        "class Warm:\n    '''A warm VAE (no paper).'''\n"
+    )
+    info = tmp_path / "warmpack-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: warmpack\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text("[bench.models]\nwarm = warmpack.models:Warm\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_a_plug_in_is_listed_with_its_package_and_version(plug_in, cli_here) -> None:
+    said = cli_here("list", "models")
+    assert said.code == 0, said.err
+    assert said.out.endswith(f"\nplug-ins:\n{'warm':24} A warm VAE (no paper). [warmpack 1.2]\n")
+
+
+def test_a_plug_in_is_among_all_models(plug_in, cli_here) -> None:
+    said = cli_here("run", "--models", "all", "--dataset", "toy", "--dry-run")
+    assert said.code == 2
+    assert "model 'warm': cannot import warmpack.models (RuntimeError: imported)" in said.err
+
+
+def completed(line: str, cwd: Path) -> list[str]:
+    """What a shell offers at the end of a line."""
+    code = "import sys; sys.argv = ['bench']; from bench.cli import main; main()"
+    environment = {
+        **os.environ,
+        "_BENCH_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(line.split(" ")) - 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("bench run --models joint", ["jointvae", "jointbetavae"]),
+        ("bench run --models vae,baseli", ["vae,baselines"]),
+        ("bench run --dataset shapes", ["shapes3d"]),
+        ("bench run --preset sta", ["standard"]),
+        ("bench run --metrics mig,mig_s", ["mig,mig_sup"]),
+        ("bench list data", ["datasets"]),
+        ("bench list categ", ["categoricalvae"]),
+        ("bench check kl_", ["kl_decomposition"]),
+        ("bench reproduce released", ["released-jointvae"]),
+    ],
+)
+def test_the_shell_completes_names(line: str, offered: list[str], tmp_path: Path) -> None:
+    assert completed(line, tmp_path) == offered
+
+
+def test_completing_imports_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from bench.cli import options as o; "
+        "assert o.complete_models('') and o.complete_metrics('') and o.complete_listed(''); "
+        "sys.exit(bool({'torch', 'numpy', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, timeout=300)
+    assert done.returncode == 0
