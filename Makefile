@@ -1,7 +1,7 @@
 # make demo: install into .venv and run the first comparison. make test: the test suite.
 # make test-numeric: the numeric tests again as on other processors. make check: what has to be green
 # before a change lands. make conformance: what each metric gives for codes whose scores are known.
-# make benchmark: how fast the suite is.
+# make benchmark: how fast the suite is. make docs: the documentation as a site, in build/site.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,7 @@ INPUTS := pyproject.toml setup.py constraints.txt
 # what torch computes; numpy and scipy read none of the variables below
 NUMERIC := tests/models tests/bench/test_train.py tests/bench/test_encode.py tests/bench/test_external.py
 
-.PHONY: demo test test-numeric check lint types conformance benchmark clean
+.PHONY: demo test test-numeric check lint types conformance benchmark docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bench run --models jointvae,betavae --dataset dsprites
@@ -41,6 +41,9 @@ benchmark: $(VENV)/.installed
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/data.py --seconds 1
 
+docs: $(VENV)/.installed-docs
+	$(BIN)/python docs/site/build.py
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
@@ -55,4 +58,8 @@ $(VENV)/.installed: $(INPUTS) | $(BIN)/python
 
 $(VENV)/.installed-dev: $(INPUTS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: $(INPUTS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@ $(VENV)/.installed

@@ -50,6 +50,7 @@ FENCED = re.compile(r"^( *)(```+|~~~+)[^\n]*\n.*?^\1\2[`~]* *$", re.M | re.S)
 INLINE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
 LINK = re.compile(r"(?<=\]\()[^()\s]+(?=\))")
 HEADING = re.compile(r"^#+ +(.*?) *#*$", re.M)
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
 LEFT_OUT_OF_SEARCH = "---\nsearch:\n  exclude: true\n---\n\n"
 
 
@@ -181,6 +182,7 @@ class Pages:
         text, resources = MarkdownExporter().from_filename(
             str(ROOT / file), {"output_files_dir": f"{place.stem}-files"}
         )
+        text = COLOURS.sub("", text)
         pictures = resources["outputs"]
         self.write(str(place), self._with_links(file, text, own=pictures))
         for name, content in pictures.items():
@@ -303,27 +305,30 @@ def build(folder: Path) -> int:
     """Build the site into a folder that is replaced.
 
     Returns:
-        The exit code: 1 if a tool warned or a link leads to nothing, and then no site is written.
+        The exit code: 1 if a tool warned, a link leads to nothing, or the folder holds something
+        else than a site; then nothing is written.
     """
     from zensical.main import cli
 
+    if folder.exists() and any(folder.iterdir()) and not (folder / "objects.inv").is_file():
+        print(f"{folder} holds other files than a site: nothing is written", file=sys.stderr)
+        return 1
     sys.path.insert(0, str(ROOT))  # where mkdocstrings looks for the sources
     warnings = Warnings()
     logging.getLogger().addHandler(warnings)
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
+        command = ["build", "--strict", "--config-file", str(work / "mkdocs.yml")]
         try:
             assemble(work)
-            command = ["build", "--strict", "--config-file", str(work / "mkdocs.yml")]
             cli.main(command, standalone_mode=False)
         except (LinkError, RuntimeError) as error:
             print(error, file=sys.stderr)
             return 1
+        finally:
+            logging.getLogger().removeHandler(warnings)
         if warnings.count:
-            print(f"{warnings.count} warnings: no site is written", file=sys.stderr)
-            return 1
-        if folder.exists() and any(folder.iterdir()) and not (folder / "objects.inv").is_file():
-            print(f"{folder} holds other files than a site: nothing is written", file=sys.stderr)
+            print(f"warnings: {warnings.count}; no site is written", file=sys.stderr)
             return 1
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(work / "site", folder)
