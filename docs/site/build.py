@@ -231,21 +231,29 @@ def _leaf(module: str, groups: Mapping[str, Mapping[str, object]]) -> str:
 
 
 def _public(pages: Mapping[str, str]) -> str:
-    """The page of `bench` itself: every public name."""
+    """The page of `bench` itself: its public names, and the classes they return and raise."""
     import bench
 
     parts = [
         "# bench\n",
         _entry("bench", members="false", show_root_toc_entry="false", show_root_heading="false"),
     ]
-    for name in bench.__all__:
-        thing = getattr(bench, name)
+    public = {name: getattr(bench, name) for name in bench.__all__}
+    for name, thing in public.items():
         if not inspect.ismodule(thing):
             parts.append(_entry(_address(thing) or f"bench.{name}"))
         elif thing.__name__ in pages:
             parts.append(f"### {name}\n\nThe module [{thing.__name__}]({thing.__name__}.md).\n")
         else:
             parts.append(_entry(thing.__name__, heading=name, toc_label=name))
+    modules = {thing.__module__: None for thing in public.values() if inspect.isroutine(thing)}
+    parts.append("## What they return and raise\n")
+    parts += [
+        _entry(_address(thing))
+        for module in modules
+        for name, thing in inspect.getmembers(sys.modules[module], inspect.isclass)
+        if thing.__module__ == module and name not in public and not name.startswith("_")
+    ]
     return "\n".join(parts)
 
 
