@@ -13,15 +13,13 @@ from bench.metrics import STUDY_METRICS
 from bench.plan import Plan
 from bench.report.write import Report, write_report
 from bench.score import of_one_run, score_agreement
-from bench.store.files import sweep
+from bench.store.files import write_json
+from bench.store.integrity import Condition, condition
 from bench.store.record import (
-    FINISHED,
+    SETTINGS,
     Status,
-    read_evaluation,
     read_records,
-    read_scores,
     read_status,
-    unscored,
 )
 from bench.store.run import Run
 from bench.store.study import ELSEWHERE, check_folder, locked, unwritable, write_study
@@ -61,9 +59,11 @@ class Outstanding:
     Attributes:
         plan: the plan.
         runs: those that are not finished, in the order in which they start.
-        encoded: those of `runs` that are trained and only lack scores.
+        encoded: those of `runs` that need no training any more.
         slots: number of runs side by side.
         device: where they compute.
+        damaged: finished runs of which files are missing or damaged, by their titles: what is
+            wrong, and what becomes of it.
     """
 
     plan: Plan
@@ -71,6 +71,7 @@ class Outstanding:
     encoded: Sequence[Run]
     slots: int
     device: str
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,15 @@ def outstanding(plan: Plan, options: Options) -> Outstanding:
     device = _checked(options)
     check_folder(plan.folder, plan.study)
     _check_records(plan, options.force)
-    missing = [run for run in plan.runs if options.force or _incomplete(run, plan)]
-    encoded = [run for run in missing if not options.force and _is_encoded(run, plan)]
+    conditions = {run.identity: _condition(run, plan, options.force) for run in plan.runs}
+    stages = {identity: found.stage for identity, found in conditions.items()}
     # the quick ones first: their rows of the table are complete the sooner
-    runs = [*encoded, *(run for run in missing if run not in encoded)]
+    encoded = [run for run in plan.runs if stages[run.identity] in ("score", "encode")]
+    runs = [*encoded, *(run for run in plan.runs if stages[run.identity] == "train")]
     jobs = 1 if options.in_process else options.jobs or _cores(device, options.threads)
     slots = min(jobs, max(1, len(runs)))
-    return Outstanding(plan, runs, encoded, slots, device)
+    damaged = {run.title: words for run in plan.runs if (words := conditions[run.identity].words)}
+    return Outstanding(plan, runs, encoded, slots, device, damaged)
 
 
 def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporter]) -> Outcome:
@@ -129,8 +132,6 @@ def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporte
     with locked(plan.folder):
         todo = outstanding(plan, options)
         reporter = watch(todo)
-        for folder in (plan.folder, plan.folder / "plots", *plan.folder.glob("runs/*")):
-            sweep(folder)
         write_study(plan.folder, plan.study)
         if options.force:
             for run in todo.runs:
@@ -139,6 +140,10 @@ def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporte
         try:
             for job in jobs:  # a table counts what was asked for, also what never started
                 announce(job)
+            for run in plan.runs:  # finished ones that have lost it: the folder's name is theirs
+                folder = plan.run_folder(run)
+                if not (folder / SETTINGS).exists():
+                    write_json(folder / SETTINGS, run.as_dict())
         except OSError as error:
             raise unwritable(plan.folder, error) from error
         stopped = bool(jobs) and _run(jobs, todo.slots, reporter, options)
@@ -239,19 +244,10 @@ def _check_records(plan: Plan, force: bool) -> None:
                 )
 
 
-def _incomplete(run: Run, plan: Plan) -> bool:
-    folder = plan.run_folder(run)
-    state = read_status(folder).state
-    if state not in FINISHED:
-        return True
-    if state == "diverged":
-        return False
-    scores, evaluation = read_scores(folder), read_evaluation(folder)
-    return bool(unscored(of_one_run(plan.definitions), scores, evaluation))
-
-
-def _is_encoded(run: Run, plan: Plan) -> bool:
-    return read_evaluation(plan.run_folder(run)) is not None
+def _condition(run: Run, plan: Plan, force: bool) -> Condition:
+    if force:
+        return Condition((), "train")
+    return condition(plan.run_folder(run), run, of_one_run(plan.definitions))
 
 
 def _cores(device: str, threads: int) -> int:

@@ -179,6 +179,7 @@ def export_run(
             "checked": {"rows": len(part.rows), "largest_difference": difference},
         }
     target = folder / FOLDER if output is None else output
+    store.sweep(target)
     try:
         for name, content in contents.items():
             with store.replacing(target / name) as file:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from bench.store import files, record
 from bench.store.environment import environment
+from bench.store.integrity import Stage, condition
 from bench.store.record import Definition, Evaluation, Status, Undefined
 from bench.store.run import Run
 
@@ -58,12 +59,14 @@ class Progress:
         step: how much of the phase is done.
         steps: out of how much; 0 where that is not counted.
         terms: the newest means of the objective's terms, in nats per image.
+        note: a line that the user should read, such as what was damaged.
     """
 
     phase: str
     step: int = 0
     steps: int = 0
     terms: Mapping[str, float] | None = None
+    note: str = ""
 
 
 def announce(job: Job) -> None:
@@ -104,15 +107,17 @@ def run_job(
     try:
         status = _begin(job)
         seconds, reached = dict(status.seconds), status.step
+        stage = _stage(job, watched)
         evaluation = record.read_evaluation(job.folder)
-        if evaluation is None:
-            evaluation = _train_and_encode(job, seconds, watched, stop)
+        if evaluation is None or stage in ("train", "encode"):
+            evaluation = _train_and_encode(job, stage == "encode", seconds, watched, stop)
             record.write_status(job.folder, replace(status, step=job.run.steps, seconds=seconds))
         _score(job, evaluation, seconds, watched)
         status = replace(_outcome(evaluation, job.run), seconds=seconds)
         record.write_status(job.folder, status)
-        for leftover in (record.CHECKPOINT, record.ERROR):
-            (job.folder / leftover).unlink(missing_ok=True)
+        checkpoints = job.folder.glob(record.CHECKPOINTS)
+        for leftover in (*checkpoints, job.folder / record.ERROR):
+            leftover.unlink(missing_ok=True)
         return status
     except Interrupted as error:
         status = Status("interrupted", reached, str(error), seconds)
@@ -141,13 +146,33 @@ def _begin(job: Job) -> Status:
     return status
 
 
+def _stage(job: Job, watch: Callable[[Progress], None]) -> Stage:
+    """Where the run goes on. What was made of weights that are lost is removed."""
+    stage = condition(job.folder, job.run, job.definitions, thorough=True).stage
+    if stage == "train":
+        planned = [definition.name for definition in job.definitions]
+        others = [name for name in record.read_scores(job.folder) if name not in planned]
+        if others:
+            names = ", ".join(others)
+            text = f"older scores are removed ({names}): name them in --metrics to have them again"
+            watch(Progress("training", 0, job.run.steps, note=text))
+        made = (record.SCORES, record.EVALUATION, record.REPRESENTATION, record.WEIGHTS)
+        for name in made:
+            (job.folder / name).unlink(missing_ok=True)
+    return stage
+
+
 def _train_and_encode(
     job: Job,
+    trained: bool,
     seconds: dict[str, float],
     watch: Callable[[Progress], None],
     stop: Callable[[], bool],
 ) -> Evaluation:
-    """Train the model, then store its weights, representation, pictures' arrays and evaluation."""
+    """Train the model, then store its weights, representation, pictures' arrays and evaluation.
+
+    A model that is `trained` already has its weights in the run's folder.
+    """
     import torch
 
     from bench.build import build_data, build_model
@@ -162,10 +187,14 @@ def _train_and_encode(
     device = torch.device(job.device)
     data = build_data(run.dataset, run.data_settings, job.data_dir)
     model = build_model(run, device, data.factors)
-    history = _train(job, model, data, device, seconds, watch, stop)
-    # clones, as the file takes no tensors that share memory, which an external network may have
-    if weights := {name: tensor.clone() for name, tensor in model.state_dict().items()}:
-        files.write_weights(folder / record.WEIGHTS, weights)
+    if trained and run.trained:
+        model.load_state_dict(files.read_weights(folder / record.WEIGHTS))
+        history = files.read_numbers(folder / record.HISTORY)
+    else:
+        history = _train(job, model, data, device, seconds, watch, stop)
+        # clones, as the file takes no tensors that share memory, which an external network may have
+        if weights := {name: tensor.clone() for name, tensor in model.state_dict().items()}:
+            files.write_weights(folder / record.WEIGHTS, weights)
 
     with _timed(seconds, "encoding"):
         encoded = encode_drawn(
@@ -191,6 +220,9 @@ def _train_and_encode(
         since = collapsed_from(history, evaluation.mean_image_reconstruction)
         evaluation = replace(evaluation, collapsed_from=since)
     evaluation = replace(evaluation, found=getattr(model, "found", ""))
+    before = record.read_evaluation(folder)
+    if before is not None:  # encoded again: what other metrics said of the same codes
+        evaluation = replace(evaluation, undefined=before.undefined)
     # last of all: its presence says that the rest is there
     record.write_evaluation(folder, evaluation)
     return evaluation
@@ -222,8 +254,10 @@ def _train(
             precision=run.precision,
             checkpoint=job.folder / record.CHECKPOINT,
             checkpoint_seconds=job.checkpoint_seconds,
+            identity=run.identity,
             watch=lambda step, terms: watch(Progress("training", step, run.steps, terms)),
             stop=stop,
+            notice=lambda text: watch(Progress("training", 0, run.steps, note=text)),
         )
         seconds["training"] = round(state.seconds, 2)
         seconds["data"] = round(state.data_seconds, 2)  # part of the training

@@ -58,6 +58,9 @@ class _Plain:
         self._say(f"{job.run.title}: started")
 
     def progress(self, job: Job, progress: WorkerProgress) -> None:
+        if progress.note:
+            self._say(f"{job.run.title}: {progress.note}")
+            return
         phase, printed = self._printed.get(job.run.identity, ("", 0.0))
         now = time.monotonic()
         if progress.phase == phase and now - printed < LINE_EVERY:
@@ -105,6 +108,9 @@ class _Live:
         )
 
     def progress(self, job: Job, progress: WorkerProgress) -> None:
+        if progress.note:
+            say(self._console, f"{job.run.title}: {progress.note}")
+            return
         task = self._tasks[job.run.identity]
         if progress.phase == "training":
             self._bars.update(task, completed=progress.step, note=_loss(progress))

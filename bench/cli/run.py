@@ -203,6 +203,8 @@ def print_plan(todo: "Outstanding", console: Console) -> None:
             say(console, f"    settings: {recipe.source}")
     for name, reason in plan.refused.items():
         say(console, f"  left out: {name} ({reason})")
+    for title, words in todo.damaged.items():
+        say(console, f"  {title}: {words}")
     say(
         console,
         f"{len(plan.runs)} runs: {done} done, {len(todo.runs)} to do, {steps} steps, "

@@ -287,7 +287,7 @@ def _work(pipe: "Connection[Progress | Status, Job | str]") -> None:
         def watch(progress: Progress) -> None:
             nonlocal last, phase
             now = time.monotonic()
-            if now - last > PROGRESS_EVERY or progress.phase != phase:
+            if progress.note or now - last > PROGRESS_EVERY or progress.phase != phase:
                 last, phase = now, progress.phase
                 _send(pipe, progress)
 

@@ -9,7 +9,7 @@ from typing import Literal
 from bench.errors import RequestError
 from bench.report.columns import Metrics, values_of
 from bench.report.table import Table, comparison, run_rows
-from bench.store.files import write_rows, write_text
+from bench.store.files import sweep_study, write_rows, write_text
 from bench.store.record import Record, read_records
 from bench.store.study import read_study
 
@@ -59,6 +59,7 @@ def write_report(
             written.
     """
     study = read_study(folder)
+    sweep_study(folder)
     try:
         records = read_records(folder)
         if not records:

@@ -13,7 +13,7 @@ from bench.reproduce.published import STANDARD, Part, Row, Table
 from bench.reproduce.tables import TABLES
 from bench.reproduce.values import Obtained, RunResult, obtained, results_of
 from bench.reproduce.verdict import FULL, RULE, difference, verdict
-from bench.store.files import write_rows, write_text
+from bench.store.files import sweep, write_rows, write_text
 
 # numbers of the evaluation, which are no scores
 _EVALUATED = {
@@ -81,6 +81,7 @@ def write_reproduction(folder: Path) -> Reproduction:
     lines = lines_of(table, results)
     text = markdown(table, lines, results, manifest)
     files = (folder / "reproduction.md", folder / "reproduction.csv")
+    sweep(folder)
     try:
         write_text(files[0], text)
         write_rows(files[1], [flat(line) for line in lines])

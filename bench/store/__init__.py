@@ -4,3 +4,7 @@
 all runs, `representation.py` and `environment.py` two of a run's files; `files.py` writes whole
 files or nothing.
 """
+
+from bench.store.files import write_text
+
+__all__ = ["write_text"]

@@ -1,7 +1,8 @@
 """What is written to disk, and how: whole files or nothing.
 
 Only this module writes results. A file is written beside its place, synced and renamed, so that
-a kill or a full disk leaves the old file or none.
+a kill or a full disk leaves the old file or none. While it is written it is locked, so that what a
+killed writer left can be told from what a living one writes.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import csv
 import io
 import json
 import os
+import sys
 import tempfile
 import time
 import zipfile
@@ -28,17 +30,23 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` when the block ends without an error."""
+def replacing(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `path` when the block ends without an error.
+
+    Args:
+        path: of the file.
+        keep: where the old file goes. A kill between the two renames leaves it there and no `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
+    handle, temporary = _temporary(path)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_UMASK)  # mkstemp's files are their owner's alone
+        if keep is not None and path.exists():
+            _put(path, keep)
         _put(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -57,9 +65,28 @@ def _put(temporary: Path, path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers have left in a folder where nobody else writes now."""
+    """Remove what killed writers have left in a folder; what a living one writes stays."""
     for leftover in folder.glob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+        with contextlib.suppress(OSError), _dead(leftover):
+            leftover.unlink()
+
+
+def sweep_study(folder: Path) -> None:
+    """`sweep` every folder of a study that the store writes to."""
+    runs = [path for path in folder.glob("runs/*") if path.is_dir()]
+    for place in (folder, folder / "plots", *runs, *(run / "export" for run in runs)):
+        sweep(place)
+
+
+def _temporary(path: Path) -> tuple[int, Path]:
+    """A new file beside `path`, open and locked, and its path."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with contextlib.suppress(OSError):  # a file system without locks
+            _lock(handle)
+        if os.fstat(handle).st_nlink:  # else a sweeper came between the two calls
+            return handle, Path(name)
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -117,12 +144,51 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint as torch does, and keep the one before it as `predecessor(path)`.
+
+    The file is a zip archive, in which torch gives every entry its checksum (CRC-32).
+    """
     import torch
 
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
-    with replacing(path) as file:
+    with replacing(path, keep=predecessor(path)) as file:
         file.write(buffer.getbuffer())
+
+
+def read_checkpoint(path: Path, device: "torch.device") -> dict[str, Any]:
+    """What a checkpoint holds, with its tensors on a device.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is damaged; the message says how.
+    """
+    import torch
+
+    data = io.BytesIO(path.read_bytes())
+    try:
+        with zipfile.ZipFile(data) as archive:  # torch itself compares no checksum
+            damaged = archive.testzip()
+        data.seek(0)
+        held = None if damaged else torch.load(data, map_location=device, weights_only=True)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # a damaged archive makes both raise whatever they do
+        raise ValueError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
+    if not isinstance(held, dict):
+        raise ValueError(f"checksum of {damaged} is wrong" if damaged else "it holds no checkpoint")
+    return held
+
+
+def predecessor(path: Path) -> Path:
+    """Where the checkpoint before that of `path` is kept."""
+    return path.with_suffix(f".previous{path.suffix}")
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file, so that nothing reads it again; where it is now."""
+    damaged = path.with_suffix(f".damaged{path.suffix}")
+    return path.replace(damaged)
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -135,6 +201,18 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_text(path, text.getvalue())
 
 
+def read_numbers(path: Path) -> list[dict[str, float]]:
+    """The rows of a CSV file of numbers, each without its empty cells; none where there is no file.
+
+    Raises:
+        ValueError: a cell holds no number.
+    """
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+
 def write_weights(path: Path, state: Mapping[str, "torch.Tensor"]) -> None:
     """Write a model's tensors as safetensors, in the plain layout."""
     from safetensors.torch import save
@@ -144,11 +222,41 @@ def write_weights(path: Path, state: Mapping[str, "torch.Tensor"]) -> None:
         file.write(data)
 
 
+def read_weights(path: Path) -> dict[str, "torch.Tensor"]:
+    """The tensors of a file of `write_weights`, by name."""
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
 def plain(value: Any) -> Any:
     """A numpy number or array as JSON takes it; the `default` of json.dumps."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} has no place in a record")
+
+
+if sys.platform == "win32":  # where a file that somebody has open cannot be removed anyway
+
+    def _lock(handle: int) -> None:
+        pass
+
+    def _dead(path: Path) -> contextlib.AbstractContextManager[Any]:
+        return contextlib.nullcontext()
+
+else:
+    import fcntl
+
+    def _lock(handle: int) -> None:
+        """Lock an open file; the system frees it when the process ends, however it ends."""
+        fcntl.flock(handle, fcntl.LOCK_EX)
+
+    @contextlib.contextmanager
+    def _dead(path: Path) -> Iterator[None]:
+        """A file that nobody has locked, locked inside the block. Raises OSError elsewhere."""
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
 
 
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)

@@ -2,7 +2,8 @@
 
 A folder holds settings.json, status.json, evaluation.json, scores.json, history.csv,
 environment.json, weights.safetensors, representation.npz, samples.npz and pictures; while it
-trains also checkpoint.pt, after a failure error.txt, and `export/` after `bench export`.
+trains also checkpoint.pt and checkpoint.previous.pt, after a failure error.txt, and `export/` after
+`bench export`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +25,7 @@ WEIGHTS = "weights.safetensors"
 REPRESENTATION = "representation.npz"
 SAMPLES = "samples.npz"
 CHECKPOINT = "checkpoint.pt"
+CHECKPOINTS = "checkpoint*.pt"  # also the one before it, and damaged ones
 ERROR = "error.txt"
 
 ACTIVE = 0.1  # nats of mean KL from which a latent counts as active

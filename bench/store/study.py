@@ -10,7 +10,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bench.errors import RequestError
-from bench.store.files import read_as, write_json
+from bench.store.files import read_as, sweep_study, write_json
 
 STUDY = "study.json"
 
@@ -106,7 +106,10 @@ def unwritable(folder: Path, error: OSError, remedy: str = ELSEWHERE) -> Request
 
 
 class locked:
-    """The study's folder for this process alone; the system frees it even after a kill."""
+    """The study's folder for this process alone; the system frees it even after a kill.
+
+    What killed writers have left in it is removed at the start.
+    """
 
     def __init__(self, folder: Path, remedy: str = ELSEWHERE) -> None:
         self._folder = folder
@@ -123,6 +126,7 @@ class locked:
             ) from None
         except OSError as error:
             raise unwritable(self._folder, error, self._remedy) from error
+        sweep_study(self._folder)
 
     def __exit__(self, *error: object) -> None:
         self._lock.release()

@@ -3,9 +3,10 @@
 It knows nothing of a model but its `objective`, `players`, `optimizers` and what it takes as input.
 """
 
+import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from torch import Tensor
 from bench.datasets import FactorData
 from bench.datasets.pairs import draw_pairs
 from bench.models import VAE, Encoder
-from bench.store.files import write_checkpoint
+from bench.store.files import predecessor, read_checkpoint, set_aside, write_checkpoint
 from bench.store.run import Precision
 from bench.streams import rows_stream, torch_stream
 from bench.train.step import take_step, without_denormals
 
 _BLOCK = 4096  # images that are drawn at once when a data set moves to a device
 _SHARE = 0.5  # of a device's free memory that a data set may fill
+_REASON = 200  # characters of what is wrong with a checkpoint: torch names every tensor
 
 
 class Diverged(Exception):
@@ -79,13 +81,16 @@ def train(
     precision: Precision = "float32",
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 30.0,
+    identity: str | None = None,
     watch: Callable[[int, dict[str, float]], None] = lambda step, terms: None,
     stop: Callable[[], bool] = lambda: False,
+    notice: Callable[[str], None] = lambda text: None,
 ) -> TrainingState:
     """Train for `steps` steps, from the checkpoint on if there is one.
 
     A training that was stopped or killed and goes on from its checkpoint ends with the same
-    weights as an undisturbed one on the same machine.
+    weights as an undisturbed one on the same machine. So does one whose checkpoint is damaged: it
+    goes on from the checkpoint before, or starts again.
 
     Args:
         model: the model, on the device.
@@ -97,8 +102,10 @@ def train(
         precision: of the layers.
         checkpoint: file of the checkpoint; None for none.
         checkpoint_seconds: time between two checkpoints.
+        identity: of the run; a checkpoint of another run is not gone on from.
         watch: called after every step with the step and the newest row of the history.
         stop: asked after every step whether to stop.
+        notice: called with a line about each checkpoint that is set aside.
 
     Raises:
         Diverged: a term of the objective is no longer finite.
@@ -107,8 +114,8 @@ def train(
     players, optimizers = model.players(), model.optimizers()
     noise = torch_stream(seed, "noise", device)
     state = TrainingState()
-    if checkpoint is not None and checkpoint.exists():
-        state = load(checkpoint, model, optimizers, noise, device)
+    if checkpoint is not None:
+        state = resume(checkpoint, steps, identity, model, optimizers, noise, device, notice)
     resident = None
     if Resident.worthwhile(data, device, steps - state.step, batch_size):
         resident = Resident(data, device)
@@ -120,7 +127,7 @@ def train(
     def save() -> None:
         state.seconds = spent_before + time.monotonic() - started
         if checkpoint is not None:
-            write_checkpoint(checkpoint, checkpoint_of(state, model, optimizers, noise))
+            write_checkpoint(checkpoint, checkpoint_of(state, model, optimizers, noise, identity))
 
     for step in range(state.step + 1, steps + 1):
         before = time.monotonic()
@@ -168,9 +175,11 @@ def checkpoint_of(
     model: VAE,
     optimizers: dict[str, torch.optim.Optimizer],
     noise: torch.Generator,
+    identity: str | None = None,
 ) -> dict[str, Any]:
     """What a checkpoint holds."""
     return {
+        **({} if identity is None else {"run": identity}),
         "progress": vars(state),
         "model": model.state_dict(),
         "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers.items()},
@@ -178,20 +187,67 @@ def checkpoint_of(
     }
 
 
-def load(
+def resume(
     checkpoint: Path,
+    steps: int,
+    identity: str | None,
     model: VAE,
     optimizers: dict[str, torch.optim.Optimizer],
     noise: torch.Generator,
     device: torch.device,
+    notice: Callable[[str], None],
 ) -> TrainingState:
-    """Put the model, the optimisers and the noise where the checkpoint has them."""
-    held = torch.load(checkpoint, map_location=device, weights_only=True)
+    """Put everything where the newest good checkpoint has it, or leave it at the start.
+
+    Checkpoints that are damaged, of another run or beyond the last step are set aside, and
+    `notice` is called with a line about each.
+    """
+    candidates = [path for path in (checkpoint, predecessor(checkpoint)) if path.exists()]
+    if not candidates:
+        return TrainingState()
+    start = copy.deepcopy(checkpoint_of(TrainingState(), model, optimizers, noise))
+    state, problems = TrainingState(), []
+    for path in candidates:
+        try:
+            held = read_checkpoint(path, device)
+            if identity is not None and held.get("run", identity) != identity:
+                raise ValueError("it is of another run")
+            state = restore(held, steps, model, optimizers, noise)
+            break
+        except torch.OutOfMemoryError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            restore(start, steps, model, optimizers, noise)  # as it may have been half restored
+            reason = " ".join(str(error).split())
+            reason = reason if len(reason) <= _REASON else f"{reason[:_REASON]}..."
+            problems.append((path.name, reason, set_aside(path).name))
+    ahead = f"training goes on from step {state.step}" if state.step else "training starts again"
+    for name, reason, aside in problems:
+        notice(f"{name} cannot be used ({reason}) and is kept as {aside}: {ahead}")
+    return state
+
+
+def restore(
+    held: Mapping[str, Any],
+    steps: int,
+    model: VAE,
+    optimizers: dict[str, torch.optim.Optimizer],
+    noise: torch.Generator,
+) -> TrainingState:
+    """Put the model, the optimisers and the noise where a checkpoint has them.
+
+    Raises:
+        ValueError: it is beyond the last of the `steps`.
+        KeyError, TypeError, AttributeError, RuntimeError: it is none of this model.
+    """
+    state = TrainingState(**held["progress"])
+    if not 0 <= state.step <= steps:
+        raise ValueError(f"it is of step {state.step}, and there are {steps}")
     model.load_state_dict(held["model"])
     for name, optimizer in optimizers.items():
         optimizer.load_state_dict(held["optimizers"][name])
     noise.set_state(held["noise"].cpu())
-    return TrainingState(**held["progress"])
+    return state
 
 
 def rows_of(
