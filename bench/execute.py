@@ -16,7 +16,9 @@ from bench.score import of_one_run, score_agreement
 from bench.store.files import write_json
 from bench.store.integrity import Condition, condition
 from bench.store.record import (
+    REPRESENTATION,
     SETTINGS,
+    WEIGHTS,
     Status,
     read_records,
     read_status,
@@ -138,6 +140,10 @@ def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporte
                 shutil.rmtree(plan.run_folder(run), ignore_errors=True)
         jobs = [_job(run, todo, options) for run in todo.runs]
         try:
+            for run in todo.runs:
+                if run.title in todo.damaged and run not in todo.encoded:
+                    for name in (WEIGHTS, REPRESENTATION):  # so that the worker trains it again
+                        (plan.run_folder(run) / name).unlink(missing_ok=True)
             for job in jobs:  # a table counts what was asked for, also what never started
                 announce(job)
             for run in plan.runs:  # finished ones that have lost it: the folder's name is theirs

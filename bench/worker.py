@@ -105,9 +105,9 @@ def run_job(
         watch(progress)
 
     try:
+        stage = _stage(job, watched)  # before the run counts as running
         status = _begin(job)
         seconds, reached = dict(status.seconds), status.step
-        stage = _stage(job, watched)
         evaluation = record.read_evaluation(job.folder)
         if evaluation is None or stage in ("train", "encode"):
             evaluation = _train_and_encode(job, stage == "encode", seconds, watched, stop)
