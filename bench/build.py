@@ -1,7 +1,6 @@
 """From the names and settings of a run to its data set and its model."""
 
 import inspect
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from bench.datasets.pairs import draw_pairs
 from bench.datasets.subsets import Fixed, Subset
 from bench.errors import RequestError
 from bench.registry import digest, resolve
-from bench.settings import Parameter, parameters
+from bench.settings import Parameter, is_plain, parameters
 from bench.store.record import WEIGHTS, Record
 from bench.store.run import Run
 from bench.streams import lent_global_torch_stream
@@ -61,11 +60,36 @@ def open_data(
 ) -> FactorData:
     """As `build_data`, for what a user asked for: every error is a RequestError that names it."""
     target = target or resolve("dataset", name)
+    own = digest(name, target, "dataset") is not None
     try:
-        return build_data(name, settings, data_dir, target)
+        data = build_data(name, settings, data_dir, target)
+        if own:
+            _try_data(data)
+        return data
     except (ValueError, TypeError, OSError) as error:
-        names_itself = digest(name, target) is None  # as all of the suite's own do
-        raise RequestError(str(error) if names_itself else f"{name}: {error}") from error
+        # all of the suite's own name themselves
+        raise RequestError(f"{name}: {error}" if own else str(error)) from error
+    except RequestError:
+        raise
+    except Exception as error:  # whatever somebody's own raises: it is theirs to mend
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RequestError(f"{name} raises {words}: try bench check {name}") from error
+
+
+def _try_data(data: Any) -> None:
+    """Ask somebody's own data set for a row of all that a plan reads.
+
+    Raises:
+        TypeError: it is none.
+        Exception: whatever it raises.
+    """
+    if not isinstance(data, FactorData):
+        raise TypeError(f"it makes a {type(data).__name__}, no bench.datasets.FactorData")
+    for name in ("factors", "image_shape", "source", "fingerprint"):
+        getattr(data, name)
+    rows = data.draw(np.random.default_rng(0), 2)
+    data.values(rows)
+    data.images(rows)
 
 
 def build_model(run: Run, device: "torch.device", factors: Sequence[Factor] = ()) -> "Encoder":
@@ -139,7 +163,7 @@ def model_settings(name: str, target: Any) -> dict[str, Parameter]:
     if _is_encoder(target):
         return {key: p for key, p in known.items() if key not in HANDED_OVER}
     # an external network: what no record can hold keeps its default
-    return {k: p for k, p in known.items() if k != "image_shape" and _is_plain(p.default)}
+    return {k: p for k, p in known.items() if k != "image_shape" and is_plain(p.default)}
 
 
 @dataclass(frozen=True)
@@ -183,6 +207,11 @@ def try_model(
             return Tried(weights_digest(network, code), network.found)
     except (ValueError, TypeError) as error:
         raise RequestError(f"{name}: {error}") from error
+    except RequestError:
+        raise
+    except Exception as error:  # whatever somebody's own raises: it is theirs to mend
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RequestError(f"{name} raises {words}: try bench check {name}") from error
 
 
 def wrapped(network: Any, data: FactorData) -> "Encoder":
@@ -225,12 +254,3 @@ def _is_module(target: Any) -> bool:
     from torch import nn
 
     return isinstance(target, nn.Module)
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether it can stand in a record."""
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return True

@@ -2,8 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bench.errors import RequestError
 from bench.executors import Reporter
@@ -16,12 +17,16 @@ from bench.score import of_one_run, score_agreement
 from bench.store.files import write_json
 from bench.store.integrity import Condition, condition
 from bench.store.record import (
+    ERROR,
     REPRESENTATION,
     SETTINGS,
     WEIGHTS,
     Status,
+    read_evaluation,
     read_records,
+    read_scores,
     read_status,
+    unscored,
 )
 from bench.store.run import Run
 from bench.store.study import ELSEWHERE, check_folder, locked, unwritable, write_study
@@ -85,17 +90,26 @@ class Outcome:
         statuses: of every planned run, by its title.
         refused: by the label of a row, why a metric that compares runs is undefined there.
         report: the study's table and the files that were written.
+        unscored: titles of runs that a metric has no score of, as it raised an error; the status
+            says which.
+        errors: files that say more about the failed runs that have one, by title.
     """
 
     stopped: bool
     statuses: Mapping[str, Status]
     refused: Mapping[str, str] = field(default_factory=dict)
     report: Report | None = None
+    unscored: Collection[str] = ()
+    errors: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def failed(self) -> dict[str, Status]:
         """The statuses of the runs that are not trained and scored, by title."""
-        return {t: s for t, s in self.statuses.items() if s.state not in ("done", "collapsed")}
+        return {
+            title: status
+            for title, status in self.statuses.items()
+            if status.state not in ("done", "collapsed") or title in self.unscored
+        }
 
 
 def outstanding(plan: Plan, options: Options) -> Outstanding:
@@ -157,7 +171,9 @@ def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporte
             return Outcome(True, _statuses(plan))
         refused = _compare(plan)
         report = write_report(plan.folder, pictures_of_runs="missing")
-        return Outcome(False, _statuses(plan), refused, report)
+        errors = {run.title: plan.run_folder(run) / ERROR for run in plan.runs}
+        errors = {title: path for title, path in errors.items() if path.exists()}
+        return Outcome(False, _statuses(plan), refused, report, _unscored(plan), errors)
 
 
 def _checked(options: Options) -> str:
@@ -232,6 +248,12 @@ def _check_records(plan: Plan, force: bool) -> None:
     for record in read_records(plan.folder):
         if record.folder.name in replaced:
             continue
+        first, other = plan.runs[0], record.run.data_code
+        if other and first.data_code and other != first.data_code and not record.run.from_file:
+            raise RequestError(
+                f"{plan.folder}: runs of {record.run.label} were made with other code of "
+                f"{first.dataset}: train them again with --force, or {ELSEWHERE}"
+            )
         for run in plan.runs:
             if run.label != record.run.label:
                 continue
@@ -242,7 +264,7 @@ def _check_records(plan: Plan, force: bool) -> None:
                 )
             if difference := run.differs_from(record.run):
                 again = ""
-                if difference.key == "code":
+                if difference.key in ("code", "data_code"):
                     again = f" {'train' if run.trained else 'encode'} them again with --force, or"
                 raise RequestError(
                     f"{plan.folder}: runs of {run.label} were made with {difference.words};{again} "
@@ -267,6 +289,18 @@ def _cores(device: str, threads: int) -> int:
 
 def _statuses(plan: Plan) -> dict[str, Status]:
     return {run.title: read_status(plan.run_folder(run)) for run in plan.runs}
+
+
+def _unscored(plan: Plan) -> list[str]:
+    """The titles of the trained runs that lack a score and a reason why there can be none."""
+    definitions = of_one_run(plan.definitions)
+    titles = []
+    for run in plan.runs:
+        folder = plan.run_folder(run)
+        if (evaluation := read_evaluation(folder)) is not None:
+            if unscored(definitions, read_scores(folder), evaluation):
+                titles.append(run.title)
+    return titles
 
 
 def _compare(plan: Plan) -> dict[str, str]:

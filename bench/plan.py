@@ -1,6 +1,7 @@
 """Request -> Plan: every name, setting and folder is checked before anything starts."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from bench.build import Tried, is_trained, model_settings, open_data, try_model
 from bench.datasets import FactorData
 from bench.errors import RequestError, UnknownNameError
 from bench.presets import PRESETS, Preset, Recipe
-from bench.registry import names, registry, resolve
+from bench.registry import digest, names, registry, resolve
 from bench.score import applicable, definition, metric_names
 from bench.settings import (
     Assignment,
@@ -20,6 +21,7 @@ from bench.settings import (
     parameters,
     parse,
     parse_seeds,
+    split_values,
     with_owners,
 )
 from bench.store.record import Definition
@@ -28,6 +30,9 @@ from bench.store.study import StudyRecord, check_folder
 from bench.streams import lent_global_torch_stream
 
 BASELINES = "baselines"  # a group of models that may be named as a whole, as `all` may
+
+MOST_RUNS = 10_000  # in one plan: more are a mistake, or several studies
+MOST_STEPS = 100_000_000  # of a training: a hundred times the longest one that was published
 
 # Settings that are the length of a schedule in steps: a preset's scale with `--steps`.
 _LENGTHS = {"iterations", "warmup", "lr_decay_steps"}
@@ -111,11 +116,16 @@ def plan(request: Request) -> Plan:
     preset = PRESETS[request.preset]
     if request.steps is not None and request.steps < 1:
         raise RequestError(f"--steps {request.steps}: must be at least 1")
+    if request.steps is not None and request.steps > MOST_STEPS:
+        raise RequestError(
+            f"--steps {request.steps}: at most {MOST_STEPS:,}, as no training here ends otherwise"
+        )
     seeds = parse_seeds(request.seeds)
     models = _models(request.models)
     metrics = {name: resolve("metric", name) for name in metric_names(request.metrics)}
     dataset = resolve("dataset", request.dataset)
     assigned = _Assigned.of(request, models, dataset, metrics)
+    assigned.check_number_of_runs(list(models), len(seeds))
 
     data_settings = _data_settings(request, dataset, preset, assigned)
     data = open_data(request.dataset, data_settings, request.data_dir, dataset)
@@ -142,6 +152,7 @@ def plan(request: Request) -> Plan:
     )
     folder = request.output or Path("results") / default_name(study, preset)
     check_folder(folder, study)
+    data_code = digest(request.dataset, dataset, "dataset")
     runs: dict[str, Run] = {}
     found: dict[str, str] = {}
     for name, target in models.items():
@@ -163,6 +174,7 @@ def plan(request: Request) -> Plan:
                     seed=seed,
                     code=variant.tried.code,
                     precision=train.get("precision", "float32") if recipe.steps else "float32",
+                    data_code=data_code,
                 )
                 runs.setdefault(run.identity, run)
                 if variant.tried.found:
@@ -225,7 +237,27 @@ class _Assigned:
                     f"{what} ({', '.join(models)})"
                 )
             raise UnknownNameError(f"owner in {option}", assignment.owner, allowed)
+        for setting in sweeps:
+            if any((a.owner, a.key) == (setting.owner, setting.key) for a in sets):
+                raise RequestError(
+                    f"{setting.owner}.{setting.key} is given by --set and by --sweep: leave out one"
+                )
         return cls(sets, sweeps)
+
+    def check_number_of_runs(self, models: Sequence[str], seeds: int) -> None:
+        """Raise RequestError where the sweeps multiply to more runs than a study holds."""
+        points = {
+            model: math.prod(len(split_values(a.text)) for a in self.sweeps if a.owner == model)
+            for model in models
+        }
+        runs = seeds * sum(points.values())
+        if runs > MOST_RUNS:
+            swept = ", ".join(f"{n:,} of {model}" for model, n in points.items() if n > 1)
+            words = f"the sweeps have {swept} points" if swept else f"{len(models)} models"
+            raise RequestError(
+                f"{words}, with {seeds} seeds {runs:,} runs: at most {MOST_RUNS:,} are planned at "
+                "once; sweep fewer values, or plan them in parts"
+            )
 
     def settings_of(self, owner: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
         free = {k: v for k, v in known.items() if k != "data_dir"}
@@ -234,7 +266,10 @@ class _Assigned:
     def grid_of(self, owner: str, known: Mapping[str, Parameter]) -> list[dict[str, Any]]:
         """All combinations of the owner's sweeps; one empty combination where there are none."""
         axes = [
-            [(a.key, converted(Assignment(owner, a.key, t), known)) for t in a.text.split(",")]
+            [
+                (a.key, converted(Assignment(owner, a.key, text.strip()), known))
+                for text in split_values(a.text)
+            ]
             for a in self.sweeps
             if a.owner == owner
         ]

@@ -14,7 +14,7 @@ import inspect
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
@@ -139,16 +139,16 @@ def names(kind: Kind) -> list[str]:
     return [*registry(kind), *_installed(kind)]
 
 
-def digest(name: str, target: Any) -> str | None:
-    """Of the code that defines what a model's name means, unless it is the suite's own.
+def digest(name: str, target: Any, kind: Kind = "model") -> str | None:
+    """Of the code that defines what a name means, unless it is the suite's own.
 
-    That is the whole file; of what a notebook or script has offered, the source of the class alone,
-    as the file holds much else.
+    That is the whole file; of what a notebook or script has offered, the source of the class or
+    function alone, as the file holds much else.
     """
     try:
-        if any(target is held for held in _OFFERED["model"].values()):
+        if any(target is held for held in _OFFERED[kind].values()):
             return hashlib.sha256(inspect.getsource(target).encode()).hexdigest()[:16]
-        file = _source(name, target)
+        file = _source(name, target, kind)
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else None
     except (OSError, TypeError):
         return None
@@ -213,16 +213,33 @@ def _parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+def package(name: str, target: Any, kind: Kind) -> str | None:
+    """Name and version of the installed package that something comes from, such as `mine 1.2`.
+
+    None for the suite's own, for a file, and for a module that no package has installed.
+    """
+    for entry in entry_points(group=f"bench.{kind}s"):
+        if entry.name == name and entry.dist is not None:
+            return f"{entry.dist.name} {entry.dist.version}"
+    module = getattr(target, "__module__", None) or name.rpartition(":")[0]
+    top = str(module).partition(".")[0]
+    if top == "bench":
+        return None
+    names = packages_distributions().get(top, [])
+    return f"{names[0]} {version(names[0])}" if names else None
+
+
 def _installed(kind: Kind) -> dict[str, str]:
     return {entry.name: entry.value for entry in entry_points(group=f"bench.{kind}s")}
 
 
-def _source(name: str, target: Any) -> str | None:
+def _source(name: str, target: Any, kind: Kind) -> str | None:
     """The file of a class or function; of any other thing the file that its name is found in."""
     if inspect.isclass(target) or inspect.isroutine(target):
+        target = inspect.unwrap(target)  # a metric's decorator is the suite's own
         own = target.__module__.partition(".")[0] == "bench"
         return None if own else inspect.getsourcefile(target)
-    place = _installed("model").get(name, name).rpartition(":")[0]
+    place = _installed(kind).get(name, name).rpartition(":")[0]
     return place if place.endswith(".py") else getattr(sys.modules.get(place), "__file__", None)
 
 
@@ -248,7 +265,7 @@ def _imported(what: str, address: str) -> Any:
     place, _, attribute = address.rpartition(":")
     try:
         module = _from_file(Path(place)) if place.endswith(".py") else _from_path(place)
-    except Exception as error:  # whatever their module raises: it is theirs to mend
+    except (Exception, SystemExit) as error:  # whatever their module raises: theirs to mend
         raise RequestError(
             f"{what}: cannot import {place} ({type(error).__name__}: {error})"
         ) from error

@@ -1,10 +1,12 @@
 """Representation -> scores: which metrics, by which definition, and what they gave."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from scipy.stats import entropy
@@ -12,8 +14,9 @@ from scipy.stats import entropy
 from bench.datasets import FactorData
 from bench.errors import RequestError
 from bench.metrics import METRICS, STUDY_METRICS, VERSIONS, Representation, Score
-from bench.registry import resolve
-from bench.settings import Assignment, converted, parameters
+from bench.registry import digest, package, resolve
+from bench.settings import Assignment, Parameter, converted, is_plain, parameters
+from bench.store.files import plain
 from bench.store.record import (
     ACTIVE,
     REPRESENTATION,
@@ -38,6 +41,8 @@ SLOW = ("dci",)
 SPREAD = 0.01  # of the largest standard deviation, from which a deterministic latent is active
 COLLAPSED = 0.99  # of the mean image's error: above, the decoder uses no code
 CLEARLY = 0.05  # of the mean image's error: its noise over an interval is below that
+
+_METRIC = "metric(representation, rng, *, options) -> bench.metrics.Score"
 
 _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 
@@ -76,11 +81,27 @@ def definition(
         name: of the metric.
         assignments: options; those of other owners are passed over.
         metric: what the name means, if that is known already.
+
+    Raises:
+        RequestError: an option is unknown or wrong, or the name means nothing that can be called.
     """
-    known = parameters(metric or resolve("metric", name))
+    metric = resolve("metric", name) if metric is None else metric
+    known = _options(name, metric)
     options = {key: parameter.default for key, parameter in known.items()}
     options |= {a.key: converted(a, known) for a in assignments if a.owner == name}
-    return Definition(name, VERSIONS.get(name, 1), options)
+    code, origin = digest(name, metric, "metric"), package(name, metric, "metric")
+    return Definition(name, VERSIONS.get(name, 1), options, code=code, package=origin)
+
+
+def _options(name: str, metric: Any) -> dict[str, Parameter]:
+    """The options of a metric that a record can hold; any other keeps its default."""
+    if not callable(metric):
+        raise RequestError(f"{name} is of type {type(metric).__name__}: name a function, {_METRIC}")
+    try:
+        known = parameters(metric)
+    except Exception as error:  # annotations that cannot be read raise whatever they do
+        raise RequestError(f"{name}: its signature cannot be read ({_in_words(error)})") from error
+    return {key: option for key, option in known.items() if is_plain(option.default)}
 
 
 def of_one_run(definitions: Iterable[Definition]) -> tuple[Definition, ...]:
@@ -121,16 +142,49 @@ def applicable(
             suitable.append(definition)
             continue
         try:
-            metric(trial, rng)
+            _called(name, metric, trial, rng)
         except ValueError as error:
             refused[name] = str(error)
             continue
         try:
-            metric(trial, rng, **definition.options)
+            _called(name, metric, trial, rng, **definition.options)
         except ValueError as error:
             raise RequestError(f"{name}: {error}") from error
+        except MemoryError as error:
+            options = ", ".join(f"{k}={v}" for k, v in definition.options.items())
+            raise RequestError(f"{name}: not enough memory for {options}") from error
         suitable.append(definition)
     return suitable, refused
+
+
+class MetricError(RequestError):
+    """A metric has raised something else than the ValueError of one that is undefined."""
+
+
+def _called(name: str, metric: Any, *arguments: Any, **options: Any) -> Score:
+    """What a metric returns.
+
+    Raises:
+        ValueError: the metric is undefined.
+        MemoryError: there is too little memory.
+        MetricError: it raises anything else, or returns no score; the message names the metric.
+    """
+    try:
+        result = metric(*arguments, **options)
+    except (ValueError, MemoryError):
+        raise
+    except Exception as error:  # whatever it raises, its authors mend it
+        raise MetricError(f"{name} raises {_in_words(error)}: try bench check {name}") from error
+    if not isinstance(result, Score):
+        raise MetricError(f"{name} returns {type(result).__name__}, no Score: name {_METRIC}")
+    return result
+
+
+def _in_words(error: Exception) -> str:
+    """Type and message of an exception, in one line."""
+    words = " ".join(str(error).split())
+    words = words if len(words) <= 200 else f"{words[:200]}..."
+    return f"{type(error).__name__}: {words}".removesuffix(": ")
 
 
 # --- the scores of one representation
@@ -149,24 +203,26 @@ def score(
 
     Raises:
         ValueError: the metric is undefined for the representation.
+        MetricError: it raises anything else, or returns no score.
     """
-    metric: Callable[..., Score] = resolve("metric", definition.name)
+    name = definition.name
+    metric: Callable[..., Score] = resolve("metric", name)
 
     def once(rows: Representation, stream: str) -> Score:
-        return metric(rows, numpy_stream(seed, stream), **definition.options)
+        return _called(name, metric, rows, numpy_stream(seed, stream), **definition.options)
 
     started = time.perf_counter()
-    result = once(representation, definition.name)
+    result = once(representation, name)
     errors = {}
     if resamples:
         errors = standard_errors(
             representation,
             result,
-            lambda rows, k: once(rows, f"{definition.name} of resample {k}"),
-            numpy_stream(seed, f"resamples of {definition.name}"),
+            lambda rows, k: once(rows, f"{name} of resample {k}"),
+            numpy_stream(seed, f"resamples of {name}"),
             resamples,
         )
-    return ScoreRecord(
+    entry = ScoreRecord(
         value=result.value,
         parts=dict(result.parts),
         definition=replace(definition, libraries=_versions(_LIBRARIES)),
@@ -176,6 +232,14 @@ def score(
         standard_errors=errors,
         resamples=resamples,
     )
+    try:
+        json.dumps(entry.as_dict(), default=plain, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise MetricError(
+            f"{name} returns a score that no record can hold ({_in_words(error)}): use numbers, "
+            "texts, lists and arrays, and None for NaN"
+        ) from error
+    return entry
 
 
 def standard_errors(
@@ -277,7 +341,8 @@ def collapsed_from(
     """The first step from which a collapsed training never used its codes again.
 
     Codes are in use where the mean reconstruction of an interval is clearly below that of the mean
-    image and the KL is that of an active latent. None where the history does not tell.
+    image and the KL is that of an active latent. None where the history does not tell, or where
+    they were in use to its end.
     """
     constant = mean_image_reconstruction
     if constant is None or not history or "reconstruction" not in history[0]:
@@ -288,7 +353,7 @@ def collapsed_from(
         better = row["reconstruction"] < constant - CLEARLY * abs(constant)
         if better and (not kl or sum(kl) >= ACTIVE):
             since = int(row["step"]) + 1
-    return since
+    return None if since > history[-1]["step"] else since
 
 
 # --- scores that compare runs

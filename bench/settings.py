@@ -6,6 +6,7 @@ where only one of them has that key.
 """
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,30 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from bench.errors import RequestError, UnknownNameError
 
 MOST_SEEDS = 1_000
+
+# The largest values that a setting of these names may have, in the suite's own models and metrics
+# and in installed ones, with what grows with it. They are far above all that makes sense: who gets
+# there has mistyped, and would wait for the machine to run out of memory.
+LIMITS: Mapping[str, tuple[int, str]] = {
+    "batch": (10_000, "the rows of as many votes are held at once"),
+    "batch_size": (100_000, "so many images are held at once"),
+    "bins": (1_000, "the bins of two latents are counted in one table"),
+    "categorical": (10_000, "each category is a column of every code"),
+    "continuous": (10_000, "each latent is a column of every code"),
+    "depth": (16, "a tree has two to its depth leaves"),
+    "hidden": (100_000, "a layer has its square of weights"),
+    "layers": (1_000, "each layer has weights of its own"),
+    "pairs": (10_000, "the rows of all pairs are held at once"),
+    "points": (10_000_000, "so many rows are held at once"),
+    "samples": (1_000_000, "so many draws are held at once"),
+    "stages": (10_000, "so many trees are grown for each factor"),
+    "test_points": (10_000_000, "so many rows are held at once"),
+    "test_votes": (10_000_000, "so many votes are held at once"),
+    "votes": (10_000_000, "so many votes are held at once"),
+}
+MOST_CATEGORIES = 1_000  # categorical latents
+
+_LARGEST = 10**15  # any other whole number, which floats still hold exactly
 
 
 @dataclass(frozen=True)
@@ -36,8 +61,12 @@ class Assignment:
 
 
 def parse(option: str, texts: Iterable[str]) -> list[Assignment]:
-    """Split `owner.key=text` arguments of an option."""
-    assignments = []
+    """Split `owner.key=text` arguments of an option.
+
+    Raises:
+        RequestError: one is not written so, or two give different values to one setting.
+    """
+    assignments: list[Assignment] = []
     for argument in texts:
         path, equals, text = argument.partition("=")
         owner, dot, key = path.rpartition(".")
@@ -45,7 +74,16 @@ def parse(option: str, texts: Iterable[str]) -> list[Assignment]:
             raise RequestError(
                 f"{option} {argument!r}: write OWNER.KEY=VALUE, e.g. {option} jointvae.gamma=30"
             )
-        assignments.append(Assignment(owner.strip(), key.strip(), text.strip()))
+        assignment = Assignment(owner.strip(), key.strip(), text.strip())
+        for earlier in assignments:
+            same = (earlier.owner, earlier.key) == (assignment.owner, assignment.key)
+            if same and earlier.text != assignment.text:
+                raise RequestError(
+                    f"{option} gives {assignment.owner}.{assignment.key} twice, {earlier.text} and "
+                    f"{assignment.text}: leave out one"
+                )
+        if assignment not in assignments:
+            assignments.append(assignment)
     return assignments
 
 
@@ -81,6 +119,18 @@ def with_owners(
     return complete
 
 
+def split_values(text: str) -> list[str]:
+    """The values of a sweep: split at commas, but for those inside of brackets."""
+    values, depth = [""], 0
+    for character in text:
+        depth += (character in "([") - (character in ")]")
+        if character == "," and depth == 0:
+            values.append("")
+        else:
+            values[-1] += character
+    return values
+
+
 def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
     """The settings of a class or function: its keyword-only arguments that have a default.
 
@@ -103,7 +153,7 @@ def converted(assignment: Assignment, known: Mapping[str, Parameter]) -> Any:
     """The value of an assignment in the type that the signature asks for.
 
     Raises:
-        RequestError: the key is unknown, or the text is no such value.
+        RequestError: the key is unknown, the text is no such value, or the value is absurd.
     """
     owner, key, text = assignment.owner, assignment.key, assignment.text
     if key not in known:
@@ -111,14 +161,69 @@ def converted(assignment: Assignment, known: Mapping[str, Parameter]) -> Any:
     annotation = known[key].annotation
     value: Any = text
     if getattr(annotation, "__origin__", None) is tuple:
-        value = tuple(part for part in text.strip("()").split(",") if part.strip())
+        value = _parts_of_tuple(assignment)
     try:
         # a record is JSON, which has neither NaN nor infinity
         finite = ConfigDict(allow_inf_nan=False)
-        return TypeAdapter(annotation, config=finite).validate_python(value)
+        value = TypeAdapter(annotation, config=finite).validate_python(value)
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
-        raise RequestError(f"{owner}.{key}={text}: {problem[0].lower()}{problem[1:]}") from None
+        raise RequestError(
+            f"{owner}.{key}={_short(text)}: {problem[0].lower()}{problem[1:]}"
+        ) from None
+    except Exception as error:  # an annotation that pydantic does not know
+        reason = " ".join(str(error).split())
+        raise RequestError(
+            f"{owner}.{key} cannot be set: its annotation is no type of plain values "
+            f"({type(error).__name__}: {_short(reason)})"
+        ) from error
+    _check_size(assignment, value)
+    return value
+
+
+def _parts_of_tuple(assignment: Assignment) -> tuple[str, ...]:
+    """The texts of a tuple, with or without brackets around them."""
+    text = assignment.text
+    inside = text
+    for opening, closing in ("()", "[]"):
+        if text.startswith(opening) and text.endswith(closing):
+            inside = text[1:-1]
+    if set(inside) & set("()[]"):
+        raise RequestError(
+            f"{assignment.owner}.{assignment.key}={_short(text)}: write one list of values, such "
+            "as (3,4)"
+        )
+    return tuple(part for part in inside.split(",") if part.strip())
+
+
+def _check_size(assignment: Assignment, value: Any) -> None:
+    """Raise RequestError where a whole number, or one in a tuple, is absurdly large."""
+    name = f"{assignment.owner}.{assignment.key}"
+    # plug-ins may mean something else by a name
+    limits = {} if ":" in assignment.owner else LIMITS
+    most, reason = limits.get(assignment.key, (_LARGEST, "no whole number here is larger"))
+    parts = value if isinstance(value, tuple) else (value,)
+    if isinstance(value, tuple) and len(value) > MOST_CATEGORIES:
+        raise RequestError(f"{name}: {len(value)} values, at most {MOST_CATEGORIES:,} are taken")
+    for part in parts:
+        whole = isinstance(part, int) and not isinstance(part, bool)
+        if whole and abs(part) > (most if part > 0 else _LARGEST):
+            raise RequestError(
+                f"{name}={_short(assignment.text)}: at most {most:,} is taken, as {reason}"
+            )
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value can stand in a record."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -112,12 +112,13 @@ def run_job(
         if evaluation is None or stage in ("train", "encode"):
             evaluation = _train_and_encode(job, stage == "encode", seconds, watched, stop)
             record.write_status(job.folder, replace(status, step=job.run.steps, seconds=seconds))
-        _score(job, evaluation, seconds, watched)
+        broken = _score(job, evaluation, seconds, watched)
         status = replace(_outcome(evaluation, job.run), seconds=seconds)
+        if broken:
+            status = replace(status, message="; ".join(filter(None, (status.message, broken))))
         record.write_status(job.folder, status)
-        checkpoints = job.folder.glob(record.CHECKPOINTS)
-        for leftover in (*checkpoints, job.folder / record.ERROR):
-            leftover.unlink(missing_ok=True)
+        for checkpoint in job.folder.glob(record.CHECKPOINTS):
+            checkpoint.unlink(missing_ok=True)
         return status
     except Interrupted as error:
         status = Status("interrupted", reached, str(error), seconds)
@@ -126,7 +127,7 @@ def run_job(
         with contextlib.suppress(OSError):
             files.write_rows(job.folder / record.HISTORY, error.history)
     except Exception as error:  # whatever it is, it is this run's end and not the study's
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = _reason(error, job.run)
         status = Status("failed", reached, reason, seconds)
         with contextlib.suppress(OSError):
             files.write_text(job.folder / record.ERROR, traceback.format_exc())
@@ -138,12 +139,28 @@ def run_job(
 def _begin(job: Job) -> Status:
     """Write that a run has started, and where it is trained; its status."""
     announce(job)
+    (job.folder / record.ERROR).unlink(missing_ok=True)  # of an earlier attempt
     status = replace(record.read_status(job.folder), state="running", message="")
     record.write_status(job.folder, status)
     if not (job.folder / record.EVALUATION).exists():
         where = environment(job.device, job.threads)
         files.write_json(job.folder / record.ENVIRONMENT, where)
     return status
+
+
+def _reason(error: Exception, run: Run) -> str:
+    """An error in one line, which names the data set if it was raised in one of somebody's own."""
+    from bench.datasets import FactorData
+
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    innermost: FactorData | None = None
+    frames = traceback.walk_tb(error.__traceback__)
+    for frame, _ in frames:
+        owner = frame.f_locals.get("self")
+        innermost = owner if isinstance(owner, FactorData) else innermost
+    if innermost is not None and not type(innermost).__module__.startswith("bench."):
+        return f"{run.dataset} raises {words}"
+    return words
 
 
 def _stage(job: Job, watch: Callable[[Progress], None]) -> Stage:
@@ -276,16 +293,25 @@ def _score(
     evaluation: Evaluation,
     seconds: dict[str, float],
     watch: Callable[[Progress], None],
-) -> None:
-    """Score the stored representation by the definitions that are missing, and store the scores."""
-    from bench.score import score
+) -> str:
+    """Score the stored representation by the definitions that are missing, and store the scores.
+
+    Returns:
+        What metrics have raised that are not undefined but broken; they have no score, and are
+        tried again the next time. Empty where there are none.
+
+    Raises:
+        MetricError: none of the metrics has a score, as all that are missing are broken.
+    """
+    from bench.score import MetricError, score
     from bench.store.representation import read_representation
 
     scores = record.read_scores(job.folder)
     missing = record.unscored(job.definitions, scores, evaluation)
     if not missing:
-        return
-    undefined = {}
+        return ""
+    undefined: dict[str, Undefined] = {}
+    broken: list[MetricError] = []
     with _timed(seconds, "scoring"):
         watch(Progress("scoring"))
         representation = read_representation(job.folder / record.REPRESENTATION)
@@ -294,10 +320,20 @@ def _score(
                 scores[definition.name] = score(representation, definition, job.run.seed)
             except ValueError as error:  # for example one of the posterior, for codes without one
                 undefined[definition.name] = Undefined(definition, str(error))
+            except MetricError as error:
+                broken.append(error)
         record.write_scores(job.folder, scores)
     if undefined:
         both = {**evaluation.undefined, **undefined}
         record.write_evaluation(job.folder, replace(evaluation, undefined=both))
+    if not broken:
+        return ""
+    if not scores and not undefined:
+        raise broken[0]
+    with contextlib.suppress(OSError):
+        text = "\n".join("".join(traceback.format_exception(error)) for error in broken)
+        files.write_text(job.folder / record.ERROR, text)
+    return "; ".join(map(str, broken))
 
 
 def _outcome(evaluation: Evaluation, run: Run) -> Status:

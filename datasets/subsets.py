@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .factors import Factor, FactorData
 
 _LEAST = 1e-3  # share of the drawn rows that must be kept
+_NARROWEST, _WIDEST = 1e-6, 1e6  # sigmas whose squares divide: beyond, all rows or none fit
 _FEWEST = 64  # rows to train on that fixed factors must leave: a batch of the presets
 
 
@@ -137,14 +138,17 @@ class Subset(FactorData):
         self.factors, self.image_shape = data.factors, data.image_shape
         self.held_out = data.held_out
         self._correlations = [self._correlation(text) for text in correlate]
+        pairs = [frozenset((rule.first, rule.second)) for rule in self._correlations]
+        if len(set(pairs)) < len(pairs):
+            raise ValueError(f"{', '.join(correlate)}: correlate each pair of factors once")
         self._absences = [self._absence(text) for text in hold_out]
         rules = [f"correlated {text}" for text in correlate]
         rules += [f"without {text}" for text in hold_out]
         self.source = f"{data.source}; trained on rows {', '.join(rules)}, scored on all"
         self.fingerprint = f"{data.fingerprint}:{':'.join(sorted(rules)).replace(' ', '-')}"
-        trial = np.random.default_rng(0).integers(data.training, size=20_000)
+        trial = data.draw(np.random.default_rng(0), 20_000)
         kept = float(self.weights(trial).mean())
-        if kept < _LEAST:
+        if not kept >= _LEAST:
             raise ValueError(
                 f"{', '.join(rules)}: {kept:.1e} of the rows would be left to train on, "
                 f"at least {_LEAST:g} are needed: correlate less, or hold out less"
@@ -192,6 +196,11 @@ class Subset(FactorData):
             sigma = 0.0
         if match is None or not 0 < sigma < np.inf:
             raise ValueError(f"{text!r}: write FACTOR:FACTOR=SIGMA, such as scale:posX=0.2")
+        if not _NARROWEST <= sigma <= _WIDEST:
+            raise ValueError(
+                f"{text!r}: give a sigma from {_NARROWEST:g} (the classes agree) to {_WIDEST:g} "
+                "(no correlation); published ones are 0.2 to 0.7"
+            )
         first, second = (_factor(self._data, name, text) for name in match.group(1, 2))
         if first == second:
             raise ValueError(f"{text!r}: name two different factors")

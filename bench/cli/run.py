@@ -216,9 +216,8 @@ def _exit_code(outcome: "Outcome", talk: Console) -> int:
     """0 if every planned run is trained and scored; the others are named."""
     for title, status in outcome.failed.items():
         say(talk, f"{title}: {status.state}: {status.message}")
-    if any(status.state == "failed" for status in outcome.failed.values()):
-        say(
-            talk,
-            "The same command tries failed runs again; error.txt in a run's folder says more.",
-        )
+    if any(s.state == "failed" or t in outcome.unscored for t, s in outcome.failed.items()):
+        again = "The same command tries failed runs again"
+        path = next((p for title, p in outcome.errors.items() if title in outcome.failed), None)
+        say(talk, f"{again}; {path} says more." if path else f"{again}.")
     return 1 if outcome.failed else 0

@@ -141,11 +141,14 @@ def definition_words(definition: Definition) -> str:
     """`version 1 (bins 20, points 10000)`, and which classes were merged."""
     options = ", ".join(f"{k} {v}" for k, v in definition.options.items())
     merged = f", merged {', '.join(definition.merge)}" if definition.merge else ""
-    return f"version {definition.version}{f' ({options})' if options else ''}{merged}"
+    own = [definition.package or "", f"code {definition.code[:8]}" if definition.code else ""]
+    source = "".join(f", {words}" for words in own if words)
+    return f"version {definition.version}{f' ({options})' if options else ''}{merged}{source}"
 
 
 def _identity(definition: Definition) -> str:
     parts: list[Any] = [definition.name, definition.version, definition.options, definition.merge]
+    parts += [definition.code, definition.package]
     return json.dumps(parts, sort_keys=True)
 
 
@@ -161,4 +164,8 @@ def _distinction(definition: Definition, rivals: Sequence[Definition]) -> str:
         differences.append(f"merged {', '.join(definition.merge or ['nothing'])}")
     if any(rival.version != definition.version for rival in rivals):
         differences.append(f"version {definition.version}")
+    if any(rival.package != definition.package for rival in rivals):
+        differences.append(definition.package or "no package")
+    if any(rival.code != definition.code for rival in rivals):
+        differences.append(f"code {(definition.code or 'unknown')[:8]}")
     return ", ".join(differences)

@@ -36,6 +36,8 @@ REACH = 2.0  # standard deviations that a traversal covers to each side
 # interrupted: stopped on request; running: under way, or killed if nothing runs
 FINISHED = ("done", "collapsed", "diverged")
 
+_REASON = 200  # characters of what is wrong with a file
+
 T = TypeVar("T")
 
 
@@ -65,6 +67,9 @@ class Definition:
         version: of the metric's definition.
         options: all options of the metric, by name.
         merge: classes of factors that were merged before scoring, `FACTOR:CLASS=CLASS`.
+        code: digest of the code of a metric that is not the suite's own.
+        package: name and version of the package that such a metric comes from, if it comes from
+            one.
         libraries: versions of the libraries that computed the score; two definitions that differ
             here alone are equal.
     """
@@ -73,6 +78,8 @@ class Definition:
     version: int
     options: Mapping[str, Any]
     merge: tuple[str, ...] = ()
+    code: str | None = None
+    package: str | None = None
     libraries: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,6 +89,8 @@ class Definition:
             "version": self.version,
             "options": dict(self.options),
             **({"merge": list(self.merge)} if self.merge else {}),
+            **({"code": self.code} if self.code else {}),
+            **({"package": self.package} if self.package else {}),
             **({"libraries": dict(self.libraries)} if self.libraries else {}),
         }
 
@@ -183,6 +192,19 @@ class Evaluation:
     held_out: HeldOut | None = None
     undefined: Mapping[str, Undefined] = field(default_factory=dict)
     found: str = ""
+
+    @property
+    def explained(self) -> float | None:
+        """The share of the mean image's error that the decoder does away with, 1 - R / R_mean.
+
+        1 for a perfect reconstruction of images without noise, and 0 for a decoder that uses no
+        code. None without a decoder, and where the mean image has no positive error, as with a
+        density that exceeds 1.
+        """
+        error, of_mean = self.reconstruction, self.mean_image_reconstruction
+        if error is None or of_mean is None or of_mean <= 0:
+            return None
+        return 1 - error / of_mean
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they are written."""
@@ -310,6 +332,8 @@ def _read(
 
 
 def _unreadable(folder: Path, name: str, error: Exception) -> RequestError:
+    reason = " ".join(str(error).split())
+    reason = reason if len(reason) <= _REASON else f"{reason[:_REASON]}..."
     return RequestError(
-        f"{folder}: not a readable run ({name}: {error}); remove the folder and run again"
+        f"{folder}: not a readable run ({name}: {reason}); remove the folder and run again"
     )

@@ -46,6 +46,7 @@ class Run:
         code: digest of the file of a model that is not the suite's own, and of weights that are
             not.
         precision: of the layers during training.
+        data_code: digest of the file of a data set that is not the suite's own.
     """
 
     model: str
@@ -62,6 +63,7 @@ class Run:
     seed: int
     code: str | None = None
     precision: Precision = "float32"
+    data_code: str | None = None
 
     @property
     def identity(self) -> str:
@@ -105,7 +107,7 @@ class Run:
         for parts in (mine, theirs):
             parts["settings"] = _as_before(parts["settings"])
         for key in mine:
-            if key in ("seed", "changed") or mine[key] == theirs[key]:
+            if key in ("seed", "changed") or mine[key] == theirs.get(key, mine[key]):
                 continue
             new, old = mine[key], theirs[key]
             if key == "settings":
@@ -113,12 +115,16 @@ class Run:
                 new, old = (values.get(key, LATER_SETTINGS.get(key)) for values in (new, old))
             elif key == "code":
                 return Difference(key, "other code" if self.trained else "other code or weights")
+            elif key == "data_code":
+                return Difference(key, f"other code of {self.dataset}")
             return Difference(key, f"{key} {old}, not {new}")
         return None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in settings.json."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if self.data_code is None:  # as before there were any
+            del plain["data_code"]
         return plain
 
 
@@ -147,7 +153,7 @@ def read_run(path: Path) -> Run:
 
 # A preset is a name for settings that are all here; `data_settings` act through the fingerprint.
 # Runs of a changed model file take the place of the old ones, when that is asked for.
-_NAMES_ONLY = {"changed", "preset", "data_settings", "code"}
+_NAMES_ONLY = {"changed", "preset", "data_settings", "code", "data_code"}
 
 
 def _as_before(settings: Mapping[str, Any]) -> dict[str, Any]:
