@@ -16,8 +16,19 @@ def stderr() -> Console:
 
 
 def say(console: Console, text: str) -> None:
-    """Print one line exactly as it is: no markup, no highlighting, no wrapping."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Print one line exactly as it is: no markup, no highlighting, no wrapping.
+
+    Characters that a terminal would obey are shown as escapes, as names may hold them.
+    """
+    console.print(harmless(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def harmless(text: str) -> str:
+    """The text with control characters and changes of direction as escapes, such as `\\x1b`."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
+        for char in text
+    )
 
 
 def size_in_words(count: float) -> str:

@@ -247,7 +247,7 @@ class _Assigned:
     def check_number_of_runs(self, models: Sequence[str], seeds: int) -> None:
         """Raise RequestError where the sweeps multiply to more runs than a study holds."""
         points = {
-            model: math.prod(len(split_values(a.text)) for a in self.sweeps if a.owner == model)
+            model: math.prod(len(split_values(a)) for a in self.sweeps if a.owner == model)
             for model in models
         }
         runs = seeds * sum(points.values())
@@ -266,10 +266,7 @@ class _Assigned:
     def grid_of(self, owner: str, known: Mapping[str, Parameter]) -> list[dict[str, Any]]:
         """All combinations of the owner's sweeps; one empty combination where there are none."""
         axes = [
-            [
-                (a.key, converted(Assignment(owner, a.key, text.strip()), known))
-                for text in split_values(a.text)
-            ]
+            [(a.key, converted(Assignment(owner, a.key, text), known)) for text in split_values(a)]
             for a in self.sweeps
             if a.owner == owner
         ]

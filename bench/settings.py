@@ -119,16 +119,24 @@ def with_owners(
     return complete
 
 
-def split_values(text: str) -> list[str]:
-    """The values of a sweep: split at commas, but for those inside of brackets."""
-    values, depth = [""], 0
-    for character in text:
-        depth += (character in "([") - (character in ")]")
-        if character == "," and depth == 0:
-            values.append("")
-        else:
-            values[-1] += character
-    return values
+def split_values(assignment: Assignment) -> list[str]:
+    """The values of a sweep: split at semicolons, or else at commas.
+
+    Raises:
+        RequestError: commas stand between brackets and inside of them.
+    """
+    text = assignment.text
+    if ";" in text:
+        return [part.strip() for part in text.split(";")]
+    if re.search(r"[)\]]\s*,|,\s*[(\[]", text):
+        values = "; ".join(re.findall(r"[(\[][^()\[\]]*[)\]]|[^,()\[\]]+", text))
+        raise RequestError(
+            f"--sweep {assignment.owner}.{assignment.key}={_short(text)}: separate values that "
+            f"have commas of their own by semicolons, as in '{_short(values)}'"
+        )
+    if re.fullmatch(r"\s*[(\[].*[)\]]\s*", text):
+        return [text]
+    return [part.strip() for part in text.split(",")]
 
 
 def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:

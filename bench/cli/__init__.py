@@ -23,6 +23,8 @@ from bench.cli.list import LIST_HELP, list_
 from bench.cli.report import REPORT_HELP, report
 from bench.cli.reproduce import REPRODUCE_HELP, reproduce
 from bench.cli.run import RUN_HELP, run
+from bench.cli.status import STATUS_HELP, status
+from bench.console import harmless
 from bench.errors import RequestError, check_package
 
 # What pyproject.toml declares, and the extras; frappe-bench because it overwrites this package.
@@ -47,6 +49,7 @@ app.command(help=CHECK_HELP)(check)
 app.command(help=EXPORT_HELP)(export)
 app.command(help=REPRODUCE_HELP)(reproduce)
 app.command(name="list", help=LIST_HELP)(list_)
+app.command(help=STATUS_HELP)(status)
 app.command(help=REPORT_HELP)(report)
 
 
@@ -79,7 +82,7 @@ def main() -> None:
         app()
     except RequestError as error:
         line = " ".join(str(error).split())  # also where it quotes somebody's longer message
-        print(f"bench: {line}", file=sys.stderr)
+        print(f"bench: {harmless(line)}", file=sys.stderr)
         raise SystemExit(2) from None
 
 

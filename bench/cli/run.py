@@ -59,7 +59,11 @@ def run(
     set_: Set = None,
     sweep: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODEL.KEY=V1,V2", help="One row per value. Several sweeps multiply."),
+        typer.Option(
+            metavar="MODEL.KEY=V1,V2",
+            help="One row per value; lists by semicolons, 'MODEL.KEY=3,4;5'. Several sweeps "
+            "multiply.",
+        ),
     ] = None,
     metrics: Metrics = None,
     steps: Annotated[

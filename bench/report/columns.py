@@ -113,9 +113,9 @@ def each_value(record: Record, metrics: Metrics) -> Iterator[Value]:
         for part, number in score.parts.items():
             yield Value(f"{name}.{part}{key.removeprefix(name)}", number, score, part)
     for key in _EVALUATION:
-        number = getattr(record.evaluation, key)
-        if number is not None:
-            yield Value(key, number)
+        measured: float | None = getattr(record.evaluation, key, None)  # which may be lost
+        if measured is not None:
+            yield Value(key, measured)
 
 
 def title_of(key: str) -> str:

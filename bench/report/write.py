@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +10,8 @@ from bench.errors import RequestError
 from bench.report.columns import Metrics, values_of
 from bench.report.table import Table, comparison, run_rows
 from bench.store.files import sweep_study, write_rows, write_text
-from bench.store.record import Record, read_records
+from bench.store.integrity import faults_of, lost_runs
+from bench.store.record import SETTINGS, Record, read_records
 from bench.store.study import read_study
 
 FILES = (
@@ -24,6 +25,8 @@ FILES = (
 )
 
 TRAVERSALS = "traversals.png"
+
+_SHOWN = 10  # runs that have lost files
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def write_report(
         watch("tables")
         records, study = shown(records), shown_study(study)
         table = comparison(records, study)
+        table = replace(table, notes=[*table.notes, *_lost(folder, records)])
         write_text(folder / "table.md", markdown(table))
         write_text(folder / "table.tex", latex(table))
         write_rows(folder / "table.csv", summary_rows(table))
@@ -93,6 +97,24 @@ def write_report(
         raise RequestError(f"{folder} holds a broken record ({error})") from error
     files = tuple(folder / name for name in FILES if (folder / name).exists())
     return Report(table, files, _first_picture(records, table, folder))
+
+
+def _lost(folder: Path, records: Sequence[Record]) -> list[str]:
+    """What the runs of a study have lost, in a note."""
+    titles = {record.folder: record.run.title for record in records}
+    lost = [
+        f"{titles[run]} ({' and '.join(faults)})"
+        for run, faults in faults_of(records).items()
+        if faults
+    ]
+    lost += [f"{run.name} ({SETTINGS} is missing, so it has no row)" for run in lost_runs(folder)]
+    if not lost:
+        return []
+    more = f"; and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
+    return [
+        f"Files of runs are missing or damaged: {'; '.join(lost[:_SHOWN])}{more}. The same bench "
+        "run makes them again."
+    ]
 
 
 def _first_picture(records: Sequence[Record], table: Table, folder: Path) -> Path | None:

@@ -99,7 +99,7 @@ class Run:
         """Name of the run's folder: readable, and unique by the identity."""
         changes = "".join(f"-{key}{_shown(value)}" for key, value in self.changed.items())
         readable = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{self.model}{changes}").strip("-.")[:80]
-        return f"{readable}-seed{self.seed}-{self.identity[:8]}"
+        return f"{readable or 'run'}-seed{self.seed}-{self.identity[:8]}"
 
     def differs_from(self, other: "Run") -> "Difference | None":
         """What keeps two runs from being seeds of one row of a table; None if nothing does."""

@@ -401,7 +401,7 @@ HISTORY = [
 
 @pytest.mark.parametrize(
     ("rows", "step"),
-    [(HISTORY, 21), (HISTORY[:1], 1), (HISTORY[1:2], 21), ([], None)],
+    [(HISTORY, 21), (HISTORY[:1], 1), (HISTORY[1:2], None), ([], None)],
     ids=["after the last use", "never used", "still in use at the end", "no history"],
 )
 def test_the_step_of_a_collapse_is_that_after_the_last_use(rows, step) -> None:
