@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.datasets import Factor, FactorData
 from bench.datasets.pairs import draw_pairs
-from bench.datasets.subsets import Fixed, Subset
+from bench.datasets.subsets import Fixed, Scored, Subset
 from bench.errors import RequestError
 from bench.registry import digest, resolve
 from bench.settings import Parameter, is_plain, parameters
@@ -20,6 +20,8 @@ from bench.streams import lent_global_torch_stream
 
 FIX = "fix"
 SUBSET = ("correlate", "hold_out")
+SCORED = "factors"
+RULES = (FIX, *SUBSET, SCORED)  # data settings that are no arguments of the constructor
 
 # What a model's constructor gets from the suite if it takes it: the data decide it, so that it is
 # no setting.
@@ -34,11 +36,12 @@ if TYPE_CHECKING:
 def build_data(
     name: str, settings: Mapping[str, Any], data_dir: str | Path | None, target: Any = None
 ) -> FactorData:
-    """A data set, or the part of it that `fix`, `correlate` and `hold_out` of the settings ask for.
+    """A data set, or the part of it that the rules among the settings ask for.
 
     Args:
         name: of the data set.
-        settings: arguments of its constructor, and `fix`, `correlate` and `hold_out`.
+        settings: arguments of its constructor, and the rules `fix`, `correlate`, `hold_out` and
+            `factors`.
         data_dir: where it looks for files, if it takes that.
         target: what the name means, if that is known already.
 
@@ -47,12 +50,15 @@ def build_data(
     """
     target = target or resolve("dataset", name)
     rules = {key: settings[key] for key in SUBSET if key in settings}
-    own = {key: value for key, value in settings.items() if key not in (FIX, *SUBSET)}
+    own = {key: value for key, value in settings.items() if key not in RULES}
     place = {"data_dir": data_dir} if "data_dir" in parameters(target) else {}
     data: FactorData = target(**own, **place)
     if FIX in settings:  # first, as the rules are about the factors that vary
         data = Fixed(data, settings[FIX])
-    return Subset(data, **rules) if rules else data
+    if rules:
+        data = Subset(data, **rules)
+    # last, as the rules may be about factors that are not scored
+    return Scored(data, settings[SCORED]) if SCORED in settings else data
 
 
 def open_data(
@@ -177,6 +183,11 @@ class Tried:
 
     code: str | None
     found: str = ""
+
+
+def settings_of_data(target: Any, settings: Mapping[str, Any], data: FactorData) -> dict[str, Any]:
+    """The settings of a model that have to be those of the data, unless the user gives others."""
+    return target.settings_of_data(settings, data.training) if _is_encoder(target) else {}
 
 
 def try_model(

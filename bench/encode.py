@@ -117,6 +117,7 @@ def encode(
         factor_sizes=tuple(factor.size for factor in data.factors),
         logvar=logvars if stochastic else None,
         kl=(divergence / len(rows)).numpy() if stochastic else None,
+        values=data.numbers(rows) if any(f.kind == "continuous" for f in data.factors) else None,
         probabilities=probabilities if latents.categorical else None,
     )
     error, of_mean_image = decoded.errors(model)

@@ -8,12 +8,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.build import Tried, is_trained, model_settings, open_data, try_model
+from bench.build import (
+    Tried,
+    is_trained,
+    model_settings,
+    open_data,
+    settings_of_data,
+    try_model,
+)
 from bench.datasets import FactorData
 from bench.errors import RequestError, UnknownNameError
 from bench.presets import PRESETS, Preset, Recipe
 from bench.registry import digest, names, registry, resolve
-from bench.score import applicable, definition, metric_names
+from bench.score import UNLABELLED, applicable, definition, metric_names
 from bench.settings import (
     Assignment,
     Parameter,
@@ -62,6 +69,7 @@ class Request:
             several in a text, comma-separated.
         correlate: rules for correlated factors.
         hold_out: combinations of factors that are held out of training.
+        factors: names of the factors that are scored, comma-separated; None for all.
         output: folder of the study; None for one named after it in results/.
         data_dir: where data sets look for files.
     """
@@ -77,6 +85,7 @@ class Request:
     fix: Sequence[str] = ()
     correlate: Sequence[str] = ()
     hold_out: Sequence[str] = ()
+    factors: str | None = None
     output: Path | None = None
     data_dir: str | None = None
 
@@ -129,12 +138,14 @@ def plan(request: Request) -> Plan:
 
     data_settings = _data_settings(request, dataset, preset, assigned)
     data = open_data(request.dataset, data_settings, request.data_dir, dataset)
+    if request.metrics is None and not data.factors:
+        metrics |= {name: resolve("metric", name) for name in UNLABELLED}
     definitions, refused = applicable(
         [definition(name, assigned.sets, metric) for name, metric in metrics.items()], metrics, data
     )
     if not definitions:
         raise RequestError(
-            f"no metric is left for {request.dataset}: {'; '.join(refused.values())}"
+            f"no metric is left for {request.dataset}: {'; '.join(dict.fromkeys(refused.values()))}"
         )
     train = assigned.settings_of("train", _TRAIN)
     for key, value in train.items():
@@ -146,6 +157,7 @@ def plan(request: Request) -> Plan:
         data_settings=data_settings,
         fingerprint=data.fingerprint,
         source=data.source,
+        notes=data.notes,
         preset=request.preset,
         steps=request.steps,
         train=train,
@@ -192,8 +204,8 @@ def default_name(study: StudyRecord, preset: Preset) -> str:
         for key, value in study.data_settings.items()
         if (key, value) != ("image_size", preset.size_of(study.dataset))
     }
-    if "fix" in own:  # the other rules keep the names that studies of theirs have
-        own["fix"] = f"-{'-'.join(own['fix'])}"
+    for key in {"fix", "factors"} & own.keys():  # the others keep the names that studies have
+        own[key] = f"-{'-'.join(own[key])}"
     parts += [f"{key}{value}" for key, value in {**own, **study.train}.items()]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(map(str, parts)))
 
@@ -295,14 +307,18 @@ def _data_settings(
     """Arguments of the data set's constructor, and the rules of what is left out of it."""
     known = parameters(dataset)
     settings = assigned.settings_of(request.dataset, known)
-    if "image_size" in known:
+    # own arrays have no size by default: they stay as they are where that is possible
+    if "image_size" in known and known["image_size"].default is not None:
         settings = {"image_size": preset.size_of(request.dataset), **settings}
     rules = {
         # an empty part is kept, for the data to refuse
         "fix": sorted({part.strip() for text in request.fix for part in text.split(",")}),
         "correlate": sorted(request.correlate),
         "hold_out": sorted(request.hold_out),
+        "factors": sorted(name.strip() for name in (request.factors or "").split(",")),
     }
+    if request.factors is None:
+        del rules["factors"]
     return settings | {key: texts for key, texts in rules.items() if texts}
 
 
@@ -350,8 +366,10 @@ def _variants(
     for point in assigned.grid_of(model, known):
         wanted = {**fixed, **point}
         settings = {**base, **{k: v for k, v in wanted.items() if v != base[k]}}
+        of_data = settings_of_data(target, settings, data)
+        settings |= {k: v for k, v in of_data.items() if k not in wanted}
         tried = try_model(model, target, settings, data, recipe.batch_size)
         # in the signature's order: the same settings have the same name, however asked for
-        changed = {k: v for k, v in settings.items() if v != base[k]}
+        changed = {k: v for k, v in settings.items() if v != base[k] and k in wanted}
         variants.append(_Variant(settings, changed, tried))
     return variants

@@ -2,7 +2,8 @@
 
 A name is looked up in the registry of its kind, then among installed entry points
 (`bench.models`, `bench.datasets`, `bench.metrics`), then taken as `package.module:Name` or
-`path/to/file.py:Name`; a data set may also be a file of arrays, `path/to/file.npz`.
+`path/to/file.py:Name`; a data set may also be a file of arrays, `path/to/file.npz`, or a folder of
+pictures. Such a file or folder that exists is taken before a name is read as an address.
 """
 
 import ast
@@ -11,6 +12,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -103,12 +105,16 @@ def resolve(kind: Kind, name: str) -> Any:
     installed = _installed(kind)
     if name in installed:
         return _imported(f"{kind} {name!r}", installed[name])
+    if kind == "dataset" and (data := _own_data(name)):
+        return data
     if _is_address(name):
         return _imported(f"{kind} {name!r}", name)
-    if kind == "dataset" and _is_file_of_arrays(name):
-        from bench.datasets import Arrays
-
-        return functools.partial(Arrays, Path(name).resolve())
+    if kind == "dataset" and os.path.exists(name) and not name.endswith(".py"):
+        raise RequestError(
+            f"{name}: a data set of your own is an npz file of arrays, or a folder of pictures"
+        )
+    if kind == "dataset" and name.endswith("/"):
+        raise RequestError(f"{name}: there is no such folder")
     raise _unknown(kind, name, [*known, *installed])
 
 
@@ -120,15 +126,19 @@ def resolve_any(name: str) -> list[tuple[Kind | None, Any]]:
     Raises:
         RequestError: the name means nothing, or what it means cannot be imported.
     """
-    # Addresses first: the names of models would import torch.
+    data = _own_data(name)
+    # Files and addresses first: the names of models would import torch. A folder that has the form
+    # of a registered name comes after these.
+    if data and not name.isidentifier():
+        return [("dataset", data)]
     if _is_address(name):
         return [(None, _imported(repr(name), name))]
-    if _is_file_of_arrays(name):
-        return [("dataset", resolve("dataset", name))]
     known = {kind: names(kind) for kind in KINDS}
     meanings: list[tuple[Kind | None, Any]] = [
         (kind, resolve(kind, name)) for kind in KINDS if name in known[kind]
     ]
+    if not meanings and data:
+        return [("dataset", data)]
     if not meanings:
         raise _unknown("name", name, [choice for kind in KINDS for choice in known[kind]])
     return meanings
@@ -250,8 +260,14 @@ def _is_address(name: str) -> bool:
     return bool(colon) and (not attribute or attribute.isidentifier())
 
 
-def _is_file_of_arrays(name: str) -> bool:
-    return name.endswith(".npz")
+def _own_data(name: str) -> Any:
+    """The data set in a file of arrays or a folder of pictures; None for any other name."""
+    from bench.datasets import Arrays, Pictures
+
+    # os.path, as Path.is_dir raises for a name that is too long
+    if os.path.isdir(name):
+        return functools.partial(Pictures, Path(name).resolve())
+    return functools.partial(Arrays, Path(name).resolve()) if name.endswith(".npz") else None
 
 
 def _unknown(what: str, name: str, choices: list[str]) -> RequestError:

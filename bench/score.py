@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import entropy
 
 from bench.datasets import FactorData
+from bench.datasets.factors import MISSING
 from bench.errors import RequestError
 from bench.metrics import METRICS, STUDY_METRICS, VERSIONS, Representation, Score
 from bench.registry import digest, package, resolve
@@ -34,6 +35,9 @@ from bench.streams import numpy_stream
 
 # what a comparison shows unless other metrics are named
 DEFAULT = ("mig", "factorvae_score", "discrete_accuracy", "dci_fast")
+
+# what is shown besides, for data without factors; all that need none
+UNLABELLED = ("active_units", "total_correlation", "kl_decomposition", "udr")
 
 # minutes of all cores; every other metric takes seconds
 SLOW = ("dci",)
@@ -124,14 +128,16 @@ def applicable(
     rng = np.random.default_rng(0)
     rows = rng.integers(data.training, size=min(500, data.training))
     few = 3
+    classes = data.values(rows)
     trial = Representation(
         codes=rng.normal(size=(len(rows), 2)),
         categories=np.zeros((len(rows), 0), dtype=np.int64),
-        factors=data.values(rows) % few,
+        factors=np.where(classes == MISSING, MISSING, classes % few),
         category_sizes=(),
         factor_names=tuple(factor.name for factor in data.factors),
         factor_kinds=tuple(factor.kind for factor in data.factors),
         factor_sizes=tuple(min(few, factor.size) for factor in data.factors),
+        values=data.numbers(rows) if any(f.kind == "continuous" for f in data.factors) else None,
         # every model has a posterior: here one much narrower than the codes vary
         logvar=np.full((len(rows), 2), -2.0),
     )
@@ -144,7 +150,8 @@ def applicable(
         try:
             _called(name, metric, trial, rng)
         except ValueError as error:
-            refused[name] = str(error)
+            # without factors, whatever a metric says is about those that it needs
+            refused[name] = str(error) if data.factors else "needs factors, the data have none"
             continue
         try:
             _called(name, metric, trial, rng, **definition.options)

@@ -9,6 +9,7 @@ from .dsprites import DSprites
 from .dsprites_variants import ColorDSprites, NoisyDSprites, ScreamDSprites
 from .factors import Factor, FactorData, LabelledData
 from .files import MissingFileError
+from .folder import Pictures
 from .mnist import MNIST, FashionMNIST
 from .mpi3d import MPI3DComplex, MPI3DReal, MPI3DRealistic, MPI3DToy
 from .rooms3d import Rooms3D
@@ -57,6 +58,7 @@ __all__ = [
     "MPI3DToy",
     "MissingFileError",
     "NoisyDSprites",
+    "Pictures",
     "Rooms3D",
     "ScreamDSprites",
     "Shapes3D",

@@ -56,6 +56,11 @@ def first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
+def shown(name: str) -> str:
+    """A name of somebody else's as it may stand in a line."""
+    return name if name.isprintable() else ascii(name)
+
+
 def npz_header(archive: zipfile.ZipFile, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type of the array `key`. Raises WrongFileError."""
     with _opened(archive, key) as member:

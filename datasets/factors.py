@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .entry import Entry
 
-KINDS = ("categorical", "ordinal", "cyclic")
+KINDS = ("categorical", "ordinal", "cyclic", "continuous")
+MISSING = -1  # the class of a missing label
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Factor:
     Attributes:
         name: what it is called.
         size: its number of classes.
-        kind: how the classes relate: `categorical` (in no order), `ordinal` (on a line) or
-            `cyclic` (on a circle).
+        kind: how the classes relate: `categorical` (in no order), `ordinal` (on a line),
+            `cyclic` (on a circle) or `continuous` (parts of a line: the factor is a real number,
+            which `FactorData.numbers` gives, and its classes are for metrics that need some).
         values: the quantity behind each class.
         labels: a word for each class, or none.
 
@@ -63,8 +65,12 @@ class FactorData(ABC):
         factors: the K factors, in label order.
         image_shape: (C, H, W).
         source: what exactly these pixels are and where they come from, in one line.
+        notes: what the data set has decided about a user's files, such as which kind a factor is
+            of and how pictures were resized; a line each.
         fingerprint: a short identifier that changes whenever a pixel or a label changes.
         held_out: number of rows at the end that are for testing only; 0 without a split.
+        pairs: (M, 2) rows to train on that are pairs for weakly supervised models; None where
+            pairs are drawn by their factors.
         reopen_with: arguments of the constructor. If they are set, a pickle holds them in place of
             the images: a worker process then opens the data set itself.
     """
@@ -75,7 +81,9 @@ class FactorData(ABC):
     image_shape: tuple[int, int, int]
     source: str
     fingerprint: str
+    notes: tuple[str, ...] = ()
     held_out: int = 0
+    pairs: NDArray[np.int64] | None = None
     reopen_with: Mapping[str, Any] | None = None
 
     @abstractmethod
@@ -116,9 +124,21 @@ class FactorData(ABC):
         return rng.integers(self.training, size=count)
 
     def values(self, rows: ArrayLike) -> NDArray[np.int64]:
-        """Factor classes of `rows` (n,) as int64 (n, K); IndexError outside the data."""
+        """Factor classes of `rows` (n,) as int64 (n, K), -1 where a label is missing.
+
+        Raises:
+            IndexError: a row is outside the data.
+        """
         unravelled = np.unravel_index(self.checked(rows), self.sizes)
         return np.stack(unravelled, axis=1).astype(np.int64, copy=False)
+
+    def numbers(self, rows: ArrayLike) -> NDArray[np.float64]:
+        """Factors of `rows` (n,) as numbers (n, K): of a continuous one its value, else its class.
+
+        A missing label is NaN. Data with continuous factors overrides this.
+        """
+        classes = self.values(rows)
+        return np.where(classes == MISSING, np.nan, classes)
 
     def rows(self, values: ArrayLike) -> NDArray[np.int64]:
         """Rows (n,) whose factor classes are `values` (n, K); ValueError off the grid."""
@@ -152,16 +172,29 @@ class FactorData(ABC):
 class LabelledData(FactorData):
     """Images with labels of their own, where combinations may be absent or occur many times.
 
-    A subclass sets `labels`, int64 (N, K), besides the attributes of `FactorData`.
+    A subclass sets `labels` besides the attributes of `FactorData`.
+
+    Attributes:
+        labels: (N, K) int64, the class of each factor, -1 where a label is missing.
+        quantities: (N, K), the value of each continuous factor, NaN where a label is missing; None
+            if no factor is continuous.
     """
 
     labels: NDArray[np.int64]
+    quantities: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def values(self, rows: ArrayLike) -> NDArray[np.int64]:
         return self.labels[self.checked(rows)]
+
+    def numbers(self, rows: ArrayLike) -> NDArray[np.float64]:
+        numbers = super().numbers(rows)
+        if self.quantities is not None:
+            continuous = [k for k, factor in enumerate(self.factors) if factor.kind == "continuous"]
+            numbers[:, continuous] = self.quantities[self.checked(rows)][:, continuous]
+        return numbers
 
     def rows(self, values: ArrayLike) -> NDArray[np.int64]:
         """First row (n,) with each combination (n, K); ValueError off the grid or if absent."""

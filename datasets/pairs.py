@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .factors import FactorData
-from .subsets import Subset
+from .subsets import Scored, Subset
 
 _ROUNDS = 1_000  # of draws, before the search for partners to train on is given up
 
@@ -24,19 +24,32 @@ def draw_pairs(
     are the new classes. With `changed` 0 the number is drawn too, from 1 to one less than there
     are factors ("k = Rnd" of the paper).
 
+    Data with pairs of their own (`data.pairs`) are asked for no factor: pairs are drawn from these
+    with equal chances, in the order of their two images, and `changed` has no effect.
+
     disentanglement_lib's code differs twice: a redrawn factor may keep its class, so that a pair
     differs in at most k factors; and half of the pairs have one factor redrawn whatever k is
     (issue 31 there), where the paper has k.
 
-    With held-out rows or correlated factors, a pair is kept as often as its partner would be drawn,
-    so that no held-out row is ever a partner, and both images of a pair have the same distribution.
+    With held-out rows or correlated factors, a drawn pair is kept as often as its partner would be
+    drawn, so that no held-out row is ever a partner, and both images of a pair have the same
+    distribution.
 
     Raises:
-        ValueError: the data are no full grid, the batch is odd, that many factors cannot change, or
-            hardly any partner may be trained on.
+        ValueError: the data have no pairs and are no full grid, the batch is odd, that many factors
+            cannot change, or hardly any partner may be trained on.
     """
     if count < 2 or count % 2:
         raise ValueError(f"pairs fill an even batch, not one of {count}: make batch_size even")
+    if isinstance(data, Scored):  # which factors are scored does not matter here
+        return draw_pairs(data.whole, rng, count, changed)
+    if data.pairs is not None:
+        return _own_pairs(data, data.pairs, rng, count)
+    if not data.factors:
+        raise ValueError(
+            "pairs are drawn by factors, and these data have none: add an array 'pairs' of rows to "
+            "the file"
+        )
     if len(data) != math.prod(data.sizes):
         raise _not_a_grid(data)
     free = np.flatnonzero(np.array(data.sizes) > 1)
@@ -69,6 +82,19 @@ def draw_pairs(
     )
 
 
+def _own_pairs(
+    data: FactorData, pairs: NDArray[np.int64], rng: np.random.Generator, count: int
+) -> NDArray[np.int64]:
+    """Rows (count,) of pairs that come with the data."""
+    if not isinstance(data, Subset):
+        return pairs[rng.integers(len(pairs), size=count // 2)].T.reshape(-1)
+    chances = data.weights(pairs[:, 0]) * data.weights(pairs[:, 1])
+    if not chances.any():
+        raise ValueError("none of the data's own pairs may be trained on: hold out less")
+    chosen = rng.choice(len(pairs), size=count // 2, p=chances / chances.sum())
+    return pairs[chosen].T.reshape(-1)
+
+
 def _partners(
     data: FactorData,
     rng: np.random.Generator,
@@ -95,5 +121,6 @@ def _partners(
 def _not_a_grid(data: FactorData) -> ValueError:
     return ValueError(
         "pairs need a full grid, one image of each combination of factors in order, as dsprites "
-        f"has it: these are {len(data):,} images for {math.prod(data.sizes):,} combinations"
+        f"has it: these are {len(data):,} images for {math.prod(data.sizes):,} combinations; give "
+        "own data an array 'pairs'"
     )

@@ -1,7 +1,7 @@
 """The sizes that images are offered in, and how pictures become that large, with Pillow.
 
 Images drawn or stored at 64x64 pixels are offered at that size and at half of it; pictures of any
-other size are resized to 28 to 128 pixels.
+other size are resized to 28 to 128 pixels. A user's own pictures may have any shape.
 """
 
 import io
@@ -17,6 +17,10 @@ SMALLEST, LARGEST = 28, 128  # pixels per side
 FULL = 64  # pixels per side of the images that are offered in full or in half size
 
 Filter = Literal["bilinear", "lanczos"]
+Fit = Literal["pad", "crop"]
+
+MOST_PIXELS = 2**26  # of one picture: 200 MB in colour
+OWN_SIZE = 64  # pixels per side that pictures of a user get if they cannot stay as they are
 
 _RESIZED = 256  # pictures resized at a time
 _HALVED = 1024  # images of 64x64 pixels converted at a time: 12 MB
@@ -94,6 +98,59 @@ def resized(
             )
         channels_first = block[:, None] if block.ndim == 3 else block.transpose(0, 3, 1, 2)
         yield np.ascontiguousarray(channels_first)
+
+
+def squared(pictures: NDArray[np.uint8], image_size: int, fit: Fit) -> NDArray[np.uint8]:
+    """Pictures (n, H, W, C) of one or three channels as (n, C, image_size, image_size).
+
+    With `pad`, the longer side becomes `image_size`, and black fills what is missing on both sides
+    of the shorter one; with `crop`, the square in the middle is resized. Resizing is bilinear, and
+    smooths pictures that become smaller.
+    """
+    height, width, channels = pictures.shape[1:]
+    if fit == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        pictures = pictures[:, top : top + side, left : left + side]
+        height = width = side
+    longer = max(height, width)
+    shape = [max(1, round(length * image_size / longer)) for length in (height, width)]
+    top, left = ((image_size - length) // 2 for length in shape)
+    whole = np.zeros((len(pictures), channels, image_size, image_size), dtype=np.uint8)
+    inside = whole[:, :, top : top + shape[0], left : left + shape[1]]
+    inside[:] = _resized(pictures, (shape[0], shape[1])).transpose(0, 3, 1, 2)
+    return whole
+
+
+def _resized(pictures: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Pictures (n, H, W, C) of one or three channels, bilinearly as large as `shape`."""
+    from PIL import Image
+
+    if pictures.shape[1:3] == shape or not len(pictures):
+        return pictures.reshape(len(pictures), *shape, pictures.shape[3])
+    plain = pictures[..., 0] if pictures.shape[3] == 1 else pictures
+    size, method = (shape[1], shape[0]), Image.Resampling.BILINEAR
+    resized = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(p)).resize(size, method)) for p in plain
+    ]
+    return np.stack(resized).reshape(len(pictures), *shape, pictures.shape[3])
+
+
+def suits(shape: tuple[int, int]) -> bool:
+    """Whether images of this height and width may stay as they are."""
+    return shape[0] == shape[1] and SMALLEST <= shape[0] <= LARGEST
+
+
+def in_words(image_size: int, fit: Fit) -> str:
+    """What `squared` does to pictures, in words."""
+    how = "padded with black to a square" if fit == "pad" else "cut to the square in the middle"
+    return f"{how} and resized to {image_size}x{image_size} (bilinear)"
+
+
+def over_black(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pictures (n, H, W, 4) with an opacity, laid over black: (n, H, W, 3)."""
+    opacity = pictures[..., 3:].astype(np.uint16)
+    return ((pictures[..., :3] * opacity + 127) // 255).astype(np.uint8)
 
 
 def scaling(size: tuple[int, int], image_size: int, method: Filter) -> str:

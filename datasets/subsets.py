@@ -1,4 +1,4 @@
-"""Parts of a factor grid: fixed factors, correlated factors, combinations held out of training."""
+"""Parts of data: fixed or correlated factors, combinations held out, factors that are scored."""
 
 import difflib
 import re
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .factors import Factor, FactorData
+from .factors import MISSING, Factor, FactorData
 
 _LEAST = 1e-3  # share of the drawn rows that must be kept
 _NARROWEST, _WIDEST = 1e-6, 1e6  # sigmas whose squares divide: beyond, all rows or none fit
@@ -57,7 +57,9 @@ class Fixed(FactorData):
                 "needed: fix fewer factors"
             )
         self.factors = tuple(data.factors[k] for k in self._free)
-        self.image_shape = data.image_shape
+        self.image_shape, self.notes = data.image_shape, data.notes
+        if data.pairs is not None:
+            self.pairs = self._inside(data.pairs)
         self.source = f"{data.source}; only the {len(self):,} images with {rule}"
         self.fingerprint = f"{data.fingerprint}:fixed-{rule.replace(', ', ':')}"
 
@@ -70,12 +72,25 @@ class Fixed(FactorData):
     def values(self, rows: ArrayLike) -> NDArray[np.int64]:
         return self._data.values(self._rows[self.checked(rows)])[:, self._free]
 
+    def numbers(self, rows: ArrayLike) -> NDArray[np.float64]:
+        return self._data.numbers(self._rows[self.checked(rows)])[:, self._free]
+
     def rows(self, values: ArrayLike) -> NDArray[np.int64]:
         classes = self.on_grid(values)
         whole = np.repeat(self._whole[None], len(classes), axis=0)
         whole[:, self._free] = classes
         rows: NDArray[np.intp] = np.searchsorted(self._rows, self._data.rows(whole))
         return rows.astype(np.int64, copy=False)
+
+    def _inside(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of pairs of the whole (M, 2) those of two images in this part, as rows of this part."""
+        pairs = pairs[np.isin(pairs, self._rows).all(axis=1)]
+        if not len(pairs):
+            raise ValueError(
+                f"{', '.join(f'{name}={word}' for name, word in self.fixed.items())}: none of the "
+                "data's own pairs is of two such images: fix fewer factors"
+            )
+        return np.searchsorted(self._rows, pairs).astype(np.int64, copy=False)
 
     def _class(self, text: str) -> tuple[int, int]:
         """The index and the class of a fixed factor."""
@@ -127,6 +142,9 @@ class Subset(FactorData):
         hold_out: texts FACTOR=CLASSES,FACTOR=CLASSES..., with classes such as 3, 0-9 or 1+4; rows
             that match all parts of a text are never trained on.
 
+    Attributes:
+        whole: the data set without these rules.
+
     Raises:
         ValueError: there is no such factor or class, or hardly a row is left to train on.
     """
@@ -134,9 +152,9 @@ class Subset(FactorData):
     def __init__(
         self, data: FactorData, correlate: Sequence[str] = (), hold_out: Sequence[str] = ()
     ) -> None:
-        self._data = data
+        self.whole = data
         self.factors, self.image_shape = data.factors, data.image_shape
-        self.held_out = data.held_out
+        self.notes, self.held_out, self.pairs = data.notes, data.held_out, data.pairs
         self._correlations = [self._correlation(text) for text in correlate]
         pairs = [frozenset((rule.first, rule.second)) for rule in self._correlations]
         if len(set(pairs)) < len(pairs):
@@ -155,24 +173,31 @@ class Subset(FactorData):
             )
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self.whole)
 
     def images(self, rows: ArrayLike) -> NDArray[np.uint8]:
-        return self._data.images(rows)
+        return self.whole.images(rows)
 
     def values(self, rows: ArrayLike) -> NDArray[np.int64]:
-        return self._data.values(rows)
+        return self.whole.values(rows)
+
+    def numbers(self, rows: ArrayLike) -> NDArray[np.float64]:
+        return self.whole.numbers(rows)
 
     def rows(self, values: ArrayLike) -> NDArray[np.int64]:
-        return self._data.rows(values)
+        return self.whole.rows(values)
 
     def weights(self, rows: ArrayLike) -> NDArray[np.float64]:
-        """How probable rows (n,) are in training, (n,), relative to the most probable ones."""
+        """How probable rows (n,) are in training, (n,), relative to the most probable ones.
+
+        Rows without a label of a correlated factor are not drawn.
+        """
         values = self.values(rows)
         weights = np.ones(len(values))
         for rule in self._correlations:
             a, b = (values[:, k] / max(1, self.sizes[k] - 1) for k in (rule.first, rule.second))
             weights *= np.exp(-((a - b) ** 2) / (2 * rule.sigma**2))
+            weights[(values[:, [rule.first, rule.second]] == MISSING).any(axis=1)] = 0
         for absence in self._absences:
             matches = [np.isin(values[:, k], classes) for k, classes in absence.classes]
             weights[np.logical_and.reduce(matches)] = 0
@@ -182,7 +207,7 @@ class Subset(FactorData):
         kept: list[NDArray[np.int64]] = []
         missing = count
         while missing > 0:
-            rows = self._data.draw(rng, 2 * count)
+            rows = self.whole.draw(rng, 2 * count)
             rows = rows[rng.random(len(rows)) < self.weights(rows)][:missing]
             kept.append(rows)
             missing -= len(rows)
@@ -201,7 +226,7 @@ class Subset(FactorData):
                 f"{text!r}: give a sigma from {_NARROWEST:g} (the classes agree) to {_WIDEST:g} "
                 "(no correlation); published ones are 0.2 to 0.7"
             )
-        first, second = (_factor(self._data, name, text) for name in match.group(1, 2))
+        first, second = (_factor(self.whole, name, text) for name in match.group(1, 2))
         if first == second:
             raise ValueError(f"{text!r}: name two different factors")
         return Correlation(first, second, sigma)
@@ -212,9 +237,65 @@ class Subset(FactorData):
             name, equals, words = part.partition("=")
             if not (name and equals and words):
                 raise ValueError(f"{text!r}: write FACTOR=CLASSES, such as shape=2,orientation=0-9")
-            k = _factor(self._data, name.strip(), text)
+            k = _factor(self.whole, name.strip(), text)
             classes.append((k, _classes(self.factors[k], words, text)))
         return HeldOut(tuple(classes))
+
+
+class Scored(FactorData):
+    """A data set of which some factors are scored: the same images, the same training.
+
+    Args:
+        data: the whole.
+        factors: names of the factors that are scored.
+
+    Attributes:
+        whole: the data set with all its factors, by which pairs are drawn.
+
+    Raises:
+        ValueError: there is no such factor, none is named, or one twice.
+    """
+
+    def __init__(self, data: FactorData, factors: Sequence[str]) -> None:
+        if not factors or len(set(factors)) < len(factors):
+            raise ValueError(f"factors {', '.join(factors)!r}: name each factor once, at least one")
+        self.whole = data
+        text = f"factors {', '.join(factors)}"
+        self._columns = sorted(_factor(data, name, text) for name in factors)
+        self.factors = tuple(data.factors[k] for k in self._columns)
+        self.image_shape, self.notes = data.image_shape, data.notes
+        self.held_out, self.pairs = data.held_out, data.pairs
+        names = [factor.name for factor in self.factors]
+        self.source = f"{data.source}; scored by {', '.join(names)} only"
+        self.fingerprint = f"{data.fingerprint}:scored-{'+'.join(names)}"
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def images(self, rows: ArrayLike) -> NDArray[np.uint8]:
+        return self.whole.images(rows)
+
+    def values(self, rows: ArrayLike) -> NDArray[np.int64]:
+        return self.whole.values(rows)[:, self._columns]
+
+    def numbers(self, rows: ArrayLike) -> NDArray[np.float64]:
+        return self.whole.numbers(rows)[:, self._columns]
+
+    def rows(self, values: ArrayLike) -> NDArray[np.int64]:
+        classes = self.on_grid(values)
+        own = self.values(np.arange(len(self)))
+        labels, first = np.unique(own, axis=0, return_index=True)
+        row_of = dict(zip(map(tuple, labels.tolist()), first.tolist(), strict=True))
+        try:
+            return np.array([row_of[tuple(row)] for row in classes.tolist()], dtype=np.int64)
+        except KeyError as error:
+            named = zip(self.factors, error.args[0], strict=True)
+            raise ValueError(
+                f"no image has {', '.join(f'{f.name} {c}' for f, c in named)}"
+            ) from error
+
+    def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+        return self.whole.draw(rng, count)
 
 
 def _factor(data: FactorData, name: str, text: str) -> int:
@@ -222,6 +303,10 @@ def _factor(data: FactorData, name: str, text: str) -> int:
     names = [factor.name for factor in data.factors]
     if name in names:
         return names.index(name)
+    if not names:
+        raise ValueError(f"{text!r}: the data have no factors, leave the option out")
+    if isinstance(data, Subset):
+        return _factor(data.whole, name, text)
     if isinstance(data, Fixed) and name in data.fixed:
         raise ValueError(
             f"{text!r}: {name} is fixed at {data.fixed[name]}: name a factor that varies, "

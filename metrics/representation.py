@@ -25,7 +25,8 @@ class Representation:
         codes: (N, D) float, the value of each continuous latent in each row, usually the posterior
             mean. D may be 0. float32 and float64 are kept, other float types become float64.
         categories: (N, C) int, the index of each categorical latent's category. C may be 0.
-        factors: (N, K) int, the class index of each factor, -1 where the label is missing.
+        factors: (N, K) int, the class index of each factor, -1 where the label is missing. K may be
+            0: only metrics that need no factors are then defined.
         category_sizes: length C, the number of categories of each categorical latent.
         factor_names: length K, all different.
         factor_kinds: length K, each "categorical", "ordinal", "cyclic" or "continuous".
@@ -75,7 +76,8 @@ class Representation:
         arrays.same_rows(codes=self.codes, categories=self.categories, factors=self.factors)
         if self.latents == 0:
             raise ValueError("codes and categories have no columns: give at least one latent")
-        arrays.factor_labels(self.factor_names, self.factor_kinds, self.factors.shape[1])
+        if self.factors.shape[1] or self.factor_names or self.factor_kinds:
+            arrays.factor_labels(self.factor_names, self.factor_kinds, self.factors.shape[1])
         shapes = {
             "logvar": self.codes.shape,
             "kl": (self.latents,),
@@ -176,7 +178,7 @@ class Representation:
     @property
     def varying(self) -> NDArray[np.bool_]:
         """(K,) which factors take more than one value over the rows; a missing label is none."""
-        return np.array([_varies(column) for column in self.factors.T])
+        return np.array([_varies(column) for column in self.factors.T], dtype=bool)
 
     def number(self, factor: int) -> NDArray[np.float64]:
         """(N,) a factor as a number: the value of a continuous one, else the class index."""

@@ -107,7 +107,9 @@ def sap(
 def _varies(fitted: Representation, scored: Representation) -> NDArray[np.bool_]:
     """(K,) which factors have a label on both sides, and more than one over both together."""
     both = np.concatenate([fitted.factors, scored.factors])
-    varies = np.array([len(np.unique(column[column != MISSING])) > 1 for column in both.T])
+    varies = np.array(
+        [len(np.unique(column[column != MISSING])) > 1 for column in both.T], dtype=bool
+    )
     for side in (fitted, scored):
         varies &= (side.factors != MISSING).any(axis=0)
     return varies

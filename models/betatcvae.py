@@ -1,8 +1,9 @@
 """beta-TCVAE (Chen et al. 2018, arXiv 1802.04942)."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -56,7 +57,8 @@ class BetaTCVAE(VAE):
             changes values but no gradient: with L latents it adds (L - 1) ln(rows) to the total
             correlation, -L ln(rows) to the dimension-wise KL, and so (beta - 1) (L - 1) ln(rows) to
             the loss if alpha = gamma = 1. `rows=1` gives the plain mean over the batch. Under `mss`
-            it is a weight, and must be the size of the data set.
+            it is a weight, and must be the size of the data set: the suite sets it to the number of
+            training images, unless it is given.
         lr: 1e-3 is that of the author's code, with batches of 2,048.
     """
 
@@ -76,6 +78,10 @@ class BetaTCVAE(VAE):
             )
         if self.rows < 1:
             raise ValueError(f"rows={self.rows}: must be at least 1")
+
+    @classmethod
+    def settings_of_data(cls, settings: Mapping[str, Any], rows: int) -> dict[str, Any]:
+        return {"rows": rows} if settings["estimator"] == "mss" else {}
 
     def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
         kl = super().regularizer(posterior, z, step)

@@ -1,7 +1,8 @@
 """What encodes images, whether it was trained here or elsewhere."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -25,6 +26,14 @@ class Encoder(nn.Module, ABC):
     latents: Latents
     changed: int = 1
     input: ClassVar[Input] = "images"
+
+    @classmethod
+    def settings_of_data(cls, settings: Mapping[str, Any], rows: int) -> dict[str, Any]:
+        """Which of these settings have to be other ones for data with `rows` training images.
+
+        The suite sets them where the user does not; by default there are none.
+        """
+        return {}
 
     def fit(self, x: Tensor) -> None:
         """Learn what can be learned in one pass from images (N, C, H, W) in [0, 1].

@@ -71,7 +71,12 @@ Models = Annotated[
     ),
 ]
 Dataset = Annotated[
-    str, typer.Option(metavar="NAME", help="Data set by name.", autocompletion=complete_dataset)
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Data set by name, or your own: an npz file or a folder of pictures.",
+        autocompletion=complete_dataset,
+    ),
 ]
 PresetName = Annotated[
     str,

@@ -92,6 +92,10 @@ def run(
             metavar="FACTOR=CLASSES,...", help="Train without combinations. May be repeated."
         ),
     ] = None,
+    factors: Annotated[
+        str | None,
+        typer.Option(metavar="FACTORS", help="Score these factors only, comma-separated."),
+    ] = None,
     jobs: Jobs = None,
     threads: Annotated[int, typer.Option(metavar="N", help="Threads of each run.")] = 1,
     device: Device = "auto",
@@ -127,6 +131,7 @@ def run(
         fix=fix or [],
         correlate=correlate or [],
         hold_out=hold_out or [],
+        factors=factors,
         output=output,
         data_dir=data_dir,
     )
@@ -192,6 +197,8 @@ def print_plan(todo: "Outstanding", console: Console) -> None:
     done = len(plan.runs) - len(todo.runs)
     steps = sum(run.steps for run in todo.runs if run not in todo.encoded)
     say(console, f"{study.dataset} ({study.source}), preset {study.preset}")
+    for note in study.notes:
+        say(console, f"  {note}")
     for label in dict.fromkeys(run.label for run in plan.runs):
         group = [run for run in plan.runs if run.label == label]
         first = group[0]

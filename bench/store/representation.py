@@ -1,9 +1,9 @@
 """Representations as npz files, without pickles: readable from any framework.
 
 Arrays: codes (N, D), categories (N, C), factors (N, K), logvar (N, D), probabilities (N, sum of
-category_sizes), kl (D + C,), rows (N,) of the data set, category_sizes, factor_names,
-factor_kinds, factor_sizes; of rows held out the first six with the suffix _test. This is what
-`bench evaluate` reads, too.
+category_sizes), kl (D + C,), values (N, K) where a factor is continuous, rows (N,) of the data
+set, category_sizes, factor_names, factor_kinds, factor_sizes; of rows held out the first seven with
+the suffix _test. This is what `bench evaluate` reads, too.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from bench.metrics import Representation
 from bench.store.files import read_arrays, write_arrays
 
-_LATENTS = ("codes", "categories", "factors", "logvar", "probabilities", "kl")
+_LATENTS = ("codes", "categories", "factors", "logvar", "probabilities", "kl", "values")
 _WORDS = ("category_sizes", "factor_names", "factor_kinds", "factor_sizes")
 
 
@@ -55,9 +55,16 @@ def _side(r: Representation, suffix: str) -> dict[str, np.ndarray]:
     arrays = {
         "codes": r.codes,
         "categories": r.categories,
-        "factors": r.factors.astype(np.min_scalar_type(max(r.factor_sizes))),
+        "factors": r.factors.astype(_smallest(r)),
         "logvar": r.logvar,
         "probabilities": r.probabilities,
         "kl": r.kl,
+        "values": r.values,
     }
     return {f"{name}{suffix}": array for name, array in arrays.items() if array is not None}
+
+
+def _smallest(r: Representation) -> np.dtype[Any]:
+    """The smallest type that holds all classes, and -1 if a label is missing."""
+    largest = max(r.factor_sizes, default=0)
+    return np.min_scalar_type(-largest if (r.factors < 0).any() else largest)

@@ -29,6 +29,7 @@ class StudyRecord:
         preset: name of the preset.
         steps: training steps that were asked for instead of the preset's.
         train: settings of the training that were asked for instead of the preset's.
+        notes: what was taken for what in a user's own files; may change, as `source` may.
     """
 
     dataset: str
@@ -38,12 +39,15 @@ class StudyRecord:
     preset: str
     steps: int | None
     train: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
     @property
     def data_name(self) -> str:
-        """The data set's name, and which factors are fixed: it is then other data."""
-        fixed = ", ".join(self.data_settings.get("fix", ()))
-        return f"{self.dataset} ({fixed})" if fixed else self.dataset
+        """The data set's name, which factors are fixed, and which are scored if not all."""
+        parts = list(self.data_settings.get("fix", ()))
+        if scored := self.data_settings.get("factors"):
+            parts.append(f"scored by {'+'.join(scored)}")
+        return f"{self.dataset} ({', '.join(parts)})" if parts else self.dataset
 
 
 def is_study(folder: Path) -> bool:
@@ -86,7 +90,7 @@ def check_folder(folder: Path, study: StudyRecord) -> None:
         return
     written, wanted = vars(read_study(folder, ELSEWHERE)), _plain(vars(study))
     for key in wanted:
-        if key != "source" and written[key] != wanted[key]:
+        if key not in ("source", "notes") and written[key] != wanted[key]:
             raise RequestError(
                 f"{folder} was written with {key} {written[key]}, not {wanted[key]}: {ELSEWHERE}"
             )
@@ -95,7 +99,9 @@ def check_folder(folder: Path, study: StudyRecord) -> None:
 def write_study(folder: Path, study: StudyRecord) -> None:
     """Make the study's folder. Raises RequestError where that fails."""
     try:
-        write_json(folder / STUDY, vars(study))
+        # without notes the file is as it was before there were any
+        values = {key: value for key, value in vars(study).items() if key != "notes" or value}
+        write_json(folder / STUDY, values)
     except OSError as error:
         raise unwritable(folder, error) from error
 
