@@ -100,13 +100,9 @@ class Arrays(LabelledData):
         self.fingerprint = f"arrays:sha256:{checksum[:16]}:{size}{resized}"
         self.notes = (
             self._images_in_words(shape),
-            *(own.notes or (f"no array 'factors': {NO_FACTORS}",)),
+            *(own.notes or ("no array 'factors': metrics that need factors are left out",)),
             *paired,
-            *(
-                [f"arrays that are ignored: {', '.join(map(blocks.shown, ignored))}"]
-                if ignored
-                else []
-            ),
+            *([f"arrays that are ignored: {labels.some(ignored)}"] if ignored else []),
         )
 
     def images(self, rows: ArrayLike) -> NDArray[np.uint8]:
@@ -206,9 +202,6 @@ class Arrays(LabelledData):
         if self._fit is not None:
             return pictures.squared(pixels, self.image_shape[1], self._fit)
         return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-
-
-NO_FACTORS = "metrics that need factors are left out"
 
 
 def _small_arrays(archive: zipfile.ZipFile) -> tuple[dict[str, NDArray[Any]], list[str]]:

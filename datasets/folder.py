@@ -98,7 +98,7 @@ class Pictures(LabelledData):
             f"pictures: {_span(sizes)}, {kind}{how}",
             *labelled,
             *own.notes,
-            *([f"files that are ignored: {_some(others)}"] if others else []),
+            *([f"files that are ignored: {labels.some(others)}"] if others else []),
         )
 
     def images(self, rows: ArrayLike) -> NDArray[np.uint8]:
@@ -188,8 +188,8 @@ def _listed(folder: Path) -> tuple[list[str], list[str]]:
     inside = [p.name for p in here if p.is_dir() and any(_is_picture(q) for q in p.iterdir())]
     if inside:
         raise WrongFileError(
-            f"has no png or jpg file itself but in folders ({_some(inside)}): name one of them, or "
-            f"put all pictures into one folder with a {FACTORS}"
+            f"has no png or jpg file itself but in folders ({labels.some(inside)}): name one of "
+            f"them, or put all pictures into one folder with a {FACTORS}"
         )
     raise WrongFileError("has no png or jpg file: name a folder of pictures")
 
@@ -307,9 +307,11 @@ def _matched(
         lines[cell] = line
     notes = [f"{FACTORS}: file names in the column {column!r}"]
     if absent := [name for name in names if name not in lines]:
-        notes.append(f"pictures without a line in {FACTORS}, which have no labels: {_some(absent)}")
+        notes.append(
+            f"pictures without a line in {FACTORS}, which have no labels: {labels.some(absent)}"
+        )
     if unknown := [cell for cell in lines if cell not in set(names)]:
-        notes.append(f"lines of {FACTORS} for which there is no picture: {_some(unknown)}")
+        notes.append(f"lines of {FACTORS} for which there is no picture: {labels.some(unknown)}")
     return column, [lines.get(name, -1) for name in names], tuple(notes)
 
 
@@ -333,8 +335,3 @@ def _span(sizes: set[tuple[int, int]]) -> str:
         return f"{height}x{width} pixels"
     (low, high), (left, right) = ((min(s), max(s)) for s in zip(*sizes, strict=True))
     return f"{len(sizes)} sizes of {low} to {high} by {left} to {right} pixels"
-
-
-def _some(names: Sequence[str]) -> str:
-    first = ", ".join(map(shown, names[:3]))
-    return first if len(names) <= 3 else f"{first} and {len(names) - 3:,} more"

@@ -87,7 +87,7 @@ def read(
         tuple(factors),
         np.stack(classes, axis=1) if factors else np.zeros(shape, dtype=np.int64),
         np.stack(numbers, axis=1) if any(f.kind == "continuous" for f in factors) else None,
-        tuple(f"{_some(names)}: {note}" for note, names in said.items()),
+        tuple(f"{some(names)}: {note}" for note, names in said.items()),
     )
 
 
@@ -286,7 +286,8 @@ def _edges(numbers: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     return edges
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
     names = [shown(name) for name in names]
     if len(names) <= _NAMED + 1:
         return ", ".join(names)
