@@ -207,7 +207,8 @@ def default_name(study: StudyRecord, preset: Preset) -> str:
     for key in {"fix", "factors"} & own.keys():  # the others keep the names that studies have
         own[key] = f"-{'-'.join(own[key])}"
     parts += [f"{key}{value}" for key, value in {**own, **study.train}.items()]
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(map(str, parts)))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(map(str, parts)))
+    return name.lstrip("-.")  # of a path such as ./faces: no hidden folder, no option of a shell
 
 
 @dataclass(frozen=True)

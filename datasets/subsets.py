@@ -257,10 +257,10 @@ class Scored(FactorData):
     """
 
     def __init__(self, data: FactorData, factors: Sequence[str]) -> None:
+        text = ",".join(factors)
         if not factors or len(set(factors)) < len(factors):
-            raise ValueError(f"factors {', '.join(factors)!r}: name each factor once, at least one")
+            raise ValueError(f"{text!r}: name each factor that is scored once, and at least one")
         self.whole = data
-        text = f"factors {', '.join(factors)}"
         self._columns = sorted(_factor(data, name, text) for name in factors)
         self.factors = tuple(data.factors[k] for k in self._columns)
         self.image_shape, self.notes = data.image_shape, data.notes

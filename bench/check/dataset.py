@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bench.check.promises import Caveat, Promise, PromiseBrokenError, in_words
 from bench.datasets import Factor, FactorData
+from bench.datasets.factors import MISSING
 
 ROWS = 64  # looked at, and in the batch that is timed
 PAIRS = 24  # of images that differ in one factor
@@ -65,9 +66,9 @@ def is_factor_data(subject: DatasetSubject) -> None:
 
 def has_factors(subject: DatasetSubject) -> str:
     factors = subject.attribute("factors")
-    if not isinstance(factors, tuple | list) or not factors:
+    if not isinstance(factors, tuple | list):
         raise PromiseBrokenError(
-            "a tuple of factors", repr(factors)[:80], "give at least one factor"
+            "a tuple of factors", repr(factors)[:80], "give a tuple, () if there are none"
         )
     for factor in factors:
         if not isinstance(factor, Factor):
@@ -81,7 +82,7 @@ def has_factors(subject: DatasetSubject) -> str:
         raise PromiseBrokenError("a string as each name", str(names), "name every factor")
     if len(set(names)) < len(names):
         raise PromiseBrokenError("different names", ", ".join(names), "use each name once")
-    return ", ".join(f"{factor.name} {factor.size}" for factor in factors)
+    return ", ".join(f"{factor.name} {factor.size}" for factor in factors) or "none"
 
 
 def has_image_shape(subject: DatasetSubject) -> str:
@@ -184,17 +185,22 @@ def gives_values(subject: DatasetSubject) -> None:
                 "return a class for each factor",
             )
         for factor, column in zip(data.factors, values.T, strict=True):
-            if column.min() < 0 or column.max() >= factor.size:
+            if column.min() < MISSING or column.max() >= factor.size:
                 raise PromiseBrokenError(
                     f"classes of {factor.name} from 0 to {factor.size - 1}",
                     f"{column.min()} to {column.max()}",
-                    "number the classes from 0, or give the factor its true size",
+                    "number the classes from 0 (-1 for a missing label), or give the factor its "
+                    "true size",
                 )
 
 
 def inverts_values(subject: DatasetSubject) -> None:
     data, rows = subject.data, subject.rows
     values = data.values(rows)
+    labelled = (values != MISSING).all(axis=1)
+    rows, values = rows[labelled], values[labelled]
+    if not values.size:
+        return
     inverse = data.rows(values)
     if not _identical(data.values(inverse), values):
         raise PromiseBrokenError(

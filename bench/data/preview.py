@@ -80,7 +80,13 @@ def _data(name: str, sets: Sequence[str], data_dir: str | Path | None) -> Factor
 
 
 def strips(data: FactorData) -> list[Strip]:
-    """A row per factor around an image in the middle; without such a grid, images by class."""
+    """A row per factor around an image in the middle; without such a grid, images by class.
+
+    Without factors it is one row of images.
+    """
+    if not data.factors:
+        rows = np.unique(np.linspace(0, len(data) - 1, COLUMNS).astype(np.int64))
+        return [Strip("images", rows, ("",) * len(rows))]
     if len(data.factors) == 1 and len(data) > data.sizes[0]:
         return _class_by_class(data)
     middle = _middle(data.factors)
