@@ -6,6 +6,7 @@ trains also checkpoint.pt and checkpoint.previous.pt, after a failure error.txt,
 `bench export`.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -273,7 +274,11 @@ def read_status(folder: Path) -> Status:
 
 def read_scores(folder: Path) -> dict[str, ScoreRecord]:
     """The scores of a run by metric, empty until they are there."""
-    return _read(folder, SCORES, dict[str, ScoreRecord]) or {}
+    scores = _read(folder, SCORES, dict[str, ScoreRecord]) or {}
+    for name, score in scores.items():
+        if not all(map(math.isfinite, (score.value, *score.parts.values()))):  # such as 1e400
+            raise _unreadable(folder, SCORES, ValueError(f"{name}: no finite number"))
+    return scores
 
 
 def read_evaluation(folder: Path) -> Evaluation | None:
