@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import linecache
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -157,7 +158,7 @@ def digest(name: str, target: Any, kind: Kind = "model") -> str | None:
     """
     try:
         if any(target is held for held in _OFFERED[kind].values()):
-            return hashlib.sha256(inspect.getsource(target).encode()).hexdigest()[:16]
+            return hashlib.sha256(source_of(target).encode()).hexdigest()[:16]
         file = _source(name, target, kind)
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else None
     except (OSError, TypeError):
@@ -221,6 +222,37 @@ def _source_of_module(name: str) -> Path | None:
 @functools.cache
 def _parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def source_of(target: Any) -> str:
+    """The source of a class or function, also of one that a notebook's cell defines.
+
+    Raises:
+        OSError, TypeError: there is none.
+    """
+    try:
+        return inspect.getsource(target)
+    except (OSError, TypeError):
+        if not inspect.isclass(target):
+            raise
+        # IPython keeps its cells where tracebacks look for lines; the newest one counts
+        for entry in reversed(list(linecache.cache.values())):
+            if len(entry) == 4 and (text := _definition("".join(entry[2]), target.__name__)):
+                return text
+        raise
+
+
+def _definition(text: str, name: str) -> str | None:
+    """What a text says of a class of this name at its top level, with its decorators."""
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError):
+        return None
+    for node in body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            return "".join(text.splitlines(keepends=True)[first - 1 : node.end_lineno])
+    return None
 
 
 def package(name: str, target: Any, kind: Kind) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.errors import RequestError
-from bench.registry import Kind, offer, offered, registry
+from bench.registry import Kind, offer, offered, registry, source_of
 
 
 def name_of(kind: Kind, thing: Any) -> str:
@@ -31,7 +31,7 @@ def name_of(kind: Kind, thing: Any) -> str:
     name = thing.__name__ if described else type(thing).__name__
     if described:
         try:
-            inspect.getsource(thing)
+            source_of(thing)
         except (OSError, TypeError) as error:
             raise RequestError(
                 f"the source of {name} cannot be read, and without it no record can say what was "

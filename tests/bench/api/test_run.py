@@ -1,12 +1,12 @@
 """`bench.run`: the same as the command, in this process or in others."""
 
 import json
+import linecache
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,55 +93,40 @@ def test_classes_and_networks_may_stand_in_the_place_of_names(tmp_path: Path) ->
     assert codes[order].shape == (len(data), direct.shape[1])
 
 
-NOTEBOOK = '''
+NOTEBOOK = """
 from bench.models import PlainVAE
 
 class Mine(PlainVAE):
-    """Defined where no other process can import it."""
+    weight = {weight}
 
     def regularizer(self, posterior, z, step):
-        return {weight} * super().regularizer(posterior, z, step)
-'''
+        return self.weight * super().regularizer(posterior, z, step)
+"""
 
 
-def defined(folder: Path, weight: float) -> type:
-    """A class of `__main__`, as a notebook's cell defines it."""
-    file = folder / f"cell{weight}.py"
-    file.write_text(NOTEBOOK.format(weight=weight))
+def defined(monkeypatch: pytest.MonkeyPatch, weight: float) -> type:
+    """A class of `__main__`, as a notebook's cell defines it: IPython fills the cache of lines."""
+    text, file = NOTEBOOK.format(weight=weight), f"<cell {weight}>"
+    lines = text.splitlines(keepends=True)
+    monkeypatch.setitem(linecache.cache, file, (len(text), None, lines, file))
     space: dict[str, Any] = {"__name__": "__main__"}
-    exec(compile(file.read_text(), str(file), "exec"), space)
+    exec(compile(text, file, "exec"), space)
     return space["Mine"]
 
 
-@pytest.fixture
-def in_main(monkeypatch: pytest.MonkeyPatch) -> Callable[[type, Path], type]:
-    """Lets `inspect.getsource` find a class of `__main__`, as IPython does."""
-    import inspect
-
-    sources: dict[type, str] = {}
-    real = inspect.getsource
-
-    def put(cls: type, file: Path) -> type:
-        sources[cls] = file.read_text()
-        return cls
-
-    monkeypatch.setattr(inspect, "getsource", lambda o: sources.get(o) or real(o))
-    return put
-
-
 def test_a_class_of_a_notebook_is_run_here_and_known_by_its_source(
-    tmp_path: Path, in_main: Callable[[type, Path], type]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call: dict[str, Any] = {**SMALL, "seeds": 1, "output": tmp_path / "study"}
-    mine = in_main(defined(tmp_path, 2.0), tmp_path / "cell2.0.py")
+    mine = defined(monkeypatch, 2.0)
     study = bench.run([mine, "vae"], "toy", **call)
     assert [run.label for run in study.runs] == ["Mine", "vae"]
     assert study.runs[0].model().latents.continuous == 10
-    changed = in_main(defined(tmp_path, 3.0), tmp_path / "cell3.0.py")
+    with pytest.raises(bench.RequestError, match="Mine is known to this process only: use jobs=1"):
+        bench.run([mine], "toy", **{**call, "jobs": 2})
+    changed = defined(monkeypatch, 3.0)
     with pytest.raises(bench.RequestError, match="runs of Mine were made with other code"):
         bench.run([changed], "toy", **call)
-    with pytest.raises(bench.RequestError, match="Mine is known to this process only: use jobs=1"):
-        bench.run([mine], "toy", jobs=2, **call)
 
 
 def test_a_class_with_the_name_of_a_model_of_the_suite_is_refused(tmp_path: Path) -> None:
