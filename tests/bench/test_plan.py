@@ -206,7 +206,7 @@ def test_identity_changes_with_all_that_changes_a_number(make_run) -> None:
         "seed": 1,
         "precision": "bfloat16",
     }
-    names = {"preset", "changed", "data_settings", "code"}
+    names = {"preset", "changed", "data_settings", "code", "data_code"}
     assert other.keys() | names == {field.name for field in fields(Run)}
     identities = {replace(run, **{key: value}).identity for key, value in other.items()}
     assert len(identities | {run.identity}) == len(other) + 1
