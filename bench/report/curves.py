@@ -136,8 +136,7 @@ def draw_curves(numbers: Histories, path: Path, title: str) -> None:
         return
     columns = 4 if len(panels) in (4, 7, 8) else min(len(panels), 3)
     lines = math.ceil(len(panels) / columns)
-    handles = logged.handles(*panels)
-    longest = max(len(str(handle.get_label())) for handle in handles)
+    longest = max(len(line) for label in logged.styles for line in folded(label, 100).split("\n"))
     ncols = max(1, min(4, 110 // (longest + 8)))
     height = 0.45 + 1.55 * lines + 0.14 * math.ceil((len(logged.styles) + 1) / ncols)
     with figure(path, WIDTH, height) as drawn:
@@ -148,6 +147,7 @@ def draw_curves(numbers: Histories, path: Path, title: str) -> None:
             panel.set_visible(False)
         for panel in axes[max(0, len(panels) - columns) : len(panels)]:
             panel.set_xlabel("step")
+        handles = logged.handles(*panels)
         drawn.legend(handles=handles, loc="outside lower center", ncols=ncols, frameon=False)
         drawn.suptitle(titled(f"{title}: one line per seed"), fontsize=8)
 
@@ -187,12 +187,14 @@ class _Logged:
 
         if isinstance(numbers, pd.DataFrame):
             rows = numbers
-        elif isinstance(numbers, HasRecords) or all(isinstance(r, Record) for r in numbers):
+        elif isinstance(numbers, HasRecords) or (
+            isinstance(numbers, list | tuple) and all(isinstance(r, Record) for r in numbers)
+        ):
             rows = histories(numbers)
         else:
             raise RequestError(
-                f"a {type(numbers).__name__} has no training curves: give a study, records or a "
-                "frame with a column step"
+                f"an object of type {type(numbers).__name__} has no training curves: give a study, "
+                "records or a frame with a column step"
             )
         if "step" not in rows:
             raise RequestError("the frame has no column step: training curves need it")

@@ -194,7 +194,9 @@ def as_frame(numbers: Numbers, *needed: str) -> "pd.DataFrame":
             isinstance(record, Record) for group in groups for record in group
         ):
             what = type(numbers).__name__
-            raise RequestError(f"a {what} has no numbers of runs: give a frame, a study or records")
+            raise RequestError(
+                f"an object of type {what} has no numbers of runs: give a frame, a study or records"
+            )
         rows = frame(numbers)
     missing = [name for name in needed if name not in rows.columns]
     if missing:

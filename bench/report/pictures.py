@@ -238,7 +238,9 @@ def _live(
     from bench.models import VAE
 
     if not isinstance(model, VAE):
-        raise RequestError(f"a {type(model).__name__} has no traversals: give a run or a VAE")
+        raise RequestError(
+            f"an object of type {type(model).__name__} has no traversals: give a run or a VAE"
+        )
     if not isinstance(data, FactorData):
         raise RequestError("traversals of a model need its data: give a data set")
     device, training = next(model.parameters()).device, model.training
@@ -406,7 +408,9 @@ def information(source: "HasRecord | Record | Representation", *, ax: Axes | Non
         shares, evaluation = Information.within(source), evaluate(source)
     else:
         what = type(source).__name__
-        raise RequestError(f"a {what} has no codes: give a Representation, or a run")
+        raise RequestError(
+            f"an object of type {what} has no codes: give a Representation, or a run"
+        )
     ax = current(ax)
     notes = _heat_map(ax, Use.of(evaluation), shares)
     if notes:

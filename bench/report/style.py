@@ -85,7 +85,9 @@ def current(ax: Axes | None) -> Axes:
 
         return plt.gca()
     if not isinstance(ax, Axes):
-        raise RequestError(f"ax is a {type(ax).__name__}: give an Axes of matplotlib, or none")
+        raise RequestError(
+            f"ax is of type {type(ax).__name__}: give an Axes of matplotlib, or none"
+        )
     return ax
 
 
