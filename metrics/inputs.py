@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import arrays
-from .arrays import MISSING, FloatArray, IntArray
-from .binning import apply_edges, equal_frequency_edges
+from .arrays import FloatArray
+from .columns import Column, Given, columns, matrix
+from .columns import column as column_of
+from .labels import LARGEST, class_indices, inferred_kind, labels
 
-CLASSES = 20  # classes of a continuous factor, for the metrics that need classes
-LARGEST = 2_000  # classes of a factor or latent: tables and predictors have a column for each
 LARGEST_LOGVAR = 700.0  # beyond it the variance is not a finite float64
+MANY_VALUES = 0.5  # distinct values per row, from which a number is no class
+UNLIKELY = 0.5  # a log variance above it in most rows is wider than the prior, as no encoder is
 
 Arrays = Mapping[str, Any]
 
@@ -21,7 +23,7 @@ def normalised(
     train: Arrays,
     category_sizes: Sequence[int] | None,
     factor_names: Sequence[str] | None,
-    factor_kinds: Sequence[str] | None,
+    factor_kinds: Sequence[str] | Mapping[str, str] | None,
     factor_sizes: Sequence[int] | None,
     test: Arrays | None,
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -41,71 +43,60 @@ def normalised(
     Raises:
         ValueError: an array has the wrong shape, type or range; the message names it.
     """
+    if train["factors"] is None:
+        raise ValueError("factors is nothing: give an array with a row per image")
     if unknown := sorted(set(test or ()) - set(train)):
         raise ValueError(f"test has {unknown[0]!r}: it may have {', '.join(train)}")
-    sides = [_side(given) for given in (train, test) if given is not None]
+    sides = [_Side(given, factor_kinds is None) for given in (train, test) if given is not None]
     for name in ("factors", "categories"):
-        if len({side[name].shape[1] for side in sides}) > 1:
+        if len({len(getattr(side, name)) for side in sides}) > 1:
             raise ValueError(f"the test rows have another number of {name}: give the same ones")
+    factors, names = _joined_factors(sides, factor_names)
+    kinds = _kinds(factor_kinds, names, len(factors))
+    sizes = [0] * len(factors) if factor_sizes is None else [int(size) for size in factor_sizes]
+    if len(sizes) != len(factors):
+        raise ValueError(f"factors has {len(factors)} columns but {len(sizes)} sizes: match them")
+    rows = sides[0].rows
     # Both sides share sizes and classes, so labels are made from both together.
-    rows = len(sides[0]["factors"])
-    raw = np.concatenate([side["factors"] for side in sides])
-    if raw.dtype.kind == "f" and np.isinf(raw).any():
-        raise ValueError("factors has infinite values: a missing label is -1 or NaN")
-    columns = raw.shape[1]
-    # Names and kinds may be arrays.
-    names = (
-        [f"v{k + 1}" for k in range(columns)]
-        if factor_names is None
-        else [str(name) for name in factor_names]
-    )
-    kinds = (
-        [kind_of(column) for column in raw.T]
-        if factor_kinds is None
-        else [str(kind) for kind in factor_kinds]
-    )
-    arrays.factor_labels(names, kinds, columns)
-    sizes = [0] * columns if factor_sizes is None else [int(size) for size in factor_sizes]
-    if len(sizes) != columns:
-        raise ValueError(f"factors has {columns} columns but {len(sizes)} sizes: match them")
-    labels, values = np.empty(raw.shape, dtype=np.int64), np.full(raw.shape, np.nan)
-    for k, kind in enumerate(kinds):
-        if kind == "continuous":
-            values[:, k] = raw[:, k]
-            labels[:, k] = _cut(values[:, k], rows, sizes[k] or CLASSES)
-            sizes[k] = max(int(labels[:, k].max()) + 1, 1)
-        else:
-            labels[:, k] = _classes(raw[:, k], names[k])
-            sizes[k] = sizes[k] or max(int(labels[:, k].max()) + 1, 1)
-            if sizes[k] > LARGEST:
-                raise ValueError(
-                    f"factor {names[k]} has class {sizes[k] - 1}, of at most {LARGEST}: number its "
-                    "classes from 0, or call its kind continuous"
-                )
+    read = [
+        labels(column, name, kind, size, rows)
+        for column, name, kind, size in zip(factors, names, kinds, sizes, strict=True)
+    ]
+    categories = _joined_categories(sides, category_sizes)
     if category_sizes is None:
-        categories = np.concatenate([side["categories"] for side in sides])
         category_sizes = [int(column.max(initial=0)) + 1 for column in categories.T]
     category_sizes = [int(size) for size in category_sizes]
     if max(category_sizes, default=0) > LARGEST:
         raise ValueError(
             f"categories go up to {max(category_sizes) - 1}: number those of each latent from 0"
         )
+    continuous = any(label.kind == "continuous" for label in read)
     fields: list[dict[str, Any]] = []
     for side, part in zip(sides, (slice(rows), slice(rows, None)), strict=False):
-        if side["kl"] is None:
-            posterior = side["codes"], side["logvar"], side["probabilities"]
-            side["kl"] = posterior_kl(*posterior, category_sizes)
-        side["factors"] = labels[part]
-        side["values"] = values[part] if "continuous" in kinds else None
+        kl = side.kl
+        if kl is None:
+            kl = posterior_kl(side.codes, side.logvar, side.probabilities, category_sizes)
         fields.append(
             {
-                **side,
+                "codes": side.codes,
+                "categories": categories[part],
+                "factors": np.column_stack([label.classes[part] for label in read]),
+                "logvar": side.logvar,
+                "probabilities": side.probabilities,
+                "kl": kl,
+                "values": np.column_stack([label.values[part] for label in read])
+                if continuous
+                else None,
                 "category_sizes": tuple(category_sizes),
                 "factor_names": tuple(names),
-                "factor_kinds": tuple(kinds),
-                "factor_sizes": tuple(sizes),
+                "factor_kinds": tuple(label.kind for label in read),
+                "factor_sizes": tuple(label.size for label in read),
             }
         )
+    warnings = [warning for label in read for warning in label.warnings]
+    warnings += _doubts_about_posterior(sides[0], categories[:rows], category_sizes)
+    fields[0]["notes"] = (_latents_in_words(sides[0]), *(label.note for label in read))
+    fields[0]["warnings"] = tuple(warnings)
     return fields[0], None if test is None else fields[1]
 
 
@@ -155,48 +146,177 @@ def posterior_kl(
     return np.array(kl)
 
 
-def _side(given: Arrays) -> dict[str, Any]:
+def kind_of(values: Given) -> str:
+    """The kind of a factor from its (N,) values, unless it is given; see `labels`."""
+    return inferred_kind(column_of("factors", values))
+
+
+class _Side:
     """The arrays of one side; those of a kind of latents that is not given are empty."""
-    if "factors" not in given:
-        raise ValueError("the test rows have no factors: give them too")
-    factors = arrays.matrix("factors", given["factors"], "K")
-    codes, categories = given.get("codes"), given.get("categories")
-    if codes is None:
-        codes = np.zeros((len(factors), 0))
-    if categories is None:
-        categories = np.zeros((len(factors), 0), dtype=np.int64)
-    side = {
-        "codes": arrays.codes(codes),
-        "categories": arrays.matrix("categories", categories, "C"),
-        "factors": factors,
-    }
-    arrays.same_rows(**side)
-    return {**side, **{name: given.get(name) for name in ("logvar", "probabilities", "kl")}}
+
+    def __init__(self, given: Arrays, inferred: bool) -> None:
+        if given.get("factors") is None:
+            raise ValueError("the test rows have no factors: give them too")
+        self.factors, self.names = columns("factors", given["factors"])
+        codes, categories = given.get("codes"), given.get("categories")
+        self.rows = len(self.factors[0]) if self.factors else 0
+        numbers = np.zeros((self.rows, 0)) if codes is None else matrix("codes", codes)
+        if inferred and numbers.dtype.kind in "iubf":
+            _refuse_swapped(numbers, self.factors)
+        self.codes = arrays.codes(numbers)
+        self.categories = [] if categories is None else columns("categories", categories)[0]
+        self.logvar, self.probabilities = (
+            None if given.get(name) is None else matrix(name, given[name])
+            for name in ("logvar", "probabilities")
+        )
+        kl = given.get("kl")
+        self.kl = None if kl is None else matrix("kl", kl).ravel()
+        if self.factors:
+            arrays.same_rows(
+                codes=self.codes,
+                **({"categories": self.categories[0].values} if self.categories else {}),
+                factors=self.factors[0].values,
+            )
 
 
-def kind_of(column: NDArray[Any]) -> str:
-    """The kind of a factor unless it is given: ordinal for whole numbers, else continuous."""
-    if column.dtype.kind != "f":
-        return "ordinal"
-    known = column[np.isfinite(column)]
-    return "ordinal" if (known == np.rint(known)).all() else "continuous"
+def _joined_factors(
+    sides: Sequence[_Side], factor_names: Sequence[str] | None
+) -> tuple[list[Column], list[str]]:
+    """The columns of the factors over all rows, those held out last, and their names.
+
+    Raises:
+        ValueError: the held-out rows have columns of other names, or there are too few names.
+    """
+    first = sides[0]
+    # Names may be arrays.
+    names = [str(name) for name in first.names or ()] or [
+        f"v{k + 1}" for k in range(len(first.factors))
+    ]
+    joined = first.factors
+    if len(sides) > 1:
+        second = dict(zip(sides[1].names or names, sides[1].factors, strict=True))
+        if first.names and set(second) != set(names):
+            raise ValueError(
+                f"factors of the test rows are {', '.join(second)}, not {', '.join(names)}: "
+                "give the same columns"
+            )
+        others = [second[name] for name in names] if first.names else sides[1].factors
+        joined = [a.joined(b, n) for a, b, n in zip(joined, others, names, strict=True)]
+    if factor_names is not None:
+        names = [str(name) for name in factor_names]
+    return joined, names
 
 
-def _classes(column: NDArray[Any], name: str) -> IntArray:
-    """Class indices from a column of ints, or of floats that are whole numbers or NaN."""
-    if column.dtype.kind in "iu":
-        return column.astype(np.int64)
-    if column.dtype.kind != "f":
-        raise ValueError(f"factor {name} has type {column.dtype}: give integer class indices")
-    known = np.isfinite(column)
-    if (column[known] != np.rint(column[known])).any():
-        raise ValueError(f"factor {name} has fractions: call its kind continuous, or give classes")
-    return np.where(known, column, MISSING).astype(np.int64)
+def _kinds(
+    given: Sequence[str] | Mapping[str, str] | None, names: Sequence[str], count: int
+) -> list[str | None]:
+    """The kind of each factor, None where it is to be inferred.
+
+    Raises:
+        ValueError: names and kinds are not as many as factors, repeat, or are unknown.
+    """
+    kinds: list[str | None] = [None] * count
+    if isinstance(given, Mapping):
+        if unknown := [str(name) for name in given if name not in names]:
+            raise ValueError(
+                f"factor_kinds names {unknown[0]!r}: the factors are {', '.join(names)}"
+            )
+        kinds = [None if name not in given else str(given[name]) for name in names]
+    elif given is not None:
+        kinds = [str(kind) for kind in given]
+    arrays.factor_labels(names, [kind or "ordinal" for kind in kinds], count)
+    return kinds
 
 
-def _cut(numbers: NDArray[np.float64], rows: int, size: int) -> IntArray:
-    """(N,) classes of equal frequency among the known of the first `rows` numbers."""
-    known = np.isfinite(numbers)
-    first = numbers[:rows][known[:rows]]
-    edges = equal_frequency_edges(first, size) if len(first) else np.empty(0)
-    return np.where(known, apply_edges(numbers, edges), MISSING)
+def _joined_categories(
+    sides: Sequence[_Side], category_sizes: Sequence[int] | None
+) -> NDArray[Any]:
+    """(N, C) category indices over all rows; words and booleans are numbered in order."""
+    joined = []
+    for parts in zip(*(side.categories for side in sides), strict=True):
+        column = parts[0] if len(parts) == 1 else parts[0].joined(parts[1], "categories")
+        indices = class_indices(column)
+        if column.missing.any():
+            raise ValueError(
+                f"categories has {int(column.missing.sum()):,} missing values: drop these rows"
+            )
+        joined.append(column.values if indices is None else indices)
+    if not joined:
+        return np.zeros((sum(side.rows for side in sides), 0), dtype=np.int64)
+    return np.column_stack(joined)
+
+
+def _refuse_swapped(codes: NDArray[Any], factors: Sequence[Column]) -> None:
+    """Refuses codes that are classes together with factors that are codes.
+
+    Raises:
+        ValueError: all codes are whole numbers, and all factors are numbers that hardly repeat.
+    """
+    for column in factors:
+        if inferred_kind(column) != "continuous":
+            return
+        if len(np.unique(column.known)) < MANY_VALUES * len(column):
+            return
+    if codes.size and (codes == np.rint(codes)).all() and (codes != codes[0]).any():
+        raise ValueError(
+            "codes are whole numbers and factors are not: they look swapped, give codes first; "
+            "if they are right, give factor_kinds"
+        )
+
+
+def _latents_in_words(side: _Side) -> str:
+    """One line on the latents: how many, how far they spread, and whether there is a posterior."""
+    parts = []
+    if side.codes.shape[1]:
+        spread = side.codes.std(axis=0, dtype=np.float64)
+        given = "with" if side.logvar is not None else "without"
+        parts.append(
+            f"{side.codes.shape[1]} continuous, standard deviation {spread.min():.3g} to "
+            f"{spread.max():.3g}, {given} logvar"
+        )
+    if side.categories:
+        given = "with" if side.probabilities is not None else "without"
+        parts.append(f"{len(side.categories)} categorical, {given} probabilities")
+    return f"latents: {'; '.join(parts)}"
+
+
+def _doubts_about_posterior(
+    side: _Side, categories: NDArray[Any], sizes: Sequence[int]
+) -> list[str]:
+    """One line for each way in which what was given as a posterior is none that an encoder has."""
+    doubts = []
+    logvar = side.logvar
+    if logvar is not None and logvar.size:
+        if np.ptp(logvar) == 0 and len(logvar) > 1:
+            doubts.append(
+                f"logvar is {logvar.flat[0]:.3g} everywhere: scores of the posterior are those of "
+                "a width that was chosen; leave logvar out if the encoder gives none"
+            )
+        elif (logvar >= 0).all():
+            doubts.append(
+                f"logvar is nowhere below 0 ({logvar.min():.3g} to {logvar.max():.3g}): give the "
+                "logarithm of the variance, not the variance or the deviation"
+            )
+        elif (logvar > UNLIKELY).mean() > 0.5:
+            doubts.append(
+                f"logvar is above {UNLIKELY} in {(logvar > UNLIKELY).mean():.0%} of its values, "
+                "wider than the prior: is it a second code, and no log variance?"
+            )
+    if side.probabilities is not None:
+        first = 0
+        for c, size in enumerate(sizes):
+            p = side.probabilities[:, first : first + size].astype(np.float64)
+            first += size
+            wrong = int((np.abs(p.sum(axis=1) - 1) > 0.01).sum())
+            if wrong:
+                doubts.append(
+                    f"probabilities of c{c + 1} do not sum to 1 in {wrong:,} rows: take the "
+                    "softmax of logits, one categorical latent after the other"
+                )
+            other = int((p[np.arange(len(p)), categories[:, c]] < p.max(axis=1) - 1e-6).sum())
+            if not wrong and 2 * other > len(p):
+                doubts.append(
+                    f"categories of c{c + 1} are not the most probable ones in {other:,} rows: "
+                    "do probabilities and categories belong together?"
+                )
+    return doubts

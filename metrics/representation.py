@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from . import arrays, inputs
 from .arrays import MISSING, FloatArray, IntArray
+from .columns import Given
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,31 +110,38 @@ class Representation:
     def of(
         cls,
         *,
-        factors: FloatArray | IntArray,
-        codes: FloatArray | None = None,
-        categories: IntArray | None = None,
+        factors: Given,
+        codes: Given | None = None,
+        categories: Given | None = None,
         category_sizes: Sequence[int] | None = None,
         factor_names: Sequence[str] | None = None,
-        factor_kinds: Sequence[str] | None = None,
+        factor_kinds: Sequence[str] | Mapping[str, str] | None = None,
         factor_sizes: Sequence[int] | None = None,
-        logvar: FloatArray | None = None,
-        kl: FloatArray | None = None,
-        probabilities: FloatArray | None = None,
-        test: Mapping[str, FloatArray | IntArray] | None = None,
+        logvar: Given | None = None,
+        kl: Given | None = None,
+        probabilities: Given | None = None,
+        test: Mapping[str, Given] | None = None,
     ) -> "Representation":
         """A representation from arrays of any framework; only `factors` and latents are needed.
 
+        Arrays are those of numpy (masked ones, too), torch or JAX, data frames, mappings of columns
+        by name, or lists. One dimension is one column. What is inferred is in `notes` and, where it
+        may be wrong, in `warnings`.
+
         Args:
-            factors: (N, K) classes or numbers; a missing label is -1, or NaN among floats. A
-                continuous factor is cut into classes of equal frequency, 20 of them unless its
-                size is given.
+            factors: (N, K) numbers, words or booleans; column names become factor names. Missing
+                labels are NaN, None, NA or masked, or -1 where it cannot be a class; `labels` has
+                the rules. A continuous factor is cut into classes of equal frequency, 20 of them
+                unless its size is given.
             codes: as in `Representation`.
-            categories: as in `Representation`.
+            categories: as in `Representation`; words and booleans are numbered in order.
             category_sizes: one more than the largest category, if not given.
-            factor_names: v1 to vK, if not given.
-            factor_kinds: if not given, factors of whole numbers are ordinal, all others
-                continuous.
-            factor_sizes: one more than the largest class, if not given.
+            factor_names: v1 to vK, if neither given nor the names of columns.
+            factor_kinds: of all factors, or of some by name. If not given, whole numbers are
+                ordinal, words and booleans categorical, pandas' categories as they say, and all
+                others continuous.
+            factor_sizes: the number of classes; if not given, that of those that occur, or one more
+                than the largest class index.
             logvar: as in `Representation`.
             kl: computed from the posterior (`logvar` of codes, `probabilities` of categories), if
                 not given.

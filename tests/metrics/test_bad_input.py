@@ -64,7 +64,7 @@ def outcome(name: str, representation: Representation) -> Score | str:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"codes": CODES[:, 0]}, "codes has shape"),
+        ({"codes": np.stack([CODES, CODES], axis=2)}, "codes has shape (1000, 3, 2)"),
         ({"codes": CODES[:-1]}, "numbers of rows differ"),
         ({"codes": np.where(CODES > 2, np.nan, CODES)}, "codes has NaN or infinite"),
         ({"codes": np.where(CODES > 2, np.inf, CODES)}, "codes has NaN or infinite"),
@@ -77,15 +77,17 @@ def outcome(name: str, representation: Representation) -> Score | str:
         ({"codes": None, "categories": 1.0 * FACTORS, "probabilities": None}, "categories has t"),
         ({"codes": None, "categories": FACTORS - 1, "probabilities": None}, "column 0 runs from -"),
         ({"categories": 10**7 * FACTORS, "probabilities": None}, "categories go up to"),
-        ({"factors": FACTORS[:, 0]}, "factors has shape"),
+        ({"factors": np.stack([FACTORS, FACTORS], axis=2)}, "factors has shape (1000, 3, 2)"),
+        ({"factors": FACTORS[:, 0]}, "as many factor_names and factor_kinds"),
         ({"factors": FACTORS[:, :0]}, "factors has no columns"),
-        ({"factors": FACTORS - 2}, "factors column 0 runs from -2"),
+        ({"factors": FACTORS - 2, "factor_sizes": SIZES}, "factors column 0 runs from -2"),
         ({"factors": FACTORS, "factor_sizes": (3, 4, 4)}, "factors column 2 runs from 0 to 4"),
         ({"factors": FACTORS + 0.5}, "factor v1 has fractions"),
         ({"factors": np.where(FACTORS > 1, np.inf, FACTORS)}, "factors has infinite"),
-        ({"factors": FACTORS.astype(str)}, "factor v1 has type <U"),
-        ({"factors": 10**9 * FACTORS}, "factor v1 has class 2000000000"),
-        ({"factors": np.ma.masked_array(FACTORS, FACTORS > 1)}, "factors is masked"),
+        ({"factors": FACTORS.astype(str), "factor_kinds": ("continuous",) * 3}, "v1 holds words"),
+        ({"factors": 10**9 * FACTORS, "factor_sizes": SIZES}, "0 runs from 0 to 2000000000"),
+        ({"factors": FACTORS.astype("M8[D]")}, "factors column 0 has type datetime64[D]"),
+        ({"factors": FACTORS + 1j}, "factors column 0 has type complex128"),
         ({"factor_sizes": (3, 4)}, "3 columns but 2 sizes"),
         ({"factor_kinds": ("ordinal",)}, "as many factor_names and factor_kinds"),
         ({"factor_kinds": ("a", "ordinal", "cyclic")}, "use categorical, ordinal"),
@@ -102,7 +104,10 @@ def outcome(name: str, representation: Representation) -> Score | str:
         ({"test": {"codes": CODES, "factors": FACTORS[:, :2]}}, "another number of factors"),
         ({"test": {"codes": CODES, "factors": FACTORS, "categories": FACTORS}}, "of categories"),
         ({"test": {"codes": CODES, "factors": FACTORS, "labels": FACTORS}}, "test has 'labels'"),
-        ({"test": {"codes": CODES, "factors": FACTORS - 2}}, "factors column 0 runs from -2"),
+        (
+            {"test": {"codes": CODES, "factors": FACTORS.astype(str)}},
+            "v1: the test rows",
+        ),
     ],
 )
 def test_what_is_no_representation_is_refused(wrong: dict[str, Any], message: str) -> None:
