@@ -20,6 +20,7 @@ from bench.cli.data import app as data
 from bench.cli.evaluate import EVALUATE_HELP, evaluate
 from bench.cli.export import EXPORT_HELP, export
 from bench.cli.list import LIST_HELP, list_
+from bench.cli.new import NEW_HELP, new
 from bench.cli.report import REPORT_HELP, report
 from bench.cli.reproduce import REPRODUCE_HELP, reproduce
 from bench.cli.run import RUN_HELP, run
@@ -46,6 +47,7 @@ app.command(help=RUN_HELP)(run)
 app.command(help=EVALUATE_HELP)(evaluate)
 app.add_typer(data, name="data")
 app.command(help=CHECK_HELP)(check)
+app.command(help=NEW_HELP)(new)
 app.command(help=EXPORT_HELP)(export)
 app.command(help=REPRODUCE_HELP)(reproduce)
 app.command(name="list", help=LIST_HELP)(list_)
