@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from scipy.stats import entropy
+from scipy.special import entr
 
 from bench.datasets import FactorData
 from bench.datasets.factors import MISSING
@@ -309,7 +309,7 @@ def evaluate(
         held_out_reconstruction: the decoder's error on held-out rows.
     """
     entropies = [
-        entropy(np.bincount(column, minlength=size))
+        entr(np.bincount(column, minlength=size) / len(column)).sum()
         for column, size in zip(r.categories.T, r.category_sizes, strict=True)
     ]
     spread = np.concatenate([r.codes.std(0, dtype=np.float64), np.array(entropies)])

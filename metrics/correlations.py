@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from .arrays import FloatArray, IntArray
 from .information import contingency
@@ -10,7 +9,12 @@ from .information import contingency
 
 def unit_vector(column: FloatArray | IntArray, ranked: bool) -> NDArray[np.float64]:
     """An (N,) column, or its ranks, with mean 0 and norm 1; all 0 if it is constant."""
-    number = rankdata(column) if ranked else column.astype(np.float64)
+    if ranked:
+        from scipy.stats import rankdata  # not above, as it takes half a second
+
+        number = rankdata(column)
+    else:
+        number = column.astype(np.float64)
     low, spread = number.min(), np.ptp(number)
     if spread == 0:
         return np.zeros(len(number))

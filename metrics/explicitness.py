@@ -5,7 +5,6 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
-from scipy.stats import rankdata
 
 from .arrays import MISSING, IntArray
 from .calling import metric
@@ -137,6 +136,8 @@ def areas(ranking: NDArray[np.float64], labels: IntArray) -> NDArray[np.float64]
     They are computed from the sum of the ranks of a class (Mann & Whitney 1947), ties sharing their
     mean rank. Each class must have at least one row, and none may have all of them.
     """
+    from scipy.stats import rankdata  # not above, as it takes half a second
+
     rows, size = ranking.shape
     counts = np.bincount(labels, minlength=size)
     ranks = rankdata(ranking, axis=0)

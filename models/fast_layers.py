@@ -60,7 +60,9 @@ class Broadcast(nn.Conv2d):
             padding: pixels of zeros on each side; H = size - 2 + 2 padding.
         """
         super().__init__(inputs + 2, outputs, 3, padding=padding)
-        line = torch.linspace(-1, 1, size)
+        # on the CPU also where a plan tries a model that takes no memory: stacking tensors without
+        # memory imports torch's compiler, for a second
+        line = torch.linspace(-1, 1, size, device="cpu")
         grid = torch.stack(torch.meshgrid(line, line, indexing="ij"))
         # what each of a pixel's nine taps sees: (H * H, 9) and (H * H, 2 * 9)
         inside = F.unfold(torch.ones_like(grid[:1]), 3, padding=padding).T.contiguous()

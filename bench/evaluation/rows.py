@@ -14,7 +14,7 @@ import numpy as np
 from bench.errors import RequestError
 from bench.evaluation.files import Codes, Scored, Watch, merged, score_all, summary, with_options
 from bench.metrics import STUDY_METRICS, Representation
-from bench.registry import names
+from bench.registry import entries
 from bench.score import DEFAULT, evaluate
 from bench.score import definition as definition_of
 from bench.store.environment import environment
@@ -113,7 +113,7 @@ def _check_name(name: str) -> None:
         raise RequestError(
             f"--name {name!r}: give one or a few words without |, as they should stand in tables"
         )
-    if name in names("model"):
+    if name in [entry.name for entry in entries("model")]:
         raise RequestError(f"--name {name}: the suite has a model of that name: {_RENAME}")
 
 

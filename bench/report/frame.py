@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union, runtime_checkable
 
 from bench.errors import RequestError
+from bench.registry import entries
 from bench.report.columns import Metrics, definition_words, each_value, is_part, title_of
 from bench.store.record import Record
 from bench.store.run import Run
@@ -229,9 +230,7 @@ def kinds_of(rows: "pd.DataFrame") -> dict[str, str]:
         rows: a frame as `frame` gives it, of which `label` is needed. Without `model`
             the label is the model, and without `from_file` no codes are from a file.
     """
-    from bench.models import GROUPS  # not above, as it imports torch
-
-    kinds = {name: group.partition(",")[0] for group, names in GROUPS.items() for name in names}
+    kinds = {entry.name: entry.group.partition(",")[0] for entry in entries("model") if entry.group}
     order = [kind for kind in dict.fromkeys(kinds.values()) if kind != BASELINES]
     order += [ELSEWHERE, BASELINES]
     known = [name for name in ("label", "model", "from_file") if name in rows]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 
@@ -30,8 +31,6 @@ def summarise(values: Sequence[float]) -> Summary | None:
     mean = float(np.mean(values))
     if len(values) == 1:
         return Summary(1, mean, None, None, None)
-    from scipy.stats import t
-
     sd = float(np.std(values, ddof=1))
-    half = float(t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1)) * sd / math.sqrt(len(values))
+    half = float(stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2)) * sd / math.sqrt(len(values))
     return Summary(len(values), mean, sd, mean - half, mean + half)

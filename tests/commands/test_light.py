@@ -1,0 +1,84 @@
+"""Commands import no more than they need: no torch where nothing is trained, encoded or drawn."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.datasets import Toy
+
+# Runs the command and says on its last line which of these libraries were imported.
+CODE = """
+import sys
+heavy = {"torch", "pandas", "matplotlib", "seaborn", "sklearn", "scipy.stats", "requests", "h5py"}
+sys.argv = ["bench", *sys.argv[1:]]
+from bench.cli import main
+try:
+    main()
+except SystemExit as ended:
+    print(ended.code or 0, *sorted(heavy & set(sys.modules)))
+"""
+
+
+def imported(*arguments: str | Path, cwd: Path) -> set[str]:
+    """The heavy libraries that a successful command has imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    code, *libraries = done.stdout.splitlines()[-1].split()
+    assert code == "0", done.stderr
+    return set(libraries)
+
+
+@pytest.fixture
+def codes(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    factors = rng.integers([3, 4], size=(400, 2))
+    path = tmp_path / "codes.npz"
+    np.savez(path, codes=factors + 0.1 * rng.normal(size=(400, 2)), factors=factors)
+    return path
+
+
+@pytest.fixture
+def study(finished, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished.folder, tmp_path / "study"))
+
+
+@pytest.mark.parametrize(
+    "command", ["--version", "list models", "list", "run --help", "list mig", "data list"]
+)
+def test_words_need_no_library(command: str, tmp_path: Path) -> None:
+    allowed = {"h5py"} if command.startswith("data") else set()
+    assert imported(*command.split(), cwd=tmp_path) <= allowed
+
+
+def test_codes_are_scored_without_torch(codes: Path, tmp_path: Path) -> None:
+    assert "torch" not in imported("evaluate", codes, cwd=tmp_path)
+
+
+def test_a_score_that_needs_numpy_alone_imports_little(codes: Path, tmp_path: Path) -> None:
+    assert imported("evaluate", codes, "--metrics", "mig", cwd=tmp_path) == set()
+
+
+def test_a_study_is_scored_and_reported_without_torch(study: Path, tmp_path: Path) -> None:
+    assert "torch" not in imported("evaluate", study, "--metrics", "mcc", cwd=tmp_path)
+    assert "torch" not in imported("report", study, cwd=tmp_path)
+
+
+def test_a_row_is_added_without_torch(study: Path, tmp_path: Path) -> None:
+    data = Toy()
+    factors = data.values(np.arange(len(data)))
+    codes = factors + 0.1 * np.random.default_rng(0).normal(size=factors.shape)
+    names = [factor.name for factor in data.factors]
+    np.savez(tmp_path / "rows.npz", codes=codes, factors=factors, factor_names=names)
+    arguments = ("evaluate", "rows.npz", "--into", study, "--name", "mine")
+    assert "torch" not in imported(*arguments, cwd=tmp_path)
