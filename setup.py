@@ -1,17 +1,32 @@
-"""What pyproject.toml cannot say: which folder is which package, and that an sdist keeps links.
+"""What pyproject.toml cannot say: which folder is which package, that an sdist keeps links, and
+how to install without torch.
 
 `models/`, `metrics/` and `datasets/` stand at the top of the repository but are imported as
 `bench.models`, `bench.metrics` and `bench.datasets`, so that no generic name reaches site-packages.
 The links `bench/models`, `bench/metrics` and `bench/datasets` say the same to tools that know only
 paths; building does not need them, since a checkout may lack links (Git on Windows).
+
+With BENCH_WITHOUT_TORCH=1 in the environment the package does not require torch: metrics, data sets,
+`bench evaluate` and `bench report` work without it. An extra can only add a requirement, and two
+distributions with the same files would delete each other's.
 """
 
 import os
+from typing import Any
 
-from setuptools import find_packages, setup
+from setuptools import Distribution, find_packages, setup
 from setuptools.command.sdist import sdist
 
 LEAVES = ("models", "metrics", "datasets")
+
+
+class PerhapsWithoutTorch(Distribution):
+    """Drops a requirement after pyproject.toml is read."""
+
+    def parse_config_files(self, *args: Any, **kwargs: Any) -> None:
+        super().parse_config_files(*args, **kwargs)
+        if os.environ.get("BENCH_WITHOUT_TORCH") == "1":
+            self.install_requires = [r for r in self.install_requires if not r.startswith("torch")]
 
 
 class SdistWithLinks(sdist):
@@ -34,5 +49,6 @@ setup(
         {*find_packages(include=["bench", "bench.*"]), *(f"bench.{n}" for n in LEAVES)}
     ),
     package_dir={f"bench.{leaf}": leaf for leaf in LEAVES},
+    distclass=PerhapsWithoutTorch,
     cmdclass={"sdist": SdistWithLinks},
 )

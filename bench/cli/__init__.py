@@ -86,6 +86,15 @@ def main() -> None:
         line = " ".join(str(error).split())  # also where it quotes somebody's longer message
         print(f"bench: {harmless(line)}", file=sys.stderr)
         raise SystemExit(2) from None
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        print(
+            "bench: this needs torch, which is not installed: see the README's Installation, or "
+            "`pip install torch`",
+            file=sys.stderr,
+        )
+        raise SystemExit(2) from None
 
 
 def _version_lines(verbose: bool) -> Iterator[str]:
