@@ -122,7 +122,7 @@ class Pictures(LabelledData):
         table = _table(self._path / FACTORS)
         column, lines, notes = _matched(table, self._names)
         words = {
-            name: np.array([cells[line] if line >= 0 else "" for line in lines], dtype=str)
+            name: labels.parsed([cells[line] if line >= 0 else "" for line in lines])
             for name, cells in table.items()
             if name != column
         }
@@ -230,6 +230,7 @@ def _opened(folder: Path, name: str) -> Any:
         ) from error
     # Before memory is allocated for its pixels.
     if not 0 < picture.width * picture.height <= pictures.MOST_PIXELS:
+        picture.close()
         raise WrongFileError(
             f"has {shown(name)} of {picture.height}x{picture.width} pixels, of at most "
             f"{pictures.MOST_PIXELS:,}: make it smaller"
@@ -319,10 +320,10 @@ def _test(column: NDArray[Any] | None, count: int) -> NDArray[np.bool_]:
     """Which pictures are held out. Raises WrongFileError."""
     if column is None:
         return np.zeros(count, dtype=bool)
-    words = np.char.lower(column)
-    if not np.isin(words, ("true", "false", "1", "0", "")).all():
+    words = np.char.lower(column.astype(str))
+    if not np.isin(words, ("true", "false", "1", "0", "1.0", "0.0", "nan", "")).all():
         raise WrongFileError(f"has in {FACTORS} a column 'test' of other words than true and false")
-    held_out = np.asarray(np.isin(words, ("true", "1")))
+    held_out = np.asarray(np.isin(words, ("true", "1", "1.0")))
     if held_out.all():
         raise WrongFileError(f"has only pictures for testing: leave some to train on in {FACTORS}")
     return held_out

@@ -17,6 +17,7 @@ from .factors import KINDS, MISSING, Factor
 CLASSES = 2_000  # of one factor: tables and predictors of the metrics have a column for each
 PARTS = 20  # classes of equal frequency that a continuous factor is cut into
 
+_COUNTED = 20  # images from which consecutive numbers are taken for those of the images
 _NAMED = 4  # factors that a note names before it counts the others
 _SHOWN = 6  # classes that a note shows
 
@@ -59,8 +60,9 @@ def read(
 
     Words, and true and false, are categorical; whole numbers are ordinal; numbers with fractions
     are continuous. A missing label is NaN, an empty word, or -1 where it is no class of its own,
-    see `_known`. Classes are numbered in sorted order, unless `sizes` say that they are numbered
-    already. A continuous factor is cut into classes of equal frequency.
+    see `_marks_missing`. Words, and whole numbers that are no class indices (below 0, or with more
+    gaps than classes), are numbered in sorted order; if there are `sizes`, all numbers are indices.
+    A continuous factor is cut into classes of equal frequency.
 
     Args:
         columns: of each factor, (N,).
@@ -77,7 +79,7 @@ def read(
     for k, (column, name) in enumerate(zip(columns, names, strict=True)):
         kind = kinds[k] if kinds else None
         size = int(sizes[k]) if sizes and sizes[k] else None
-        one = _column(typed(column, name), name, kind, size, training)
+        one = _column(_known_type(column, name), name, kind, size, training)
         factors.append(one.factor)
         classes.append(one.classes)
         numbers.append(one.numbers)
@@ -91,10 +93,29 @@ def read(
     )
 
 
-def typed(column: NDArray[Any], name: str) -> NDArray[Any]:
-    """A column as bool, whole numbers, floats with NaN for what is missing, or words.
+def parsed(cells: Sequence[str]) -> NDArray[Any]:
+    """A column of a text file as bool, whole numbers, floats (NaN is a missing one), or words.
 
-    Words that are all numbers, or all true and false, are those.
+    The words that stand for a missing number are those of pandas and R.
+    """
+    words = np.char.strip(np.array(cells, dtype=str))
+    lower = np.char.lower(words)
+    absent = np.isin(lower, _NO_NUMBER)
+    rest = np.unique(lower[~absent]).tolist()
+    if rest and all(_NUMBER.fullmatch(word) for word in rest):
+        if absent.any() or not all(_WHOLE.fullmatch(word) for word in rest):
+            return np.where(absent, "nan", words).astype(np.float64)
+        return words.astype(np.int64)
+    if rest and set(rest) <= {"true", "false"}:
+        return np.where(absent, "", lower) if absent.any() else np.asarray(lower == "true")
+    return words
+
+
+def _known_type(column: NDArray[Any], name: str) -> NDArray[Any]:
+    """A column as bool, numbers, or words, of which the empty ones are missing labels.
+
+    Words that are all numbers, some with fractions, are numbers: they were turned into words by the
+    column beside them.
 
     Raises:
         WrongFileError: its type is none of these.
@@ -107,20 +128,11 @@ def typed(column: NDArray[Any], name: str) -> NDArray[Any]:
         raise WrongFileError(
             f"has labels of {name} as {column.dtype}: give numbers, words, or true and false"
         )
-    words = np.char.strip(column)
-    lower = np.char.lower(words)
-    absent = np.isin(lower, _NO_NUMBER)
-    rest = np.unique(lower[~absent]).tolist()
-    if rest and all(_NUMBER.fullmatch(word) for word in rest):
-        whole = all(_WHOLE.fullmatch(word) for word in rest)
-        if whole and not absent.any():
-            return words.astype(np.int64)
-        return np.where(absent, "nan", words).astype(np.float64)
-    if rest and set(rest) <= {"true", "false"}:
-        if not absent.any():
-            return np.asarray(lower == "true")
-        return np.where(absent, "", lower)
-    return np.where(np.isin(lower, _NO_WORD), "", words)
+    words = np.where(np.isin(np.char.lower(column), _NO_WORD), "", column)
+    rest = np.unique(words[words != ""]).tolist()
+    if all(_NUMBER.fullmatch(w) for w in rest) and not all(_WHOLE.fullmatch(w) for w in rest):
+        return np.where(words == "", "nan", words).astype(np.float64)
+    return words
 
 
 @dataclass(frozen=True)
@@ -153,50 +165,67 @@ def _column(
     known, marker = _known(column, size)
     if not known.any():
         raise WrongFileError(f"has no label of {name}: leave the factor out")
-    present, numbered = np.unique(column[known], return_inverse=True)
-    classes = np.full(len(column), MISSING, dtype=np.int64)
-    classes[known] = numbered.reshape(-1)
-    labels: tuple[str, ...] = ()
-    if column.dtype.kind in "bU":
-        labels = tuple(str(word).lower() if column.dtype.kind == "b" else word for word in present)
-        values = list(map(float, range(len(present))))
-    elif size is not None:
-        if present[0] < 0 or present[-1] >= size:
-            wrong = present[0] if present[0] < 0 else present[-1]
-            raise WrongFileError(
-                f"has the class {wrong:g} of {name}, outside 0 to {size - 1}: raise its number in "
-                "'factor_sizes', or leave that array out"
-            )
-        classes[known] = column[known].astype(np.int64)
-        values = list(map(float, range(size)))
-    else:
-        values = list(map(float, present))
-    if labels and size is not None and size != len(labels):
-        raise WrongFileError(
-            f"has the size {size} for {name}, of {len(labels)} classes: leave 'factor_sizes' out"
-        )
+    indices, values, labels = _numbered(column[known], name, size)
     if len(values) > CLASSES:
         raise WrongFileError(
             f"has {len(values):,} classes of {name}, of at most {CLASSES:,}: call its kind "
             "continuous, or leave the factor out"
         )
+    classes = np.full(len(column), MISSING, dtype=np.int64)
+    classes[known] = indices
+    occurring = len(np.unique(indices))
     parts = [f"{kind}{why}, {len(values)} {'class' if len(values) == 1 else 'classes'}"]
     if labels:
         parts[0] += f" ({_list(labels)})"
-    elif size is not None and len(present) < size:
-        parts.append(f"{len(present)} of them occur")
-    elif size is None and values != list(range(len(values))):
+    elif occurring < len(values):
+        parts.append(f"{occurring} of them occur")
+    elif values != tuple(range(len(values))):
         parts[0] += f" (0 to {len(values) - 1} are {_list([f'{v:g}' for v in values])})"
     if not known.all():
         parts.append(f"{known.sum():,} of {len(known):,} labelled, the others are {marker}")
-    if len(present) == 1:
+    if occurring == 1:
         parts.append("always the same, so that nothing can be scored of it")
+    if _counts_rows(column):
+        parts.append("it numbers the images, so leave it out if it is an index")
     return _Column(
-        Factor(name, len(values), kind, tuple(values), labels),
+        Factor(name, len(values), kind, values, labels),
         classes,
         np.where(known, classes, np.nan),
         "; ".join(parts),
     )
+
+
+def _numbered(
+    column: NDArray[Any], name: str, size: int | None
+) -> tuple[NDArray[np.int64], tuple[float, ...], tuple[str, ...]]:
+    """Indices of the classes in a column without missing labels, their values, and their words.
+
+    Raises:
+        WrongFileError: the declared size does not suit the classes.
+    """
+    present, indices = np.unique(column, return_inverse=True)
+    if column.dtype.kind == "U" and all(_WHOLE.fullmatch(word) for word in present.tolist()):
+        order = np.array(sorted(range(len(present)), key=lambda k: (int(present[k]), present[k])))
+        present, indices = present[order], order.argsort()[indices]
+    indices = indices.reshape(-1).astype(np.int64)
+    if column.dtype.kind in "bU":
+        if size not in (None, len(present)):
+            raise WrongFileError(
+                f"has the size {size} for {name}, of {len(present)} classes: leave it out"
+            )
+        words = present.tolist() if column.dtype.kind == "U" else map(str.lower, map(str, present))
+        return indices, tuple(map(float, range(len(present)))), tuple(words)
+    if size is None and (present[0] < 0 or 2 * len(present) <= present[-1]):
+        return indices, tuple(map(float, present)), ()
+    if size is None:
+        return column.astype(np.int64), tuple(map(float, range(int(present[-1]) + 1))), ()
+    wrong = present[0] if present[0] < 0 else present[-1]
+    if wrong < 0 or not wrong < size <= CLASSES:
+        raise WrongFileError(
+            f"has in the array 'factor_sizes' {size} for {name}, of class {wrong:g}: give a size "
+            f"above all classes, up to {CLASSES:,}"
+        )
+    return column.astype(np.int64), tuple(map(float, range(size))), ()
 
 
 def _continuous(
@@ -263,13 +292,23 @@ def _known(column: NDArray[Any], size: int | None) -> tuple[NDArray[np.bool_], s
 def _marks_missing(present: NDArray[Any], size: int | None) -> bool:
     """Whether -1 among the `present` classes is a missing label, and not a class of its own.
 
-    It is where classes are numbered from 0: where a size is declared, or where two more classes are
-    there and none below -1. Labels of -1 and one other number, as those of CelebA, are two classes.
+    It is where classes are numbered from 0: where their number is declared, or beside at least two
+    others, all of them at least 0, and not only 0 and 1; or if there is no other. Labels of -1 and
+    1, as those of CelebA, are two classes.
     """
     if MISSING not in present:
         return False
     others = present[present != MISSING]
-    return size is not None or len(others) == 0 or (len(others) > 1 and others[0] >= 0)
+    if size is not None or not len(others):
+        return True
+    return bool(len(others) > 1 and others[0] >= 0 and others[-1] > 1)
+
+
+def _counts_rows(column: NDArray[Any]) -> bool:
+    """Whether a column of numbers is 0, 1, 2, ... or 1, 2, 3, ..."""
+    if len(column) < _COUNTED or column.dtype.kind == "U" or column[0] not in (0, 1):
+        return False
+    return bool((column == column[0] + np.arange(len(column))).all())
 
 
 def _edges(numbers: NDArray[np.float64], count: int) -> NDArray[np.float64]:

@@ -46,7 +46,8 @@ def test_images_and_factors_are_those_of_the_file(path) -> None:
         ("v2", 4, "ordinal"),
     ]
     np.testing.assert_array_equal(data.values(data.rows(data.values(rows))), data.values(rows))
-    assert str(path) in data.source
+    assert "in my.npz" in data.source
+    assert str(path.parent) not in data.source, "tables would show where the user works"
     assert "\n" not in data.source
     images[:] = 0
     assert data.images(rows).any(), "the caller was given the data set's own memory"
@@ -184,6 +185,18 @@ def zeros(*shape: int, dtype: Any = np.uint8) -> np.ndarray:
     return np.zeros(shape, dtype=dtype)
 
 
+def noise(low: int, high: int) -> np.ndarray:
+    pixels = np.random.default_rng(0).integers(low, high, (40, 28, 28))
+    pixels.flat[:2] = low, high - 1
+    return pixels
+
+
+def one_nan() -> np.ndarray:
+    pixels = noise(0, 256) / 255
+    pixels[7, 3, 3] = np.nan
+    return pixels
+
+
 GAPS = np.stack([np.arange(COUNT) % 2 * 90, np.arange(COUNT) % 4], axis=1)
 
 
@@ -191,40 +204,74 @@ GAPS = np.stack([np.arange(COUNT) % 2 * 90, np.arange(COUNT) % 4], axis=1)
     ("changes", "complaint"),
     [
         ({"images": None}, "has no array 'images' but factors: add it"),
-        ({"factors": None}, "has no array 'factors' but images: add it"),
+        (
+            {"factors": None, "factor_names": np.array(["a"])},
+            "an array 'factor_names' but no 'factors': add these, or leave it out",
+        ),
         ({"images": None, "image": zeros(40, 28, 28)}, "an array 'image': rename it 'images'"),
         ({"factor_name": np.array(["a", "b"])}, "'factor_name': rename it 'factor_names'"),
-        ({"images": zeros(40, 28, 29)}, "images of 28x29 pixels: make them square"),
-        ({"images": zeros(40, 27, 27)}, "images of 27x27 pixels: .* 28 to 128"),
-        ({"images": zeros(40, 129, 129)}, "images of 129x129 pixels"),
+        ({"images": zeros(40, 28, 0)}, "images of 28x0 pixels: give each 1 to 67,108,864"),
+        ({"images": zeros(28, 28, 3), "factors": None}, "looks like one picture: make it"),
+        ({"images": zeros(1, 28, 28), "factors": zeros(1, 2)}, "has one image: nothing can be"),
+        ({"images": zeros(40, 28, 28) + 7}, "40 images that are all the same: nothing can be"),
+        ({"images": zeros(40, 64, 32) + 7}, "40 images that are all the same"),
         ({"images": zeros(40, 28, 28, 2)}, "'images' of shape .* one or three channels"),
         ({"images": zeros(40, 784)}, "'images' of shape"),
         ({"images": np.uint8(3)}, "'factors' of shape .40, 2. for images .."),
         ({"images": zeros(0, 28, 28), "factors": zeros(0, 2)}, "has no images"),
-        ({"images": zeros(40, 28, 28, dtype=int)}, "'images' as int64: make it uint8"),
-        ({"images": zeros(40, 28, 28, dtype=bool)}, "'images' as bool: make it uint8"),
+        ({"images": noise(-5, 256)}, "'images' -5 to 255: scale the pixels to 0 to 255"),
+        ({"images": noise(0, 1000)}, "'images' 0 to 999: scale the pixels to 0 to 255"),
         ({"images": zeros(40, 28, 28, dtype=complex)}, "'images' as complex128"),
-        ({"images": zeros(40, 28, 28) + 1}, "no value but 0 and 1: multiply it by 255"),
-        ({"images": zeros(40, 28, 28) + 255.0}, "'images' 255 to 255: scale floats to 0 to 1"),
+        ({"images": noise(0, 3) * 0.9}, "'images' numbers up to 1.8: scale floats to 0 to 1"),
         ({"images": zeros(40, 28, 28) - 0.1}, "'images' -0.1 to -0.1: scale"),
-        ({"images": zeros(40, 28, 28) + np.nan}, "'images' nan to nan: scale"),
+        (
+            {"images": zeros(40, 28, 28) + np.nan},
+            "NaN or infinite pixels in the array 'images', first",
+        ),
+        ({"images": one_nan()}, "'images', first in row 7: fill them, or leave these images out"),
         ({"images": np.asfortranarray(zeros(40, 28, 28))}, "Fortran order: save a C copy"),
         ({"factors": zeros(39, 2)}, r"'factors' of shape \(39, 2\) for images \(40,\)"),
-        ({"factors": zeros(40)}, r"'factors' as uint8 \(40,\): make it \(N, K\) of integers"),
+        ({"factors": zeros(40, 2, 2)}, r"'factors' as uint8 \(40, 2, 2\): make it \(N, K\) of num"),
+        ({"factors": zeros(40, 2, dtype=complex)}, "'factors' as complex128"),
+        ({"factors": zeros(40, 2001)}, "'factors' with 2,001 columns, of at most 2,000"),
         ({"factors": zeros(40, 0)}, "'factors' as uint8"),
-        ({"factors": zeros(40, 2, dtype=float)}, "'factors' as float64"),
-        ({"factors": zeros(40, 2, dtype=int) - 1}, "outside 0 to 1,999: number them from 0"),
-        ({"factors": zeros(40, 2, dtype=int) + 10**5}, "outside 0 to 1,999"),
-        ({"factors": GAPS}, "2 of the classes 0 to 90 of v1: number them without gaps, or give"),
+        ({"factors": zeros(40, 2, dtype=int) - 1}, "has no label of v1: leave the factor out"),
+        ({"factors": np.full((40, 2), np.nan)}, "has no label of v1"),
+        ({"factors": np.full((40, 2), np.inf)}, "has infinite labels of v1: a missing label is"),
+        (
+            {"factors": GAPS, "factor_sizes": np.array([3, 4])},
+            "'factor_sizes' 3 for v1, of class 90",
+        ),
+        (
+            {"factors": np.array([["a", "b"]] * 40), "factor_kinds": np.array(["continuous"] * 2)},
+            "has words as labels of v1",
+        ),
+        (
+            {"factors": zeros(40, 2) + 0.5, "factor_kinds": np.array(["ordinal"] * 2)},
+            "has fractions as labels of v1: call its kind continuous",
+        ),
         ({"factor_names": np.array(["a"])}, r"'factor_names' as <U1 \(1,\): make it 2 words"),
         ({"factor_names": np.array([1, 2])}, "'factor_names' as int64"),
         ({"factor_names": np.array(["a", "a"])}, "empty or repeated names"),
         ({"factor_names": np.array(["a", " "])}, "empty or repeated names"),
         ({"factor_names": np.array("a")}, "a single value as 'factor_names'"),
-        ({"factor_kinds": np.array(["ordinal", "nominal"])}, "'nominal': use categorical, ord"),
+        (
+            {"factor_kinds": np.array(["ordinal", "nominal"])},
+            "'nominal' as the kind of v2: use categorical",
+        ),
         ({"factor_sizes": np.array([3, 3])}, "'factor_sizes' 3 for v2, of class 3"),
         ({"factor_sizes": np.array([3, 10**6])}, "'factor_sizes' 1000000 for v2"),
         ({"factor_sizes": np.array([3.0, 4.0])}, "'factor_sizes' as float64"),
+        ({"pairs": zeros(3, 2)}, "only pairs of an image and itself"),
+        ({"pairs": zeros(3, 3)}, r"'pairs' as uint8 \(3, 3\): make it \(M, 2\) of integers"),
+        ({"pairs": zeros(0, 2)}, "'pairs' as uint8"),
+        ({"pairs": zeros(3, 2, dtype=float)}, "'pairs' as float64"),
+        ({"pairs": np.array([[0, 40]])}, "'pairs' the row 40: the images are the rows 0 to 39"),
+        ({"pairs": np.array([[-1, 3]])}, "'pairs' the row -1"),
+        (
+            {"pairs": np.array([[0, 1]]), "test": np.arange(40) == 1},
+            "'pairs' no pair of two images to train on",
+        ),
         ({"test": zeros(39, dtype=bool)}, r"'test' of shape \(39,\) for images \(40,\)"),
         ({"test": zeros(40)}, r"'test' as uint8 \(40,\): make it bool \(40,\)"),
         ({"test": zeros(40, dtype=bool) | True}, "only images for testing"),
@@ -233,3 +280,140 @@ GAPS = np.stack([np.arange(COUNT) % 2 * 90, np.arange(COUNT) % 4], axis=1)
 def test_what_is_wrong_is_named_in_one_line(path, changes, complaint) -> None:
     message = refusal(Arrays, complaint, path=save(path, **changes))
     assert str(path) in message
+
+
+def test_without_factors_there_are_images_alone(path) -> None:
+    data = Arrays(save(path, factors=None, latents=zeros(3)))
+    assert (data.factors, data.sizes) == ((), ())
+    assert data.values([3, 4]).shape == data.numbers([3, 4]).shape == (2, 0)
+    assert len(data) == COUNT
+    assert "no array 'factors': metrics that need factors are left out" in data.notes
+    assert "arrays that are ignored: latents" in data.notes
+    assert_travels_light(data)
+
+
+def test_numbers_with_fractions_are_continuous_factors(path) -> None:
+    numbers = np.random.default_rng(0).normal(size=(COUNT, 2))
+    numbers[5, 0] = np.nan
+    test = np.arange(COUNT) % 4 == 0
+    data = Arrays(save(path, factors=numbers, test=test))
+    order = np.argsort(test, kind="stable")
+    assert [factor.kind for factor in data.factors] == ["continuous"] * 2
+    np.testing.assert_array_equal(data.numbers(range(COUNT)), numbers[order])
+    classes = data.values(range(COUNT))
+    assert (classes[:, 0] == -1).sum() == 1
+    known = classes[:, 0] >= 0
+    ranks = numbers[order][known, 0].argsort()
+    assert (np.diff(classes[known, 0][ranks]) >= 0).all()
+    for k, factor in enumerate(data.factors):
+        assert factor.size == 20 == classes[:, k].max() + 1
+        assert list(factor.values) == sorted(factor.values)
+    assert assert_travels_light(data).numbers([0]).tolist() == data.numbers([0]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "image_shape"),
+    [
+        ((20, 300, 200, 3), {}, (3, 64, 64)),
+        ((20, 300, 200, 3), {"image_size": 32}, (3, 32, 32)),
+        ((20, 3, 200, 300), {"fit": "crop"}, (3, 64, 64)),
+        ((20, 1, 1), {}, (1, 64, 64)),
+        ((20, 27, 28), {}, (1, 64, 64)),
+        ((20, 28, 28), {}, (1, 28, 28)),
+        ((20, 28, 28), {"image_size": 28}, (1, 28, 28)),
+        ((20, 28, 28), {"image_size": 32}, (1, 32, 32)),
+        ((20, 64, 64, 4), {}, (3, 64, 64)),
+        ((20, 4, 32, 32), {}, (3, 32, 32)),
+        ((20, 2, 5_000), {}, (1, 64, 64)),
+    ],
+)
+def test_images_of_any_size_become_square(path, shape, options, image_shape) -> None:
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    data = Arrays(save(path, images=images, factors=None), **options)
+    assert data.image_shape == image_shape
+    assert data.images([0, 19]).shape == (2, *image_shape)
+    resized = f"resized to {image_shape[1]}x{image_shape[1]}"
+    assert (resized in data.notes[0]) == (image_shape[1:] not in (shape[1:3], shape[2:]))
+    assert_travels_light(data)
+
+
+def test_images_that_are_not_square_are_padded_or_cut_in_the_middle(path) -> None:
+    images = np.zeros((2, 32, 64), dtype=np.uint8)
+    images[1], images[1, :, 16:48] = 100, 200
+    padded = Arrays(save(path, images=images, factors=None)).images([1])[0, 0]
+    assert (padded[:16] == 0).all()
+    assert (padded[48:] == 0).all()
+    np.testing.assert_array_equal(padded[16:48], images[1])
+    cut = Arrays(path, image_size=32, fit="crop").images([1])[0, 0]
+    assert (cut == 200).all()
+    fingerprints = {
+        Arrays(path, image_size=size, fit=fit).fingerprint
+        for size, fit in [(None, "pad"), (32, "pad"), (32, "crop"), (64, "crop")]
+    }
+    assert len(fingerprints) == 4
+
+
+def test_resizing_to_the_size_that_the_images_have_changes_nothing(path) -> None:
+    data, same = Arrays(save(path)), Arrays(path, image_size=28)
+    assert (same.fingerprint, same.notes) == (data.fingerprint, data.notes)
+    np.testing.assert_array_equal(same.images([0, 1]), data.images([0, 1]))
+
+
+@pytest.mark.parametrize("size", [0, 27, 129, 10**9])
+def test_sizes_that_no_network_takes_are_refused(path, size) -> None:
+    message = f"my.npz: image_size must be 28 to 128, not {size}"
+    with pytest.raises(ValueError, match=message):
+        Arrays(save(path), image_size=size)
+
+
+def test_opacity_is_laid_over_black(path) -> None:
+    images = np.full((2, 28, 28, 4), 200, dtype=np.uint8)
+    images[0, ..., 3], images[1, ..., 3] = 255, 128
+    data = Arrays(save(path, images=images, factors=None))
+    assert (data.images([0]) == 200).all()
+    assert (data.images([1]) == 100).all()
+    assert "opacity, laid over black" in data.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("images", "scale"),
+    [
+        (noise(0, 2).astype(np.uint8), 255),
+        (noise(0, 2).astype(bool), 255),
+        (noise(0, 2), 255),
+        (noise(0, 256) / 255, 255),
+        (noise(0, 256).astype(np.float32), 1),
+        (noise(0, 256).astype(np.int32), 1),
+        (noise(0, 256) * (1 + 1e-9), 1),
+    ],
+)
+def test_the_range_of_pixels_is_recognised_and_said(path, images, scale) -> None:
+    data = Arrays(save(path, images=images))
+    np.testing.assert_array_equal(data.images(range(40))[:, 0], np.rint(images * float(scale)))
+    assert ("0 to 1, times 255" if scale == 255 else "0 to 255") in data.notes[0]
+    assert str(images.dtype) in data.notes[0]
+
+
+def test_large_resized_images_have_a_place_of_their_own_in_the_cache(
+    path, cache_folder, monkeypatch
+) -> None:
+    in_memory = [Arrays(save(path), image_size=size).images(range(COUNT)) for size in (32, 64)]
+    monkeypatch.setattr(arrays, "_IN_MEMORY", 1000)
+    for size, images in zip((32, 64), in_memory, strict=True):
+        np.testing.assert_array_equal(Arrays(path, image_size=size).images(range(COUNT)), images)
+    assert len(prepared(cache_folder)) == 2
+
+
+def test_pairs_are_rows_of_the_data(path) -> None:
+    pairs = np.array([[0, 1], [5, 3], [2, 2], [7, 39]])
+    test = np.isin(np.arange(COUNT), [0, 10])
+    data = Arrays(save(path, pairs=pairs, test=test))
+    arrays = file_arrays()["images"]
+    for rows, wanted in zip(data.pairs, pairs[1:], strict=True):
+        np.testing.assert_array_equal(data.images(rows)[:, 0], arrays[wanted])
+    assert any(note.startswith("pairs: 3 of the file") and "1 more" in note for note in data.notes)
+
+
+def test_one_column_of_labels_may_be_a_vector(path) -> None:
+    data = Arrays(save(path, factors=np.arange(COUNT) % 3))
+    assert data.values([4]).tolist() == [[1]]

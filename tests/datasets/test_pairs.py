@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from bench.datasets import Arrays, Factor, FactorData, LabelledData, Toy
 from bench.datasets.pairs import draw_pairs
-from bench.datasets.subsets import Fixed, Subset
+from bench.datasets.subsets import Fixed, Scored, Subset
 
 RNG = np.random.default_rng
 MANY = 40_000
@@ -196,10 +196,47 @@ def test_labels_that_are_no_grid_are_refused(order: str) -> None:
 
 def test_images_with_one_label_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("arrays") / "mine.npz"
-    images = np.zeros((6, 32, 32), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (6, 32, 32), dtype=np.uint8)
     np.savez(path, images=images, factors=np.array([[0], [1], [2], [0], [1], [2]]))
     with pytest.raises(ValueError, match="pairs need a full grid"):
         draw_pairs(Arrays(path=str(path)), RNG(0), 8, 1)
+
+
+class Paired(Labelled):
+    """Images without a grid, with pairs of their own."""
+
+    def __init__(self) -> None:
+        super().__init__((2, 3), np.array([[0, 0], [0, 1], [1, 2], [1, 1], [0, 2], [1, 0]] * 40))
+        self.pairs = np.array([[0, 1], [2, 5], [4, 3], [8, 8]])
+        self.held_out = 20
+
+
+@pytest.mark.parametrize("whole", [lambda data: data, lambda data: Scored(data, ["f1"])])
+def test_pairs_of_their_own_are_all_that_is_drawn(whole) -> None:
+    data = whole(Paired())
+    rows = draw_pairs(data, RNG(0), 4_000, changed=5).reshape(2, -1).T
+    seen, counts = np.unique(rows, axis=0, return_counts=True)
+    assert seen.tolist() == sorted(Paired().pairs.tolist())
+    assert (np.abs(counts - 500) < 5 * math.sqrt(500)).all()
+    with pytest.raises(ValueError, match="even batch"):
+        draw_pairs(data, RNG(0), 5)
+
+
+def test_pairs_of_their_own_follow_the_rules_of_training() -> None:
+    subset = Subset(Paired(), hold_out=["f0=1,f1=2"])  # row 2, of the second pair
+    assert {2, 5}.isdisjoint(draw_pairs(subset, RNG(0), 400))
+    fixed = Fixed(Paired(), ["f0=0"])  # both images of the first pair alone
+    rows = draw_pairs(fixed, RNG(0), 40).reshape(2, -1)
+    assert set(map(tuple, rows.T.tolist())) == {(0, 1)}
+    assert fixed.values(rows[:, 0]).tolist() == [[0], [1]]
+    with pytest.raises(ValueError, match="none of the data's own pairs may be trained on"):
+        draw_pairs(Subset(Paired(), hold_out=["f0=1,f1=2", "f0=0,f1=0+2"]), RNG(0), 8)
+
+
+def test_data_without_factors_or_pairs_say_what_is_missing() -> None:
+    data = Labelled((), np.zeros((8, 0), dtype=np.int64))
+    with pytest.raises(ValueError, match="these data have none: add an array 'pairs'"):
+        draw_pairs(data, RNG(0), 4)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from bench.build import build_data
 from bench.datasets import DATASETS, DSprites, Factor, FactorData, LabelledData
-from bench.datasets.subsets import Fixed, Subset
+from bench.datasets.pairs import draw_pairs
+from bench.datasets.subsets import Fixed, Scored, Subset
 from bench.datasets.toy import Toy
 
 RNG = np.random.default_rng
@@ -196,6 +197,96 @@ def test_without_rules_it_is_the_data_itself() -> None:
     assert isinstance(build_data("toy", {}, None), DATASETS["toy"])
     assert isinstance(build_data("toy", {"hold_out": ["size=0"]}, None), Subset)
     assert isinstance(build_data("toy", {"fix": ["size=0"]}, None), Fixed)
+
+
+def test_some_factors_are_scored_of_the_same_training() -> None:
+    toy = Toy()
+    scored = Scored(toy, ["posX", "shape"])
+    rows = np.arange(len(toy))
+    assert [factor.name for factor in scored.factors] == ["shape", "posX"]
+    np.testing.assert_array_equal(scored.values(rows), toy.values(rows)[:, [0, 2]])
+    np.testing.assert_array_equal(scored.numbers(rows), toy.numbers(rows)[:, [0, 2]])
+    np.testing.assert_array_equal(scored.images(rows[:5]), toy.images(rows[:5]))
+    np.testing.assert_array_equal(scored.draw(RNG(0), 50), toy.draw(RNG(0), 50))
+    np.testing.assert_array_equal(draw_pairs(scored, RNG(0), 50), draw_pairs(toy, RNG(0), 50))
+    found = scored.rows([[2, 5], [0, 0]])
+    np.testing.assert_array_equal(scored.values(found), [[2, 5], [0, 0]])
+    assert scored.source == f"{toy.source}; scored by shape, posX only"
+    assert scored.fingerprint == Scored(toy, ["shape", "posX"]).fingerprint != toy.fingerprint
+    assert pickle.loads(pickle.dumps(scored)).fingerprint == scored.fingerprint
+
+
+def test_rules_may_be_about_factors_that_are_not_scored() -> None:
+    settings = {"fix": ["shape=0"], "hold_out": ["size=0,posX=0-3"], "factors": ["posY"]}
+    data = build_data("toy", settings, None)
+    assert isinstance(data, Scored)
+    assert [factor.name for factor in data.factors] == ["posY"]
+    values = data.whole.values(data.draw(RNG(0), 2_000))
+    assert not ((values[:, 0] == 0) & (values[:, 1] < 4)).any()
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        (["posx"], "'posx': no factor 'posx', did you mean pos"),
+        (["shape", "nothing"], "no factor 'nothing', choose from shape, size, posX, posY"),
+        ([""], "no factor '', choose from"),
+        ([], "name each factor that is scored once, and at least one"),
+        (["shape", "shape"], "'shape,shape': name each factor that is scored once"),
+    ],
+)
+def test_factors_that_cannot_be_scored(factors: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        Scored(Toy(), factors)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_fixed_factor_cannot_be_scored() -> None:
+    for whole in (Fixed(Toy(), ["shape=cross"]), Subset(Fixed(Toy(), ["shape=cross"]))):
+        with pytest.raises(ValueError, match="shape is fixed at cross: name a factor that varies"):
+            Scored(whole, ["shape"])
+
+
+class Unlabelled(LabelledData):
+    """Images of which some have no label, or all."""
+
+    image_shape = (1, 1, 1)
+    source = fingerprint = "unlabelled"
+
+    def __init__(self, *factors: Factor) -> None:
+        self.factors = factors
+        self.labels = np.tile(np.arange(400)[:, None] % 4 - 1, (1, len(factors)))
+        self.quantities = self.labels + 0.5
+
+    def images(self, rows: ArrayLike) -> np.ndarray:
+        return np.zeros((len(self.checked(rows)), 1, 1, 1), dtype=np.uint8)
+
+
+def test_missing_labels_are_neither_fixed_nor_correlated_nor_held_out() -> None:
+    a, b = (Factor(name, 3, "ordinal", (0, 1, 2)) for name in "ab")
+    data = Unlabelled(a, b)
+    assert (Fixed(data, ["a=0"]).values(range(50)) == 0).all()
+    correlated = Subset(data, correlate=["a:b=0.5"])
+    assert (correlated.values(correlated.draw(RNG(0), 200)) >= 0).all()
+    assert (Subset(data, hold_out=["a=0-2"]).draw(RNG(0), 200) % 4 == 0).all()
+
+
+def test_numbers_of_continuous_factors_go_through_all_parts() -> None:
+    a = Factor("a", 3, "ordinal", (0, 1, 2))
+    b = Factor("b", 3, "continuous", (0.5, 1.5, 2.5))
+    data = Unlabelled(a, b)
+    np.testing.assert_array_equal(data.numbers([0, 1, 3]), [[np.nan, -0.5], [0, 0.5], [2, 2.5]])
+    for part in (Scored(data, ["b"]), Subset(Scored(data, ["b"]), hold_out=["b=0"])):
+        np.testing.assert_array_equal(part.numbers([1, 3]), [[0.5], [2.5]])
+    assert Fixed(data, ["a=2"]).numbers([0]).tolist() == [[2.5]]
+
+
+@pytest.mark.parametrize("rule", [{"fix": ["a=0"]}, {"hold_out": ["a=0"]}, {"factors": ["a"]}])
+def test_rules_about_data_without_factors_say_so(rule: dict[str, list[str]]) -> None:
+    part = {"fix": Fixed, "hold_out": lambda d, r: Subset(d, hold_out=r), "factors": Scored}
+    ((key, texts),) = rule.items()
+    with pytest.raises(ValueError, match="the data have no factors, leave the option out"):
+        part[key](Unlabelled(), texts)
 
 
 @pytest.mark.parametrize(
