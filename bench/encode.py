@@ -125,9 +125,12 @@ def encode(
 
 
 def inputs(model: Encoder, data: FactorData, rows: np.ndarray, device: torch.device) -> Tensor:
-    """What the model's `encode` takes of some rows: their images, or their factors (B, K)."""
+    """What the model's `encode` takes of some rows: their images, or their factors (B, K).
+
+    A missing label is given as the first class: metrics leave the row out for that factor.
+    """
     if model.input == "factors":
-        return torch.from_numpy(data.values(rows)).to(device)
+        return torch.from_numpy(np.maximum(data.values(rows), 0)).to(device)
     return images(data, rows, device)
 
 
