@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import ttest_ind
 
 from bench.datasets import DATASETS
@@ -58,6 +59,11 @@ def test_every_data_set_is_in_the_table() -> None:
 )
 def test_commands_of_the_data_page(command: str, cli_here, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32), dtype=np.uint8)
+    np.savez("my.npz", images=images)
+    Path("faces").mkdir()
+    for k, image in enumerate(images):
+        Image.fromarray(image).save(f"faces/{k}.png")
     said = cli_here(*shlex.split(command)[1:], "--dry-run")
     assert said.code == 0, said.err
 
