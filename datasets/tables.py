@@ -67,7 +67,7 @@ class Table(ArrayFile):
 class Csv(Table):
     def __init__(self, path: Path) -> None:
         with complaints_of_tables(path), path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(islice(csv.reader(file), 2))
+            rows = list(islice((row for row in csv.reader(file) if row), 2))
         if not rows:
             raise ArrayFileError(f"{path} is not a readable table (it is empty): write it again")
         if len(rows) > 1 and len(rows[1]) > len(rows[0]):
@@ -77,21 +77,28 @@ class Csv(Table):
             )
         super().__init__(path, rows[0])
         self._order = rows[0]
+        self._table: pandas.DataFrame | None = None
+
+    def close(self) -> None:
+        super().close()
+        self._table = None
 
     def frame(self, names: Sequence[str]) -> "pandas.DataFrame":
-        import pandas
-
         for name in names:
             self.require(name)
-        size = os.path.getsize(self.path)
-        if _CELL * size > self.allowed:
-            raise self.too_large("the table", _CELL * size)
-        places = sorted({self._order.index(name) for name in names})
-        with complaints_of_tables(self.path):
-            table = pandas.read_csv(self.path, usecols=places, index_col=False, low_memory=False)
+        if self._table is None:
+            self._table = self._whole()
         # by their places, as pandas has names of its own for columns without one
-        table.columns = pandas.Index([self._order[place] for place in places])
-        return table[list(names)]
+        table = self._table.iloc[:, [self._order.index(name) for name in names]]
+        return table.set_axis(list(names), axis="columns")
+
+    def _whole(self) -> "pandas.DataFrame":
+        """All columns: of a row with too many cells nobody knows which belong to which column."""
+        import pandas
+
+        self.allow(_CELL * os.path.getsize(self.path), "the table")
+        with complaints_of_tables(self.path):
+            return pandas.read_csv(self.path, low_memory=False)
 
 
 class Parquet(Table):
