@@ -1,6 +1,7 @@
 """The command `bench evaluate`."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,8 @@ EVALUATE_HELP = """Score codes from a file, or the codes that runs have stored.
 
   bench evaluate codes.npz --metrics mig,dci --set mig.binning=frequency --json
 
+  bench evaluate mine.npz --codes z --factors y --chance
+
   bench evaluate codes.npz --into results/dsprites-quick --name mine
 
   bench evaluate results/dsprites-quick --metrics mig,dci_fast
@@ -36,6 +39,12 @@ label is missing; float with NaN for continuous ones), and optionally logvar, pr
 factor_names, factor_kinds (categorical, ordinal, cyclic, continuous), factor_sizes and
 category_sizes; arrays with the suffix _test are held-out rows. A table has the columns codes_1,
 codes_2, ..., categories_1, ..., factors_NAME, and optionally split (train or test).
+
+Arrays and columns of other names are named with --codes, --categories, --logvar and --factors:
+one name, or several with commas between them, which are put side by side. In a table a name is
+that of a column, or of all columns NAME_1, NAME_2, ...; in an h5 file it may have its group
+(train/codes). Nothing else in the file is opened. --factors may also be another file, which is
+looked for first, or FILE:NAME.
 
 With [bold]--into[/bold] the codes become a row of a study's table, scored by the metrics that its
 runs have; factor_names and factor_sizes must be the study's. The same command replaces the row.
@@ -57,8 +66,25 @@ def evaluate(
             show_default=False,
         ),
     ],
+    codes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Names of the arrays or columns that are the codes. [codes]"
+        ),
+    ] = None,
+    categories: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The same for categories. [categories]")
+    ] = None,
+    logvar: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The same for log variances. [logvar]")
+    ] = None,
     factors: Annotated[
-        Path | None, typer.Option(help="A file that holds the factors, if TARGET does not.")
+        str | None,
+        typer.Option(
+            metavar="NAME or FILE",
+            help="The same for the factors, or another file that holds them, or FILE:NAME. "
+            "[factors]",
+        ),
     ] = None,
     metrics: Metrics = None,
     set_: Set = None,
@@ -80,6 +106,12 @@ def evaluate(
         int,
         typer.Option(min=0, help="Number of random halves of the rows, for standard errors."),
     ] = 0,
+    chance: Annotated[
+        bool,
+        typer.Option(
+            "--chance", help="Score the same codes against shuffled factors, too: chance, here."
+        ),
+    ] = False,
     into: Annotated[
         Path | None, typer.Option(help="A study's folder, to add the codes to as a row.")
     ] = None,
@@ -88,24 +120,34 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option(help="A JSON file for the scores of a file and what they are of.")
     ] = None,
+    dataset: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    from bench.evaluation.files import Scoring
+    from bench.evaluation.files import Scoring, refuse_weights
     from bench.evaluation.runs import holds_runs
 
-    scoring = Scoring(metrics, set_ or [], merge or [], seed, resamples)
-    if not target.exists():
+    scoring = Scoring(metrics, set_ or [], merge or [], seed, resamples, chance)
+    named = {"codes": codes, "categories": categories, "logvar": logvar}
+    names = {what: text for what, text in named.items() if text is not None}
+    if not os.path.exists(target):  # also false where the system does not allow the name
         raise RequestError(f"{target}: no such file or folder")
+    if dataset is not None:  # a likely guess, where weights are to be encoded
+        refuse_weights(target)
+        raise RequestError(
+            "--dataset is not for codes, which come with their factors: leave it out"
+        )
     if into is not None or name is not None:
-        _add_row(target, into, name, factors, kind or [], scoring, as_json, output)
+        _add_row(target, into, name, factors, names, kind or [], scoring, as_json, output)
     elif not target.is_dir():
-        raise typer.Exit(_score_file(target, factors, kind or [], scoring, as_json, output))
+        raise typer.Exit(_score_file(target, factors, names, kind or [], scoring, as_json, output))
     elif not holds_runs(target):
         raise RequestError(
             f"{target} holds no run and no study: name a folder that bench run has written, or a "
             "file of codes"
         )
     else:
-        for option, value in (("--factors", factors), ("--kind", kind), ("--output", output)):
+        options = {f"--{what}": text for what, text in named.items()}
+        options |= {"--factors": factors}
+        for option, value in [*options.items(), ("--kind", kind), ("--output", output)]:
             if value:
                 raise RequestError(
                     f"{option} is for a file of codes, and {target} is a folder: leave it out"
@@ -115,25 +157,30 @@ def evaluate(
 
 def _score_file(
     path: Path,
-    factors: Path | None,
+    factors: str | None,
+    names: Mapping[str, str],
     kinds: list[str],
     scoring: "Scoring",
     as_json: bool,
     output: Path | None,
 ) -> int:
-    from bench.evaluation.files import evaluate_file
+    from bench.evaluation.files import evaluate_file, write_record
 
     talk = stderr()
     with talk.status("reading") as status:
         codes, scored = evaluate_file(
-            path, scoring, factors=factors, kinds=kinds, watch=status.update
+            path, scoring, factors=factors, kinds=kinds, names=names, watch=status.update
         )
-    if as_json:
-        _print_json(scored.as_dict())
-    else:
-        print_scores(scored, stdout())
+    try:
+        if output is not None:
+            write_record(output, codes, scored, scoring.seed or 0)
+    except RequestError:
+        _print_scores(scored, as_json)  # which may have taken long
+        raise
+    _say_what_was_read(scored, talk)
+    _print_scores(scored, as_json)
     if output is not None:
-        _write_record(output, codes, scored, scoring, talk)
+        say(talk, f"wrote {output}")
     return _exit_code({"": scored}, scoring, talk)
 
 
@@ -150,6 +197,7 @@ def _score_runs(folder: Path, scoring: "Scoring", as_json: bool) -> int:
         _write_tables(folder, talk, show=not as_json)
         return _exit_code(results, scoring, talk)
     (scored,) = results.values()
+    _say_what_was_read(scored, talk)
     if as_json:
         _print_json(scored.as_dict())
     elif scored.scores:
@@ -162,7 +210,8 @@ def _add_row(
     path: Path,
     folder: Path | None,
     name: str | None,
-    factors: Path | None,
+    factors: str | None,
+    names: Mapping[str, str],
     kinds: list[str],
     scoring: "Scoring",
     as_json: bool,
@@ -184,20 +233,37 @@ def _add_row(
             )
     talk = stderr()
     with talk.status("reading") as status:
-        codes = open_codes(path, factors)
+        codes = open_codes(path, factors, names=names)
         scored = add_row(
             folder,
             name,
             codes,
             seed=scoring.seed or 0,
             resamples=scoring.resamples,
+            chance=scoring.chance,
             watch=status.update,
         )
+    _say_what_was_read(scored, talk)
     if as_json:
-        _print_json(scored.as_dict())
+        _print_json({**scored.as_dict(), "read": scored.read})
     _write_tables(folder, talk, show=not as_json)
     if output is not None:
         _write_record(output, codes, scored, scoring, talk)
+
+
+def _print_scores(scored: "Scored", as_json: bool) -> None:
+    """On stdout: one JSON object, of the scores by metric and what was read; or a table."""
+    if as_json:
+        _print_json({**scored.as_dict(), "read": scored.read})
+    else:
+        print_scores(scored, stdout())
+
+
+def _say_what_was_read(scored: "Scored", talk: Console) -> None:
+    from bench.evaluation.reading import lines
+
+    for line in lines(scored.read):
+        say(talk, line)
 
 
 def print_scores(scored: "Scored", console: Console) -> None:
@@ -209,6 +275,7 @@ def print_scores(scored: "Scored", console: Console) -> None:
 
     scores = scored.scores
     errors = any(score.resamples for score in scores.values())
+    shuffled = any("shuffled" in score.details for score in scores.values())
     noted = any("note" in score.details for score in scores.values())
     table = Table(box=None, pad_edge=False)
     table.add_column("Metric", no_wrap=True)
@@ -216,6 +283,8 @@ def print_scores(scored: "Scored", console: Console) -> None:
     if errors:
         table.add_column("± s.e.", justify="right")
     table.add_column("Chance", justify="right")
+    if shuffled:
+        table.add_column("Shuffled (max)", justify="right")
     if noted:
         table.add_column("Note", overflow="fold")
     for name, score in scores.items():
@@ -229,6 +298,9 @@ def print_scores(scored: "Scored", console: Console) -> None:
                 error = score.standard_errors.get(part)
                 cells.append("" if error is None else f"{error:.3f}")
             cells.append("" if chance is None or is_part else f"{chance:.3f}")
+            if shuffled:
+                level = score.details.get("shuffled", {}).get(part)
+                cells.append(f"{level['mean']:.3f} ({level['max']:.3f})" if level else "")
             if noted:
                 cells.append("" if is_part else str(score.details.get("note", "")))
             table.add_row(*map(escape, cells))
@@ -242,6 +314,7 @@ def print_scores(scored: "Scored", console: Console) -> None:
 
 def _remarks(scores: Mapping[str, "ScoreRecord"], undefined: Mapping[str, str]) -> list[str]:
     """Warnings, metrics that were left out, definitions, and what the standard errors are."""
+    from bench.evaluation.files import SHUFFLES
     from bench.report.columns import definition_words, title_of
 
     lines = []
@@ -251,6 +324,11 @@ def _remarks(scores: Mapping[str, "ScoreRecord"], undefined: Mapping[str, str]) 
         lines.append(f"Left out: {name} ({reason}).")
     for name, score in scores.items():
         lines.append(f"{title_of(name)}: {definition_words(score.definition)}.")
+    if any("shuffled" in score.details for score in scores.values()):
+        lines.append(
+            f"Shuffled: the mean and the largest score of the same codes against {SHUFFLES} "
+            "shuffles of the factors' rows."
+        )
     resamples = max((score.resamples for score in scores.values()), default=0)
     if resamples:
         lines.append(

@@ -4,14 +4,18 @@ What is scored and how is the same for stored runs and for rows of a study, see 
 """
 
 import hashlib
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.errors import RequestError, UnknownNameError
-from bench.evaluation.codes import read_codes
-from bench.metrics import STUDY_METRICS, Representation
+from bench.evaluation.codes import factors_file, read_codes
+from bench.evaluation.reading import what_was_read
+from bench.metrics import STUDY_METRICS, UNBOUNDED, Representation
 from bench.metrics.arrays import FACTOR_KINDS
 from bench.score import definition as definition_of
 from bench.score import evaluated_names, of_one_run, score
@@ -22,7 +26,11 @@ from bench.store.record import SETTINGS, Definition, ScoreRecord
 
 Watch = Callable[[str], None]
 
-WEIGHTS = (".pt", ".pth", ".safetensors")
+WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors")
+
+MOST_RESAMPLES = 10_000  # each scores half of the rows again: their error falls with the root alone
+_SEARCHED = 2**20  # bytes of a checkpoint's directory
+SHUFFLES = 5  # of the factors, for the level of chance
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Scoring:
         merges: classes of a factor that count as one, `FACTOR:CLASS=CLASS`.
         seed: of the metrics' random draws; None for 0, or for a run's own seed.
         resamples: number of random halves of the rows, for standard errors; 0 for none.
+        chance: whether the same codes are scored against shuffled factors, too.
     """
 
     metrics: str | None = None
@@ -42,6 +51,7 @@ class Scoring:
     merges: Sequence[str] = ()
     seed: int | None = None
     resamples: int = 0
+    chance: bool = False
 
     @property
     def named(self) -> bool:
@@ -75,11 +85,13 @@ class Scored:
         title: what was scored, in one line.
         scores: by metric.
         undefined: by metric, why the representation has no score.
+        read: what was read, as `bench.evaluation.reading` has it; empty where nothing was.
     """
 
     title: str
     scores: Mapping[str, ScoreRecord]
     undefined: Mapping[str, str]
+    read: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The scores as plain values, as they are written."""
@@ -90,8 +102,9 @@ def evaluate_file(
     path: Path,
     scoring: Scoring,
     *,
-    factors: Path | None = None,
+    factors: str | Path | None = None,
     kinds: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
     watch: Watch = lambda what: None,
 ) -> tuple[Codes, Scored]:
     """Read the codes in a file and score them.
@@ -99,8 +112,9 @@ def evaluate_file(
     Args:
         path: of the file.
         scoring: what to score by.
-        factors: another file, that holds the factors.
+        factors: another file that holds the factors, or names of arrays; see `read_codes`.
         kinds: of some factors, `FACTOR=KIND`.
+        names: of the arrays that are codes, categories or log variances; see `read_codes`.
         watch: called with what is being done.
 
     Raises:
@@ -113,34 +127,65 @@ def evaluate_file(
             raise RequestError(
                 f"{definition.name} compares the runs of a study: name the study's folder"
             )
-    codes = open_codes(path, factors, kinds)
+    codes = open_codes(path, factors, kinds, names)
     representation = merged(codes.representation, scoring.merges, str(path))
     seed = 0 if scoring.seed is None else scoring.seed
-    scores, undefined = score_all(representation, definitions, seed, scoring.resamples, watch)
+    scores, undefined = score_all(
+        representation, definitions, seed, scoring.resamples, watch, scoring.chance
+    )
     if not scores:
         name, reason = next(iter(undefined.items()))
         raise RequestError(f"{path}: {name}: {reason}")
-    return codes, Scored(f"{path}, {summary(representation)}", scores, undefined)
+    read = what_was_read(representation)
+    return codes, Scored(f"{path}, {summary(representation)}", scores, undefined, read)
 
 
-def open_codes(path: Path, factors: Path | None = None, kinds: Sequence[str] = ()) -> Codes:
+def open_codes(
+    path: Path,
+    factors: str | Path | None = None,
+    kinds: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+) -> Codes:
     """The codes in a file; arguments and errors as of `evaluate_file`."""
+    refuse_weights(path)
+    representation = read_codes(path, factors, _kinds(kinds), names)
+    other, _ = factors_file(factors)
+    files = [path] if other is None else [path, other]
+    try:
+        digests = {file: _sha256(file) for file in files}
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read ({error.strerror})") from error
+    return Codes(representation, digests)
+
+
+def refuse_weights(path: Path) -> None:
+    """Raise RequestError if a file holds weights, with what to do instead."""
     if path.suffix.lower() in WEIGHTS:
         if (path.parent / SETTINGS).exists():
             raise RequestError(
                 f"{path} holds the weights of a run: name the run's folder, {path.parent}"
             )
         raise RequestError(
-            f"{path} holds weights, not codes: encode the images and write the codes with "
-            "numpy.savez, or let bench run --models file.py:Name encode them with your network"
+            f"{path} holds weights{_layers(path)}, not codes: encode the images and write the "
+            "codes with numpy.savez, or let bench run --models file.py:Name encode them with your "
+            "network, which loads them"
         )
-    representation = read_codes(path, factors, _kinds(kinds))
-    files = [path] if factors is None else [path, factors]
+
+
+def _layers(path: Path) -> str:
+    """Where the tensors of a checkpoint are, as far as its directory of names tells."""
+    # The names stand in the pickle, which is searched and not opened.
     try:
-        digests = {file: _sha256(file) for file in files}
-    except OSError as error:
-        raise RequestError(f"{path} cannot be read ({error.strerror})") from error
-    return Codes(representation, digests)
+        with zipfile.ZipFile(path) as archive:
+            (pickle,) = (n for n in archive.namelist() if n.endswith("/data.pkl"))
+            with archive.open(pickle) as member:
+                text = member.read(_SEARCHED)
+    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
+        return ""
+    # a word in a pickle: X, its length, and itself
+    words = ("state_dict", "model_state_dict", "model", "net")
+    under = [w for w in words if b"X" + len(w).to_bytes(4, "little") + w.encode() in text]
+    return f" under {under[0]}" if under else ""
 
 
 def write_record(path: Path, codes: Codes, scored: Scored, seed: int) -> None:
@@ -153,6 +198,7 @@ def write_record(path: Path, codes: Codes, scored: Scored, seed: int) -> None:
         "files": {str(file): digest for file, digest in codes.digests.items()},
         "source": codes.source,
         "seed": seed,
+        "read": dict(scored.read),
         "scores": scored.as_dict(),
         "left_out": dict(scored.undefined),
         "evaluation": None,  # of a model, which a file of codes does not have
@@ -170,10 +216,11 @@ def score_all(
     seed: int,
     resamples: int,
     watch: Watch,
+    chance: bool = False,
 ) -> tuple[dict[str, ScoreRecord], dict[str, str]]:
     """Scores by metric, and why the other metrics are undefined.
 
-    Metrics that compare runs are passed over.
+    Metrics that compare runs are passed over. With `chance` the scores have their level of chance.
     """
     scores, undefined = {}, {}
     definitions = of_one_run(definitions)
@@ -183,7 +230,64 @@ def score_all(
             scores[definition.name] = score(representation, definition, seed, resamples)
         except ValueError as error:
             undefined[definition.name] = str(error)
+    if chance:
+        scores = with_chance(scores, representation, seed, watch)
     return scores, undefined
+
+
+def with_chance(
+    scores: Mapping[str, ScoreRecord], representation: Representation, seed: int, watch: Watch
+) -> dict[str, ScoreRecord]:
+    """The scores with `details["shuffled"]`: those of the same codes against shuffled factors.
+
+    The factors of a row stay together, so that they depend on one another as before. A score that
+    does not exceed all of its shuffled ones carries a warning.
+    """
+    rng = np.random.default_rng([seed, SHUFFLES])
+    against = [shuffled(representation, rng) for _ in range(SHUFFLES)]
+    completed = {}
+    for name, record in scores.items():
+        watch(f"{name} against shuffled factors")
+        numbers: dict[str, list[float]] = {}
+        for rows in against:
+            try:
+                other = score(rows, record.definition, seed)
+            except ValueError:  # undefined there, if only by the draw
+                continue
+            for part, number in {"value": other.value, **other.parts}.items():
+                numbers.setdefault(part, []).append(number)
+        levels = {
+            part: {"mean": float(np.mean(values)), "max": max(values), "scores": values}
+            for part, values in numbers.items()
+        }
+        completed[name] = replace(
+            record,
+            details={**record.details, "shuffled": levels},
+            warnings=(*record.warnings, *_no_better(name, record.value, levels.get("value"))),
+        )
+    return completed
+
+
+def shuffled(representation: Representation, rng: np.random.Generator) -> Representation:
+    """The same codes with the factors of other rows; the factors of a row stay together."""
+    order = rng.permutation(len(representation))
+    values, test = representation.values, representation.test
+    return replace(
+        representation,
+        factors=representation.factors[order],
+        values=None if values is None else values[order],
+        test=None if test is None else shuffled(test, rng),
+    )
+
+
+def _no_better(name: str, value: float, level: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """A warning where a score is not above chance; none where it does not depend on factors."""
+    if level is None or name in UNBOUNDED or value > level["max"]:
+        return ()
+    return (
+        f"the same codes score up to {level['max']:.3f} against shuffled factors, so that this "
+        "number may be chance",
+    )
 
 
 def definitions_of(names: Sequence[str], scoring: Scoring) -> list[Definition]:
@@ -192,10 +296,20 @@ def definitions_of(names: Sequence[str], scoring: Scoring) -> list[Definition]:
     for assignment in assignments:
         if assignment.owner not in names:
             raise UnknownNameError("metric in --set", assignment.owner, names)
-    if scoring.resamples < 0 or scoring.resamples == 1:
-        raise RequestError(f"--resamples {scoring.resamples}: give 0 (none) or at least 2")
+    check_resamples(scoring.resamples)
     merge = tuple(sorted(scoring.merges))
     return [replace(definition_of(name, assignments), merge=merge) for name in names]
+
+
+def check_resamples(resamples: int) -> None:
+    """Raise RequestError for a number of resamples that gives no standard error, or never ends."""
+    if resamples < 0 or resamples == 1:
+        raise RequestError(f"--resamples {resamples}: give 0 (none) or at least 2")
+    if resamples > MOST_RESAMPLES:
+        raise RequestError(
+            f"--resamples {resamples}: give at most {MOST_RESAMPLES:,}, since 100 tell a "
+            "standard error to 7 % already"
+        )
 
 
 def with_options(definition: Definition, options: Mapping[str, Any]) -> Definition:

@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 
 from bench.errors import RequestError
-from bench.evaluation.files import Codes, Scored, Watch, merged, score_all, summary, with_options
+from bench.evaluation.files import (
+    Codes,
+    Scored,
+    Watch,
+    check_resamples,
+    merged,
+    score_all,
+    summary,
+    with_options,
+)
+from bench.evaluation.reading import what_was_read
 from bench.metrics import STUDY_METRICS, Representation
 from bench.registry import entries
 from bench.score import DEFAULT, evaluate
@@ -38,6 +48,7 @@ from bench.store.representation import read_representation, write_representation
 from bench.store.run import FROM_FILE, Run
 from bench.store.study import locked, read_study, unwritable
 
+READ = "read.json"  # in the folder of a row: what was read of the file
 COPY = "add it to a copy of the folder"
 _RENAME = "choose another --name"
 
@@ -49,6 +60,7 @@ def add_row(
     *,
     seed: int = 0,
     resamples: int = 0,
+    chance: bool = False,
     watch: Watch = lambda what: None,
 ) -> Scored:
     """Score codes by the metrics of a study's runs, and add them to the study as a row.
@@ -61,6 +73,7 @@ def add_row(
         codes: of data with the study's factors.
         seed: of the metrics' random draws.
         resamples: number of random halves of the rows, for standard errors; 0 for none.
+        chance: whether the codes are scored against shuffled factors, too.
         watch: called with what is being done.
 
     Raises:
@@ -68,6 +81,7 @@ def add_row(
             folder holds no study with a finished run, is in use, or cannot be written.
     """
     _check_name(name)
+    check_resamples(resamples)
     read_study(folder)
     with locked(folder, COPY):
         records = read_records(folder)
@@ -93,18 +107,20 @@ def add_row(
         )
         started = time.monotonic()
         scores, undefined = _score(
-            representation, _usual_definitions(records), seed, resamples, watch
+            representation, _usual_definitions(records), seed, resamples, watch, chance
         )
+        read = what_was_read(representation)
         seconds = {"scoring": round(time.monotonic() - started, 2)}
         try:
             _write(folder / "runs" / run.folder, run, representation, scores, undefined, seconds)
+            write_json(folder / "runs" / run.folder / READ, read)
             for record in older:
                 if record.folder.name != run.folder:  # scored with another seed
                     shutil.rmtree(record.folder)
         except OSError as error:
             raise unwritable(folder, error, COPY) from error
     reasons = {metric: entry.reason for metric, entry in undefined.items()}
-    return Scored(f"{name}, {summary(representation)}", scores, reasons)
+    return Scored(f"{name}, {summary(representation)}", scores, reasons, read)
 
 
 def _check_name(name: str) -> None:
@@ -183,6 +199,7 @@ def _score(
     seed: int,
     resamples: int,
     watch: Watch,
+    chance: bool,
 ) -> tuple[dict[str, ScoreRecord], dict[str, Undefined]]:
     """Scores by metric, and why the others are undefined.
 
@@ -193,7 +210,7 @@ def _score(
     undefined: dict[str, Undefined] = {}
     for definition in definitions:
         rows = merged(representation, definition.merge, definition.name)
-        new, reasons = score_all(rows, [definition], seed, resamples, watch)
+        new, reasons = score_all(rows, [definition], seed, resamples, watch, chance)
         scores |= new
         undefined |= {name: Undefined(definition, reason) for name, reason in reasons.items()}
     if not scores:

@@ -15,6 +15,7 @@ from bench.evaluation.files import (
     summary,
     with_options,
 )
+from bench.evaluation.reading import what_was_read
 from bench.metrics import STUDY_METRICS
 from bench.score import evaluated_names, score_agreement
 from bench.settings import parse
@@ -129,12 +130,14 @@ def _score_run(
         run.seed if scoring.seed is None else scoring.seed,
         scoring.resamples,
         lambda what: watch(f"{run.title}: {what}"),
+        scoring.chance,
     )
     try:
         write_scores(record.folder, {**record.scores, **scores})
     except OSError as error:
         raise unwritable(record.folder, error, COPY) from error
-    return Scored(f"{run.title}, {summary(representation)}", scores, undefined)
+    title = f"{run.title}, {summary(representation)}"
+    return Scored(title, scores, undefined, what_was_read(representation))
 
 
 def _joined(

@@ -1,0 +1,120 @@
+"""What was read: the factors, latents and arrays of a representation, in numbers and in words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.metrics import Representation
+from bench.metrics.arrays import MISSING
+from bench.score import SPREAD, evaluate
+from bench.store.record import ACTIVE
+
+_SHOWN = 8  # factors and latents that are shown one by one
+
+
+def what_was_read(representation: Representation) -> dict[str, Any]:
+    """What a representation holds, as plain values for a record.
+
+    Returns:
+        `rows` and `held_out_rows`; `factors` by name, each with its kind, its declared number of
+        classes, how many of them occur, the rows that have a label and those that lack it;
+        `latents` by name, each with its spread (standard deviation, entropy in nats of a
+        categorical one), its mean KL in nats or None, and whether it is active; `active_from`,
+        the threshold of that in words; `posterior`, where the KL comes from; and `notes` and
+        `warnings`, one line each, of whoever read the arrays.
+    """
+    r = representation
+    evaluation = evaluate(r)
+    factors = {}
+    for k, name in enumerate(r.factor_names):
+        labels = np.concatenate([side.factors[:, k] for side in (r, r.test) if side is not None])
+        known = labels[labels != MISSING]
+        factors[name] = {
+            "kind": r.factor_kinds[k],
+            "classes": r.factor_sizes[k],
+            "classes_that_occur": len(np.unique(known)),
+            "rows": len(known),
+            "rows_without_a_label": len(labels) - len(known),
+        }
+    latents = {
+        name: {
+            "spread": evaluation.spread[j],
+            "kl": None if evaluation.kl is None else evaluation.kl[j],
+            "active": evaluation.active[j],
+        }
+        for j, name in enumerate(r.latent_names)
+    }
+    by_kl = evaluation.kl is not None
+    return {
+        "rows": len(r),
+        "held_out_rows": None if r.test is None else len(r.test),
+        "factors": factors,
+        "latents": latents,
+        "active_from": f"a mean KL of {ACTIVE:g} nats"
+        if by_kl
+        else f"a spread of {SPREAD:.0%} of the largest",
+        "posterior": _posterior(r),
+        "notes": list(r.notes),
+        "warnings": list(r.warnings),
+    }
+
+
+def lines(read: Mapping[str, Any]) -> Iterator[str]:
+    """What was read in a few lines, however many factors and latents there are."""
+    yield "What was read"
+    held_out = read["held_out_rows"]
+    yield f"  rows: {read['rows']:,}" + (f" and {held_out:,} held out" if held_out else "")
+    factors = list(read["factors"].items())
+    for name, factor in factors[:_SHOWN]:
+        classes, occur = factor["classes"], factor["classes_that_occur"]
+        some = (
+            f"{occur:,} of {classes:,} classes occur" if occur < classes else f"{occur:,} classes"
+        )
+        without = factor["rows_without_a_label"]
+        lacking = f", {without:,} left out, as they have no label" if without else ""
+        yield f"  factor {name}: {factor['kind']}, {some}, {factor['rows']:,} rows{lacking}"
+    if len(factors) > _SHOWN:
+        yield f"  and {len(factors) - _SHOWN:,} more factors"
+    latents = read["latents"]
+    active = [name for name, latent in latents.items() if latent["active"]]
+    yield (
+        f"  latents: {len(active):,} of {len(latents):,} are active, from {read['active_from']} on"
+        + ("" if len(active) == len(latents) else f"; not {_few(_passive(latents))}")
+    )
+    shown = list(latents.items())[:_SHOWN]
+    yield "  spread: " + _few([f"{name} {_number(v['spread'])}" for name, v in shown], len(latents))
+    if all(latent["kl"] is not None for latent in latents.values()):
+        yield "  KL: " + _few([f"{n} {_number(v['kl'])}" for n, v in shown], len(latents)) + " nats"
+    yield f"  posterior: {read['posterior']}"
+    yield from (f"  {note}" for note in read["notes"])
+    yield from (f"  ! {warning}" for warning in read["warnings"])
+
+
+def _posterior(r: Representation) -> str:
+    """Where the posterior comes from."""
+    parts = [
+        text
+        for array, text in (
+            (r.logvar, "log variances (logvar)"),
+            (r.probabilities, "probabilities of the categories"),
+        )
+        if array is not None
+    ]
+    if parts:
+        return " and ".join(parts)
+    return "none; its KL was given (kl)" if r.kl is not None else "none, the codes are points"
+
+
+def _passive(latents: Mapping[str, Any]) -> list[str]:
+    return [name for name, latent in latents.items() if not latent["active"]]
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _few(words: Sequence[str], total: int | None = None) -> str:
+    """The first few words, and how many more there are."""
+    more = (len(words) if total is None else total) - min(len(words), _SHOWN)
+    return ", ".join(words[:_SHOWN]) + (f" and {more:,} more" if more else "")
