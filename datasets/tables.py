@@ -121,8 +121,8 @@ class Parquet(Table):
         content = self._content(names)
         for name in names:
             self._refuse_nested(name, content.schema.field(name).type)
-        # Without the metadata of pandas, which are JSON that anybody may have written.
-        frame = content.to_pandas(ignore_metadata=True)
+        # without the metadata of pandas, which are JSON that anybody may have written
+        frame = content.replace_schema_metadata(None).to_pandas()
         return pandas.DataFrame({name: frame[name] for name in names})
 
     def _column(self, name: str) -> NDArray[Any]:

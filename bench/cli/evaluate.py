@@ -109,7 +109,8 @@ def evaluate(
     chance: Annotated[
         bool,
         typer.Option(
-            "--chance", help="Score the same codes against shuffled factors, too: chance, here."
+            "--chance",
+            help="Score the codes against shuffled factors, too: takes six times as long.",
         ),
     ] = False,
     into: Annotated[
@@ -222,6 +223,8 @@ def _add_row(
 
     if folder is None or name is None:
         raise RequestError("--into FOLDER and --name NAME go together: give both")
+    if not os.path.isdir(folder):
+        raise RequestError(f"{folder} holds no study: there is no such folder")
     if path.is_dir():
         raise RequestError(f"--into is for files of codes: {path} is a folder")
     options = {"--metrics": scoring.metrics, "--set": scoring.sets, "--kind": kinds}

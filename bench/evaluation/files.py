@@ -247,6 +247,9 @@ def with_chance(
     against = [shuffled(representation, rng) for _ in range(SHUFFLES)]
     completed = {}
     for name, record in scores.items():
+        if name in UNBOUNDED:  # these are of the latents alone
+            completed[name] = record
+            continue
         watch(f"{name} against shuffled factors")
         numbers: dict[str, list[float]] = {}
         for rows in against:
@@ -263,7 +266,7 @@ def with_chance(
         completed[name] = replace(
             record,
             details={**record.details, "shuffled": levels},
-            warnings=(*record.warnings, *_no_better(name, record.value, levels.get("value"))),
+            warnings=(*record.warnings, *_no_better(record.value, levels.get("value"))),
         )
     return completed
 
@@ -280,9 +283,9 @@ def shuffled(representation: Representation, rng: np.random.Generator) -> Repres
     )
 
 
-def _no_better(name: str, value: float, level: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """A warning where a score is not above chance; none where it does not depend on factors."""
-    if level is None or name in UNBOUNDED or value > level["max"]:
+def _no_better(value: float, level: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """A warning where a score is not above chance."""
+    if level is None or value > level["max"]:
         return ()
     return (
         f"the same codes score up to {level['max']:.3f} against shuffled factors, so that this "

@@ -103,7 +103,7 @@ def _posterior(r: Representation) -> str:
     ]
     if parts:
         return " and ".join(parts)
-    return "none; its KL was given (kl)" if r.kl is not None else "none, the codes are points"
+    return "none; its KL was given (kl)" if r.kl is not None else "none, the latents are points"
 
 
 def _passive(latents: Mapping[str, Any]) -> list[str]:

@@ -260,6 +260,8 @@ def test_no_model_takes_the_name_of_a_row_from_a_file(
         ({}, {"--name": None}, "--into FOLDER and --name NAME go together"),
         ({}, {"--into": None}, "--into FOLDER and --name NAME go together"),
         ({}, {"--into": "nowhere"}, "nowhere holds no study"),
+        ({}, {"--into": "x" * 300}, "holds no study"),
+        ({}, {"--resamples": "1000000000"}, "give at most 10,000"),
         ({}, {"--name": "betavae"}, "the suite has a model of that name: choose another --name"),
         ({}, {"--name": "a|b"}, "as they should stand in tables"),
         ({}, {"--name": " "}, "as they should stand in tables"),
