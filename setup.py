@@ -6,9 +6,9 @@ how to install without torch.
 The links `bench/models`, `bench/metrics` and `bench/datasets` say the same to tools that know only
 paths; building does not need them, since a checkout may lack links (Git on Windows).
 
-With BENCH_WITHOUT_TORCH=1 in the environment the package does not require torch: metrics, data sets,
-`bench evaluate` and `bench report` work without it. An extra can only add a requirement, and two
-distributions with the same files would delete each other's.
+With BENCH_WITHOUT_TORCH=1 in the environment the package does not require torch: metrics, data
+sets, `bench evaluate` and `bench report` work without it. An extra can only add a requirement, and
+two distributions with the same files would delete each other's.
 """
 
 import os

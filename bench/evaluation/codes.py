@@ -102,7 +102,7 @@ def read_codes(
             content.shared["factor_kinds"] = _kinds(content.train["factors"], content.shared, kinds)
         representation = Representation.of(
             **content.train,
-            **content.shared,  # type: ignore[arg-type]
+            **content.shared,
             test=content.test or None,
         )
     except ValueError as error:
