@@ -2,7 +2,7 @@
 
 Each is written as ``metric(representation, rng, *, options) -> Score``, and called in that way or
 as ``metric(codes, factors)``; see `calling`. To add one, write a file with one function under the
-decorator `metric`, whose docstring starts with a line on the metric, its paper and year; import it
+decorator `metric()`, whose docstring starts with a line on the metric, paper and year; import it
 here, and enter it in `METRICS` and `TITLES`.
 """
 
@@ -15,6 +15,7 @@ from .dci import dci
 from .dci_fast import dci_fast
 from .dcimig import dcimig
 from .discrete_accuracy import discrete_accuracy
+from .doubts import shuffled
 from .explicitness import explicitness
 from .factorvae_score import factorvae_score
 from .infomec import infomec
@@ -139,6 +140,7 @@ __all__ = [
     "mig_sup",
     "modularity",
     "sap",
+    "shuffled",
     "total_correlation",
     "udr",
 ]

@@ -3,6 +3,8 @@
 import numpy as np
 
 from .calling import metric
+from .doubts import one_hot_latents
+from .pools import pruned_by_spread, unit_of
 from .posterior import Floats, category_probabilities
 from .representation import Representation, Score
 
@@ -12,7 +14,7 @@ NO_PROBABILITIES = (
 )
 
 
-@metric
+@metric(one_hot_latents)
 def active_units(
     representation: Representation,
     rng: np.random.Generator,
@@ -35,15 +37,18 @@ def active_units(
     without probabilities, the vector is one-hot and the activity the Gini variance: a posterior
     that is uniform but for rounding then counts as active, and a warning says so.
 
-    Known flaws: no factor is used, so a latent of noise is active too. The variance has the scale
-    of the codes and ignores the width of the posterior: means with a deviation of 0.09 are not
-    active, and may carry 3 nats if posteriors are narrow; by KL, in the details, they are active.
+    Known flaws: no factor is used, so a latent of noise is active too. With a posterior, the
+    variance has the scale of the codes and ignores the width of the posterior: means with a
+    deviation of 0.09 are not active, and may carry 3 nats if posteriors are narrow; by KL, in the
+    details, they are active.
     If q(z_d) is the prior N(0, 1), the default threshold is a KL of only 0.005 nats.
 
     Args:
         representation: (N, D) codes, (N, C) categories, with probabilities if they are known.
         rng: not used, as nothing is drawn.
-        threshold: the activity above which a latent is active, at least 0.
+        threshold: the activity above which a latent is active, at least 0. Codes without a
+            posterior have any scale: where all their activities are below 1, it is a share of the
+            largest; a warning names the latents that it leaves out.
         min_kl: mean KL in nats from which a latent is active by KL, if `kl` is known.
 
     Returns:
@@ -60,7 +65,13 @@ def active_units(
     plain = bool(representation.category_sizes) and representation.probabilities is None
     vectors = _one_hot(representation) if plain else category_probabilities(representation)
     activity = np.array([_variance(vector) for vector in (*columns, *vectors)])
-    names, active, kl = np.array(representation.latent_names), activity > threshold, None
+    names, kl = np.array(representation.latent_names), None
+    least = np.full(len(names), threshold)
+    if representation.logvar is None:
+        split = representation.codes.shape[1]
+        least[:split] *= unit_of(np.sqrt(activity[:split])) ** 2
+    active = activity > least
+    doubts = pruned_by_spread(representation, active, f"variance below threshold={threshold:g}")
     if representation.kl is not None:
         kl = names[representation.kl >= min_kl].tolist()
     return Score(
@@ -74,7 +85,7 @@ def active_units(
             "threshold": threshold,
             "points": len(representation),
         },
-        warnings=[NO_PROBABILITIES] if plain else [],
+        warnings=[*([NO_PROBABILITIES] if plain else []), *doubts],
         rows_used=len(representation),
     )
 

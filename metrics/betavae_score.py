@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 
 from .arrays import FloatArray, IntArray
 from .calling import metric
-from .pools import Pools, active_latents, standardised_columns
+from .doubts import DATA, few_rows_for_pairs
+from .pools import Pools, active_latents, pruned_by_spread, standardised_columns
 from .representation import Representation, Score
 
 # Points computed at a time, to bound the memory: they gather 2 * CHUNK * pairs rows.
 CHUNK = 256
 
 
-@metric
+@metric(*DATA, few_rows_for_pairs)
 def betavae_score(
     representation: Representation,
     rng: np.random.Generator,
@@ -52,8 +53,9 @@ def betavae_score(
         test_points: fresh points, on which the accuracy is measured.
         pairs: pairs per point (L), each of two different rows.
         min_kl: latents with a smaller mean KL in nats are pruned, if `kl` is known.
-        min_std: without `kl`, continuous latents with a smaller standard deviation are pruned.
-            Latents that are constant over all rows always are.
+        min_std: without `kl`, continuous latents with a smaller standard deviation are pruned, or
+            with less than this share of the largest one where all are below 1, as such codes have
+            any scale; a warning names them. Latents that are constant over all rows always are.
 
     Returns:
         Score in [0, 1]; 0 if no latent is left. Details: `confusion` (K fixed, K predicted) counts
@@ -72,6 +74,7 @@ def betavae_score(
     active = active_latents(representation, min_kl, min_std)
     names = representation.factor_names
     known = representation.kl is not None
+    doubts = pruned_by_spread(representation, active, f"deviation below min_std={min_std:g}")
     details: dict[str, Any] = {
         **pools.details(representation, active),
         "protocol": {
@@ -86,7 +89,7 @@ def betavae_score(
     if not active.any():
         recall = {name: None if name in details["left_out"] else 0.0 for name in names}
         details |= {"confusion": confusion, "recall": recall, "note": "no latent is active"}
-        return Score(0.0, details, rows_used=len(representation))
+        return Score(0.0, details, warnings=doubts, rows_used=len(representation))
 
     latents = _latents(representation, active)
     fitted, labels = _points(*latents, pools, points, pairs, rng)
@@ -101,6 +104,7 @@ def betavae_score(
     return Score(
         float((predicted == truth).mean()),
         {**details, "confusion": confusion, "recall": recall, "converged": converged},
+        warnings=doubts,
         rows_used=len(representation),
     )
 

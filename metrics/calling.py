@@ -1,7 +1,7 @@
 """How a metric is called: with a representation, or with codes and factors as somebody has them.
 
 A metric is written as a pure function ``(representation, rng, *, options) -> Score``; the decorator
-`metric` lets people call it in all these ways, and turns wrong use into a ValueError of one line:
+`metric()` lets people call it in all these ways, and turns wrong use into a ValueError of one line:
 
     mig(representation)        mig(representation, rng, bins=50)
     mig(codes, factors)        mig(codes, factors, rng=3, bins=50)
@@ -10,6 +10,7 @@ A metric is written as a pure function ``(representation, rng, *, options) -> Sc
 import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from numbers import Real
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, cast, overload
@@ -17,6 +18,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, cast, overl
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .doubts import Check, warnings_of
 from .representation import Representation, Score
 
 Options = ParamSpec("Options")
@@ -64,32 +66,46 @@ Metric: TypeAlias = ScoringFunction[...]
 
 
 def metric(
-    function: Callable[Concatenate[Representation, np.random.Generator, Options], Score],
-) -> ScoringFunction[Options]:
-    """A metric that takes a representation, or codes and factors; `rng` may be left out.
+    *checks: Check,
+) -> Callable[
+    [Callable[Concatenate[Representation, np.random.Generator, Options], Score]],
+    ScoringFunction[Options],
+]:
+    """Makes a function a metric that takes a representation, or codes and factors.
 
     Codes are (N, D) and factors (N, K) or (N,): numpy arrays, tensors, data frames or lists, read
-    as by `Representation.of`. `rng` is a generator, or the seed of one; 0 if it is left out. The
-    signature that `inspect` shows, name, docstring and module remain those of the function.
+    as by `Representation.of`. `rng` is a generator, or the seed of one; 0 if it is left out. Wrong
+    use is a ValueError. The signature that `inspect` shows, name, docstring and module remain those
+    of the function. The score also has the warnings of the representation and of the checks.
 
-    Raises:
-        ValueError: what is given is no representation, or an option is unknown or of another type.
+    Args:
+        checks: of `doubts`, which say when the score cannot be trusted.
     """
-    options = {
-        name: parameter.default
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
 
-    @functools.wraps(function)
-    def called(*args: Any, **kwargs: Any) -> Score:
-        name = function.__name__
-        representation, rng, rest = _bound(name, args, kwargs, options)
-        _check_options(name, rest, options)
-        # The options are those of the signature: they were checked by name and type.
-        return cast(Callable[..., Score], function)(representation, rng, **rest)
+    def decorated(
+        function: Callable[Concatenate[Representation, np.random.Generator, Options], Score],
+    ) -> ScoringFunction[Options]:
+        options = {
+            name: parameter.default
+            for name, parameter in inspect.signature(function).parameters.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
 
-    return cast(ScoringFunction[Options], called)
+        @functools.wraps(function)
+        def called(*args: Any, **kwargs: Any) -> Score:
+            name = function.__name__
+            representation, rng, rest = _bound(name, args, kwargs, options)
+            _check_options(name, rest, options)
+            # The options are those of the signature: they were checked by name and type.
+            score = cast(Callable[..., Score], function)(representation, rng, **rest)
+            doubts = warnings_of(representation, score, checks)
+            if not representation.warnings and not doubts:
+                return score
+            return replace(score, warnings=(*score.warnings, *representation.warnings, *doubts))
+
+        return cast(ScoringFunction[Options], called)
+
+    return decorated
 
 
 def generator(rng: Any) -> np.random.Generator:

@@ -9,12 +9,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from .arrays import MISSING
 from .calling import metric
+from .doubts import DATA, few_rows_to_fit
 from .gradient_boosting import GradientBoosting, Loss, Prediction, boost
 from .information import entropy_of_counts
 from .representation import Representation, Score
 
 
-@metric
+@metric(*DATA, few_rows_to_fit)
 def dci(
     representation: Representation,
     rng: np.random.Generator,

@@ -4,11 +4,12 @@ import numpy as np
 
 from .calling import metric
 from .dci import Problem, check_boosting
+from .doubts import DATA, few_rows_to_fit
 from .gradient_boosting import Bins, boost_binned
 from .representation import Representation, Score
 
 
-@metric
+@metric(*DATA, few_rows_to_fit)
 def dci_fast(
     representation: Representation,
     rng: np.random.Generator,

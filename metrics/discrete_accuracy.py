@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from .arrays import IntArray
 from .binning import apply_edges, equal_frequency_edges
 from .calling import metric
+from .doubts import few_rows_to_score, one_hot_factors, one_hot_latents, repeated_rows
 from .information import (
     Counts,
     adjusted_rand_index,
@@ -21,7 +22,7 @@ from .information import (
 from .representation import Representation, Score
 
 
-@metric
+@metric(one_hot_latents, one_hot_factors, repeated_rows, few_rows_to_score)
 def discrete_accuracy(representation: Representation, rng: np.random.Generator) -> Score:
     """Discrete-factor accuracy (after Dupont 2018): how often does one latent identify the class?
 
@@ -47,9 +48,9 @@ def discrete_accuracy(representation: Representation, rng: np.random.Generator) 
     Returns:
         Score in [0, 1]: the majority accuracy, averaged over factors, with the part `one_to_one`.
         Details by factor: chosen latents, accuracies, `chance` (share of the largest class in the
-        second half, and 1/S), normalised mutual information, adjusted Rand index and `confusion`
-        (categories, S) of the latent with the best majority, all on the second half; `left_out`:
-        factors with only one class.
+        second half, and 1/S for the S classes that occur), normalised mutual information, adjusted
+        Rand index and `confusion` (categories, S) of the latent with the best majority, all on the
+        second half; `left_out`: factors with only one class.
 
     Raises:
         ValueError: there is no categorical factor with two classes, or fewer than two rows.
@@ -58,9 +59,16 @@ def discrete_accuracy(representation: Representation, rng: np.random.Generator) 
     categorical = [k for k, kind in enumerate(kinds) if kind == "categorical"]
     varying = [k for k in categorical if representation.varying[k]]
     if not varying:
+        name = next((n for n, v in zip(names, representation.varying, strict=True) if v), "shape")
+        remedy = (
+            "leave it out for this data"
+            if categorical
+            else "if the classes of one have no order, say factor_kinds categorical "
+            f"(--kind {name}=categorical), else leave it out for this data"
+        )
         raise ValueError(
             "the representation has no categorical factor with two classes among the rows, "
-            "discrete_accuracy is undefined: leave it out for this data"
+            f"discrete_accuracy is undefined: {remedy}"
         )
     fitted, scored = representation.split(rng)
     by_factor = {
@@ -88,8 +96,10 @@ def discrete_accuracy(representation: Representation, rng: np.random.Generator) 
 
 def _score_factor(fitted: Representation, scored: Representation, factor: int) -> dict[str, Any]:
     """The entry of one factor in the details."""
-    size = fitted.factor_sizes[factor]
-    tables = _tables(fitted, scored, factor)
+    # Classes that are declared but do not occur make nothing harder to guess.
+    labels = np.concatenate([fitted.factors[:, factor], scored.factors[:, factor]])
+    size = len(np.unique(labels))
+    tables = _tables(fitted, scored, factor, size)
     majorities = [_majority(first) for first, _ in tables]
     matches = [linear_sum_assignment(first, maximize=True) for first, _ in tables]
     firsts = [first for first, _ in tables]
@@ -115,7 +125,7 @@ def _score_factor(fitted: Representation, scored: Representation, factor: int) -
 
 
 def _tables(
-    fitted: Representation, scored: Representation, factor: int
+    fitted: Representation, scored: Representation, factor: int, bins: int
 ) -> list[tuple[Counts, Counts]]:
     """Categories against classes on both halves, for each latent that may be chosen."""
     size = fitted.factor_sizes[factor]
@@ -131,7 +141,7 @@ def _tables(
         return [pair(first, second, categories) for first, second, categories in columns]
     tables = []
     for first, second in zip(fitted.codes.T, scored.codes.T, strict=True):
-        edges = equal_frequency_edges(first, size)
+        edges = equal_frequency_edges(first, bins)
         tables.append(pair(apply_edges(first, edges), apply_edges(second, edges), len(edges) + 1))
     return tables
 

@@ -8,13 +8,14 @@ from scipy.special import log_softmax
 
 from .arrays import MISSING, IntArray
 from .calling import metric
+from .doubts import few, one_hot_factors, overfitted, repeated_rows
 from .logistic import features, fit
 from .representation import Representation, Score
 
 Ranking = Literal["multinomial", "one_vs_rest", "one_vs_rest_shares"]
 
 
-@metric
+@metric(one_hot_factors, repeated_rows, overfitted)
 def explicitness(
     representation: Representation,
     rng: np.random.Generator,
@@ -109,7 +110,7 @@ def explicitness(
         by_factor = {name: max(0.0, 2 * auc - 1) for name, auc in by_factor.items()}
     warnings = []
     if not_converged:
-        warnings.append(f"{', '.join(not_converged)}: the classifier did not converge")
+        warnings.append(f"{few(not_converged)}: the classifier did not converge")
     return Score(
         value=float(np.mean(list(by_factor.values()))),
         details={

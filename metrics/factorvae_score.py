@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 
 from .arrays import FloatArray, IntArray
 from .calling import metric
-from .pools import Pools, active_latents, standardised_columns
+from .doubts import DATA, few_rows_for_votes
+from .pools import Pools, active_latents, pruned_by_spread, standardised_columns
 from .representation import Representation, Score
 
 # Votes computed at a time, to bound the memory: they gather CHUNK * batch rows.
 CHUNK = 512
 
 
-@metric
+@metric(*DATA, few_rows_for_votes)
 def factorvae_score(
     representation: Representation,
     rng: np.random.Generator,
@@ -54,8 +55,9 @@ def factorvae_score(
         test_votes: fresh votes; 0 scores the training votes themselves.
         batch: rows per vote (L), drawn with replacement.
         min_kl: latents with a smaller mean KL in nats are pruned, if `kl` is known.
-        min_std: without `kl`, continuous latents with a smaller standard deviation are pruned.
-            Latents that are constant over all rows always are.
+        min_std: without `kl`, continuous latents with a smaller standard deviation are pruned, or
+            with less than this share of the largest one where all are below 1, as such codes have
+            any scale; a warning names them. Latents that are constant over all rows always are.
 
     Returns:
         Score in [0, 1]; 0 if no latent is left. Details: `vote_matrix` (active latents, K) counts
@@ -76,6 +78,7 @@ def factorvae_score(
     active = active_latents(representation, min_kl, min_std)
     names = representation.factor_names
     known = representation.kl is not None
+    doubts = pruned_by_spread(representation, active, f"deviation below min_std={min_std:g}")
     details: dict[str, Any] = {
         **pools.details(representation, active),
         "protocol": {
@@ -92,7 +95,7 @@ def factorvae_score(
         empty = np.zeros((0, len(names)), dtype=np.int64)
         details |= {"vote_matrix": empty, "assigned": {}, "recall": recall}
         details["note"] = "no latent is active"
-        return Score(0.0, details, rows_used=len(representation))
+        return Score(0.0, details, warnings=doubts, rows_used=len(representation))
 
     latents = _Latents.of(representation, active)
     voted, truth = _vote(latents, pools, votes, batch, rng)
@@ -118,6 +121,7 @@ def factorvae_score(
             },
             "recall": recall,
         },
+        warnings=doubts,
         rows_used=len(representation),
     )
 

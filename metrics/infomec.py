@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .calling import metric
+from .doubts import DATA, few
 from .information import contingency, entropy, mutual_information_of_table
 from .logistic import Floats, features, fit
 from .neighbours import information_of_numbers, information_with_classes, standardised
@@ -39,7 +40,7 @@ VARIANTS: dict[str, Variant] = {
 OVERFITTED = 0.05
 
 
-@metric
+@metric(*DATA)
 def infomec(
     representation: Representation,
     rng: np.random.Generator,
@@ -237,7 +238,7 @@ def _warnings(independent: list[str], useless: float) -> list[str]:
     lines = []
     if independent:
         lines.append(
-            f"{', '.join(independent)}: active, but dependent on no factor beyond chance: infom "
+            f"{few(independent)}: active, but dependent on no factor beyond chance: infom "
             "counts each as much as a good latent"
         )
     if useless > OVERFITTED:

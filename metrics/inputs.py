@@ -268,7 +268,8 @@ def _latents_in_words(side: _Side) -> str:
     """One line on the latents: how many, how far they spread, and whether there is a posterior."""
     parts = []
     if side.codes.shape[1]:
-        spread = side.codes.std(axis=0, dtype=np.float64)
+        with np.errstate(over="ignore", under="ignore"):
+            spread = side.codes.std(axis=0, dtype=np.float64)
         given = "with" if side.logvar is not None else "without"
         parts.append(
             f"{side.codes.shape[1]} continuous, standard deviation {spread.min():.3g} to "

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from .arrays import FloatArray, IntArray
 from .calling import metric
+from .doubts import DATA, few_rows_per_value
 from .pools import Pools
 from .representation import Representation, Score
 
 
-@metric
+@metric(*DATA, few_rows_per_value)
 def irs(
     representation: Representation,
     rng: np.random.Generator,

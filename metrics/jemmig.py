@@ -4,11 +4,12 @@ import numpy as np
 
 from .binning import Binning
 from .calling import metric
+from .doubts import DATA
 from .relations import ROUNDING, Relations
 from .representation import Representation, Score
 
 
-@metric
+@metric(*DATA)
 def jemmig(
     representation: Representation,
     rng: np.random.Generator,

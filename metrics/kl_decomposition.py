@@ -12,6 +12,7 @@ import numpy as np
 from .arrays import IntArray
 from .calling import metric
 from .control_variates import ControlledMeans
+from .doubts import one_hot_latents
 from .posterior import CHUNK, HALF_LOG_2PI, Draw, Floats, Posterior, negentropy, precision
 from .relations import BIASED
 from .representation import Representation, Score
@@ -19,7 +20,7 @@ from .representation import Representation, Score
 EXACT = 256  # joint categories that are summed over; if there are more, they are sampled
 
 
-@metric
+@metric(one_hot_latents)
 def kl_decomposition(
     representation: Representation,
     rng: np.random.Generator,

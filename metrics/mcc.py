@@ -8,10 +8,11 @@ from scipy.optimize import linear_sum_assignment
 
 from .calling import metric
 from .correlations import association, correlation_ratio, unit_vector
+from .doubts import DATA, few_rows_to_correlate
 from .representation import Representation, Score
 
 
-@metric
+@metric(*DATA, few_rows_to_correlate)
 def mcc(
     representation: Representation,
     rng: np.random.Generator,

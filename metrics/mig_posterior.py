@@ -6,13 +6,14 @@ import numpy as np
 
 from .arrays import MISSING, IntArray
 from .calling import metric
+from .doubts import DATA, few
 from .information import entropy
 from .posterior import Draw, Floats, Posterior, log_density, negentropy
 from .relations import BIASED
 from .representation import Representation, Score
 
 
-@metric
+@metric(*DATA)
 def mig_posterior(
     representation: Representation,
     rng: np.random.Generator,
@@ -110,7 +111,7 @@ def mig_posterior(
     if biased:
         warnings.append(
             "the rows that share a value are too few for the aggregate posterior: each sample is "
-            f"recognised by its own row, which adds information about {', '.join(biased)}; "
+            f"recognised by its own row, which adds information about {few(biased)}; "
             "give more rows"
         )
     return Score(
@@ -169,7 +170,8 @@ class _Estimate:
             table /= len(labels)
             sides = negentropy(table.sum(axis=0)) + negentropy(table.sum(axis=1))
             exact.append(float(negentropy(table.ravel()) - sides))
-            freedom = (np.count_nonzero(table.sum(axis=1)) - 1) * (p.shape[1] - 1)
+            occurring = [np.count_nonzero(table.sum(axis=axis)) for axis in (1, 0)]
+            freedom = (occurring[0] - 1) * (occurring[1] - 1)
             limits.append(freedom / (2 * len(labels)))
         # The last column stands for the second latent if there is only one.
         terms = np.column_stack([terms, np.tile([*exact, 0.0], (len(terms), 1))])

@@ -6,11 +6,12 @@ import numpy as np
 
 from .binning import Binning
 from .calling import metric
+from .doubts import DATA
 from .relations import Relations
 from .representation import Representation, Score
 
 
-@metric
+@metric(*DATA)
 def mig_sup(
     representation: Representation,
     rng: np.random.Generator,

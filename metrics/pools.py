@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import MISSING, FloatArray, IntArray
+from .doubts import few
 from .representation import Representation
 
 
@@ -111,8 +112,9 @@ def active_latents(
 ) -> NDArray[np.bool_]:
     """(D + C,) which latents take part.
 
-    By mean KL to the prior if it is known, else by standard deviation (continuous latents only).
-    None of them is constant, so no ratio is 0/0.
+    By mean KL to the prior if it is known, else by standard deviation (continuous latents only):
+    at least `min_std`, or that share of the largest one where all are below 1, since codes without
+    a posterior have any scale. None of them is constant, so no ratio is 0/0.
     """
     codes, categories = representation.codes, representation.categories
     deviations = np.array([column.std(ddof=1, dtype=np.float64) for column in codes.T])
@@ -122,6 +124,33 @@ def active_latents(
     if representation.kl is not None:
         used = representation.kl >= min_kl
     else:
-        used = np.concatenate([deviations >= min_std, np.ones(categories.shape[1], dtype=bool)])
+        least = min_std * unit_of(deviations)
+        used = np.concatenate([deviations >= least, np.ones(categories.shape[1], dtype=bool)])
     active: NDArray[np.bool_] = varies & used
     return active
+
+
+def unit_of(deviations: NDArray[np.float64]) -> float:
+    """The unit of thresholds on codes without a posterior: their largest deviation, at most 1."""
+    return min(1.0, float(deviations.max(initial=0.0)))
+
+
+def pruned_by_spread(
+    representation: Representation, active: NDArray[np.bool_], threshold: str
+) -> tuple[str, ...]:
+    """A warning that names the varying latents that a threshold on the spread has left out.
+
+    Args:
+        representation: latents; with a KL nothing was left out by spread.
+        active: (D + C,) those left in.
+        threshold: in words, and which option moves it.
+    """
+    if representation.kl is not None:
+        return ()
+    split = representation.codes.shape[1]
+    varies = np.ptp(representation.codes, axis=0) > 0
+    pruned = np.flatnonzero(varies & ~active[:split])
+    if not len(pruned):
+        return ()
+    names = few(np.array(representation.latent_names)[pruned].tolist())
+    return (f"{names} left out: {threshold}; the scale of codes without a posterior decides it",)

@@ -10,6 +10,7 @@ from scipy.special import chdtrc
 
 from .arrays import MISSING, FloatArray, IntArray
 from .binning import Binning, apply_edges, equal_frequency_edges, equal_width_bins
+from .doubts import few
 from .information import Counts, contingency, entropy_of_counts, mutual_information_of_table
 from .representation import Representation
 
@@ -171,7 +172,7 @@ def _too_few_rows(
         return ()
     return (
         "the rows are too few for the bins: information of independent latents would come out "
-        f"above 0, about {', '.join(biased)}; give more rows or fewer bins",
+        f"above 0, about {few(biased)}; give more rows or fewer bins",
     )
 
 

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from .arrays import MISSING, FloatArray, IntArray
 from .calling import metric
+from .doubts import DATA, few_rows_to_score
 from .representation import Representation, Score
 
 
-@metric
+@metric(*DATA, few_rows_to_score)
 def sap(
     representation: Representation,
     rng: np.random.Generator,
@@ -143,14 +144,13 @@ def _accuracy(
     first: FloatArray, labels: IntArray, second: FloatArray, truth: IntArray, penalty: float
 ) -> float:
     """Accuracy on the second rows of a linear classifier fitted on the first."""
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
     # The primal problem has one minimum and needs no random order of the rows. Without a state,
     # one would still be drawn from numpy's global generator.
     classifier = LinearSVC(C=penalty, class_weight="balanced", dual=False, random_state=0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", UserWarning)
         classifier.fit(first, labels)
     return float((classifier.predict(second) == truth).mean())
 

@@ -3,10 +3,11 @@
 import numpy as np
 
 from .calling import metric
+from .doubts import few_rows_for_covariance, one_hot_latents
 from .representation import Representation, Score
 
 
-@metric
+@metric(one_hot_latents, few_rows_for_covariance)
 def total_correlation(
     representation: Representation,
     rng: np.random.Generator,

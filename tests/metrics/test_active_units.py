@@ -23,7 +23,7 @@ def test_units_are_active_whose_means_vary() -> None:
         active_units(with_posterior(unit[:, None] * deviations, -1.0), rng(), threshold=0).value
         == 4
     )
-    assert not score.warnings
+    assert all("logvar is -1 everywhere" in warning for warning in score.warnings)
 
 
 def test_a_narrow_latent_of_small_scale_is_active_by_kl_alone() -> None:

@@ -177,7 +177,7 @@ def test_codes_without_information_score_nothing(seed: int) -> None:
     noise = rng(10 + seed).normal(size=(10_000, 4))
     score = mig_posterior(with_posterior(noise, -2.0, factors=factors), rng(), samples=500)
     assert score.value < 0.01
-    assert not score.warnings
+    assert not [warning for warning in score.warnings if "too few" in warning]
     for codes, logvar in ((noise, 20.0), (np.zeros_like(noise), 0.0), (np.ones_like(noise), -40.0)):
         few = mig_posterior(with_posterior(codes[:1_000], logvar, factors=factors[:1_000]), rng())
         assert few.value < 1e-3
@@ -202,8 +202,7 @@ def test_rows_too_few_for_a_value_are_a_warning(rows: int, logvar: float) -> Non
     noise = rng(2).normal(size=(rows, 1))
     score = mig_posterior(with_posterior(noise, logvar, factors=factors), rng())
     assert score.details["mutual_information"][0, 1] > 0.05 * np.log(40)
-    (warning,) = score.warnings
-    assert "too few" in warning
+    (warning,) = [warning for warning in score.warnings if "too few" in warning]
     assert "v2 by" in warning
     assert "\n" not in warning
     # The number in the warning is close to the estimate.

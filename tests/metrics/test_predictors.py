@@ -27,7 +27,7 @@ def test_betavae_score_of_perfect_constant_and_useless_codes() -> None:
     perfect = betavae_score(represent(factors, -3.0 * factors[:, ::-1] + 1), rng(), **FEW)
     assert perfect.value == 1
     assert perfect.details["converged"]
-    assert beta(factors, 1e-3 * factors + 1e5) == 0  # pruned
+    assert beta(factors, 1e-3 * factors + 1e5) == 1  # codes without a posterior have any scale
     assert beta(factors, factors + 1e9) == 1
     assert np.trace(perfect.details["confusion"]) == 3_000
     constant = betavae_score(represent(factors, np.full((ROWS, 3), 0.1)), rng(), **FEW)
@@ -77,7 +77,11 @@ def test_a_category_differs_as_often_as_two_rows_do() -> None:
 def test_dead_latents_are_pruned_before_they_are_amplified() -> None:
     factors = draw()
     trace = 1e-3 * factors
-    assert beta(factors, trace) == 0
+    beside_noise = np.column_stack([trace, rng(1).normal(size=len(factors))])
+    score = betavae_score(represent(factors, beside_noise), rng(), **FEW)
+    assert score.value < 0.3
+    assert "z1, z2, z3 and 2 more left out" in score.warnings[0]
+    assert beta(factors, trace, kl=np.full(5, 0.01)) == 0
     assert beta(factors, trace, kl=np.full(5, 1.0)) == 1
     assert beta(factors, 1.0 * factors, kl=np.array([0.01] * 3 + [1.0] * 2)) < 0.7
 
