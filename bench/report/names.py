@@ -15,7 +15,10 @@ _FOLDERS = re.compile(r"(?<!\S)(?:/|[A-Za-z]:[/\\])(?:[^,;/\\]+[/\\]+)+(?=[^,;/\
 
 
 def shown(records: Sequence[Record]) -> list[Record]:
-    """The records under the names that tables and pictures show; two models never share one."""
+    """The records under the names that tables and pictures show.
+
+    Of two models in files of the same name, each keeps the folders that tell them apart.
+    """
     models = _shortest([record.run.model for record in records])
     renamed = []
     for record in records:
@@ -68,6 +71,6 @@ def _path_shown(text: str, depth: int = 1) -> str:
     """The last parts of an absolute path; any other text as it is."""
     for kind in (PurePosixPath, PureWindowsPath):
         path = kind(text)
-        if path.is_absolute() and path.name:
-            return one_line("/".join(path.parts[1:][-depth:]))
+        if path.is_absolute() and depth < len(path.parts):
+            return one_line("/".join(path.parts[-depth:]))
     return one_line(text)

@@ -15,6 +15,7 @@ from bench.report.columns import (
     values_of,
 )
 from bench.report.frame import frame, kinds_of
+from bench.report.names import shown, shown_study
 from bench.report.statistics import Summary, summarise
 from bench.store.record import Record
 from bench.store.study import StudyRecord
@@ -68,6 +69,7 @@ def comparison(records: Sequence[Record], study: StudyRecord) -> Table:
     runs has a second row without them. A metric that was scored by two definitions has a column for
     each.
     """
+    records, study = shown(records), shown_study(study)
     metrics = Metrics.of(records)
     columns = columns_of(records, metrics)
     numbers = frame(records)
@@ -91,7 +93,7 @@ def run_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     """One flat row per run, for runs.csv; a run without a number has an empty cell."""
     metrics = Metrics.of(records)
     rows = []
-    for record in records:
+    for record in shown(records):
         run = record.run
         rows.append(
             {

@@ -69,13 +69,13 @@ def write_report(
             raise RequestError(f"{folder} holds no run yet: bench run fills it")
         from bench.report.curves import draw_curves
         from bench.report.frame import frame
-        from bench.report.names import shown, shown_study
+        from bench.report.names import shown
         from bench.report.pictures import draw_run, is_drawn
         from bench.report.plots import draw_scores, draw_sweeps
         from bench.report.render import latex, markdown, summary_rows
 
         watch("tables")
-        records, study = shown(records), shown_study(study)
+        records = shown(records)
         table = comparison(records, study)
         table = replace(table, notes=[*table.notes, *_lost(folder, records)])
         write_text(folder / "table.md", markdown(table))

@@ -6,9 +6,7 @@ import numpy as np
 
 from bench.report.frame import sweeps_of
 from bench.report.plots import draw_sweeps
-from tests.bench.test_pictures import check, drawn
-
-__all__ = ["drawn"]  # a fixture
+from tests.bench.report.conftest import check
 
 
 def swept(make_record, settings: dict, value: float = 0.5, **fields):

@@ -4,16 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report import curves, pictures, plots, style
+from bench.report import curves, pictures, plots
 from bench.report.frame import ELSEWHERE, frame, kinds_of
 from bench.store.files import write_arrays, write_rows
 from bench.store.record import HISTORY, SAMPLES, Record
+from tests.bench.report.conftest import check
 
 KL = [0.02, 3.0, 1.0]  # z1, z2, c1
 SPREAD = [0.02, 1.0, 1.0]
@@ -40,30 +40,6 @@ def record(make_record, make_score, tmp_path: Path):
         },
         settings=settings,
     )
-
-
-@pytest.fixture
-def drawn(monkeypatch) -> list[Figure]:
-    """Every figure that is drawn, to be looked at."""
-    seen: list[Figure] = []
-
-    class Seen(Figure):
-        def __init__(self, *arguments, **more) -> None:
-            super().__init__(*arguments, **more)
-            seen.append(self)
-
-    monkeypatch.setattr(style, "Figure", Seen)
-    return seen
-
-
-def check(path: Path) -> None:
-    """A PNG of paper width that is not blank, and a PDF beside it."""
-    pixels = matplotlib.image.imread(path.with_suffix(".png"))
-    assert pixels.shape[1] >= 600
-    assert np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0).shape[0] > 10
-    pdf = path.with_suffix(".pdf").read_bytes()
-    assert pdf.startswith(b"%PDF")
-    assert len(pdf) > 3_000
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -12,17 +12,7 @@ from bench.report.columns import Metrics, values_of
 from bench.report.render import console_table, latex, markdown, summary_rows
 from bench.report.statistics import summarise
 from bench.report.table import Table, comparison, run_rows
-from bench.store.study import StudyRecord
-
-STUDY = StudyRecord(
-    dataset="toy",
-    data_settings={},
-    fingerprint="toy-1",
-    source="toy_shapes 100%",
-    preset="smoke",
-    steps=None,
-    train={},
-)
+from tests.bench.report.conftest import STUDY
 
 
 def cell(table: Table, label: str, key: str):
