@@ -47,7 +47,7 @@ _OF_A_VALUE = {
 }
 COLUMNS = (*_OF_A_RUN, *_OF_A_VALUE)
 
-# Kinds of models that the rows of a table come last by.
+# The last two kinds of models in the order of a table.
 ELSEWHERE = "from elsewhere"  # models and codes that are not the suite's own
 BASELINES = "baselines"
 

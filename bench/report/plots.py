@@ -76,6 +76,10 @@ def scores(
         RequestError: a column is missing, there is no number, or the rows are of several data sets.
     """
     frame = as_frame(numbers, "label", "metric", "value")
+    for column in ("dataset", "fingerprint"):
+        if column in frame and frame[column].nunique() > 1:
+            names = ", ".join(map(str, frame[column].unique()))
+            raise RequestError(f"the rows are of several data sets ({names}): choose one")
     rows = _Rows.of(frame, _metric(frame, metric), order)
     ax = current(ax)
     has_chance = _draw_score(ax, rows)
@@ -129,10 +133,6 @@ class _Rows:
 
     @classmethod
     def of(cls, frame: "pd.DataFrame", metric: str, order: Sequence[str] | None = None) -> "_Rows":
-        for column in ("dataset", "fingerprint"):
-            if column in frame and frame[column].nunique() > 1:
-                names = ", ".join(map(str, frame[column].unique()))
-                raise RequestError(f"the rows are of several data sets ({names}): choose one")
         kinds = kinds_of(frame)
         own = frame[(frame["metric"] == metric) & frame["value"].notna()]
         values: dict[str, list[tuple[float, bool]]] = {label: [] for label in kinds}
