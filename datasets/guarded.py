@@ -3,8 +3,11 @@
 The readers themselves are in `array_files` and `tables`.
 """
 
+import io
 import math
 import os
+import struct
+import zipfile
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
@@ -169,6 +172,15 @@ def memory() -> int:
 
         limits += [n for n in resource.getrlimit(resource.RLIMIT_AS)[:1] if n > 0]
     return min(limits)
+
+
+def unpacked_size(content: bytes) -> int:
+    """Bytes that an archive declares to unpack to; 0 for what is no archive or a damaged one."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error):
+        return 0
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Weights that others have released: read, recognised, made a model of ours, and scored.
 
-A file holds tensors alone, as `torch.save(model.state_dict(), path)` or safetensors write them.
+A file holds tensors alone, as `torch.save(model.state_dict(), path)` or safetensors write them, or
+a checkpoint of a training that has them under `state_dict`, `model_state_dict`, `model` or `net`.
 What else a pickle may hold is never opened.
 
 Only the names and shapes of the tensors tell what a file is. Both formats that are known are 4x4
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from bench.build import open_data
 from bench.datasets import FactorData
+from bench.datasets.guarded import memory, unpacked_size
 from bench.encode import encode_drawn
 from bench.errors import RequestError
 from bench.metrics import Representation
@@ -42,6 +44,9 @@ from bench.streams import lent_global_torch_stream
 
 ROWS = 40_000  # images that are encoded, of the training rows and of the held-out rows each
 SEED = 0  # of their draw
+
+STATE_DICTS = ("state_dict", "model_state_dict", "model", "net")  # in checkpoints
+_EXPECTED = "expected tensors by name, as torch.save(model.state_dict(), path) writes them"
 
 JOINT_VAE = "Schlumberger/joint-vae"
 DISENTANGLING_VAE = "YannDubs/disentangling-vae"
@@ -154,6 +159,8 @@ def _tensors(path: Path, content: bytes) -> dict[str, Tensor]:
             return load_safetensors(content)
         except Exception as error:  # safetensors' own, and KeyError for a type that torch lacks
             raise RequestError(f"{path} is damaged or no safetensors file ({error})") from error
+    if unpacked_size(content) > memory() // 2:
+        raise RequestError(f"{path} unpacks to more than there is memory for: write it again")
     try:
         with warnings.catch_warnings():  # about other kinds of files, which the error says
             warnings.simplefilter("ignore")
@@ -164,15 +171,19 @@ def _tensors(path: Path, content: bytes) -> dict[str, Tensor]:
             f"{path} is damaged, or holds more than tensors, which is never opened: expected what "
             "torch.save(model.state_dict(), path) writes"
         ) from error
-    if not isinstance(loaded, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in loaded.items()
-    ):
-        what = "other things, too" if isinstance(loaded, dict) else f"a {type(loaded).__name__}"
-        raise RequestError(
-            f"{path} holds {what}: expected tensors by name, as "
-            "torch.save(model.state_dict(), path) writes them"
-        )
-    return loaded
+    if not isinstance(loaded, dict):
+        raise RequestError(f"{path} holds a {type(loaded).__name__}: {_EXPECTED}")
+    inner = (loaded[name] for name in STATE_DICTS if loaded.get(name))
+    for tensors in (loaded, *inner):
+        if _is_state_dict(tensors):
+            return dict(tensors)
+    names = ", ".join(str(name)[:40] for name in list(loaded)[:8])
+    raise RequestError(f"{path} holds other things, too: {_EXPECTED}; it has {names}")
+
+
+def _is_state_dict(value: object) -> bool:
+    pairs = value.items() if isinstance(value, Mapping) else [(None, None)]
+    return all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in pairs)
 
 
 def _refuse_ours(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -194,6 +205,10 @@ def _float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if not (dense and tensor.numel() and tensor.dim()):
             raise UnknownFormatError(
                 f"has {name} of {tensor.dtype} {tuple(tensor.shape)}, expected weights"
+            )
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise UnknownFormatError(
+                f"has {name} of shape {tuple(tensor.shape)}, of which it holds only a part"
             )
         if not tensor.isfinite().all():
             raise UnknownFormatError(

@@ -25,7 +25,7 @@ from bench.metrics import METRICS
 from bench.models import VAE, JointVAE
 from bench.reproduce.files import read_released
 from bench.reproduce.published import Part, Protocol, Row, Table
-from bench.reproduce.released import evaluate_released, model_of, structure
+from bench.reproduce.released import _tensors, evaluate_released, model_of, structure
 from bench.reproduce.table import write_reproduction
 from bench.reproduce.tables import TABLES
 
@@ -447,7 +447,7 @@ EXPECTED = r"expected a state dict of Schlumberger/joint-vae \(img_to_features.*
     [
         ({"a": torch.zeros(2), "b": torch.zeros(1)}, rf"no known model \(a, b\): {EXPECTED}"),
         ({}, rf"no known model \(none at all\): {EXPECTED}"),
-        ({"epoch": 3, "model": {}}, "holds other things, too: expected tensors by name"),
+        ({"epoch": 3, "model": {}}, "holds other things, too: expected .* it has epoch, model"),
         ([torch.zeros(2)], "holds a list: expected tensors by name"),
         (nn.Linear(2, 2), "holds more than tensors, which is never opened: expected what"),
     ],
@@ -458,6 +458,32 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, content: Any, said:
         evaluate_released(path, "dsprites", None, silent)
     assert str(caught.value).startswith(str(path))
     assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", "net"])
+def test_the_tensors_of_a_checkpoint_are_found(tmp_path: Path, key: str) -> None:
+    weights = weights_of(Joint(1, 32, 2, (3,)))
+    plain, held = tmp_path / "plain.pt", tmp_path / "held.ckpt"
+    torch.save(weights, plain)
+    torch.save({"epoch": 3, key: weights, "optimizer": {"lr": 0.1}}, held)
+    first, second = (_tensors(path, path.read_bytes()) for path in (plain, held))
+    assert list(first) == list(second)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_tensors_that_repeat_one_number_are_no_weights(tmp_path: Path) -> None:
+    name = "img_to_features.0.weight"
+    huge = torch.zeros(1).expand(10**11)
+    path = saved(tmp_path / "model.pt", {**weights_of(Joint(1, 32, 2, (3,))), name: huge})
+    with pytest.raises(RequestError, match=rf"{name} of shape .* of which it holds only a part"):
+        evaluate_released(path, "dsprites", None, silent)
+
+
+def test_an_archive_larger_than_the_memory_is_not_unpacked(tmp_path: Path, monkeypatch) -> None:
+    path = saved(tmp_path / "model.pt", weights_of(Joint(1, 32, 2, (3,))))
+    monkeypatch.setattr("bench.reproduce.released.memory", lambda: 1_000)
+    with pytest.raises(RequestError, match="more than there is memory for"):
+        evaluate_released(path, "dsprites", None, silent)
 
 
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
