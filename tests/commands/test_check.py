@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bench import registry as resolving
 from bench.check import dataset as dataset_contract
@@ -733,12 +734,16 @@ def page(tmp_path, monkeypatch) -> Path:
     arrays, plug_in, _ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     exec(arrays, {})
     (tmp_path / "squares.py").write_text(plug_in)
+    (tmp_path / "faces").mkdir()
+    for k in range(3):
+        pixels = np.random.default_rng(k).integers(0, 256, (40, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "faces" / f"{k}.png")
     return tmp_path
 
 
 def test_the_page_can_be_followed(page: Path, cli_here) -> None:
     commands = re.findall(r"^    (bench .*)$", PAGE, re.MULTILINE)
-    assert len(commands) == 5
+    assert len(commands) == 7
     for command in commands:
         words = shlex.split(command)[1:]
         said = cli_here(*words, *(["--dry-run"] if words[0] == "run" else []))
