@@ -2,16 +2,16 @@
 
 import difflib
 import math
-import zipfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import blocks, cache, files, labels, pictures
+from . import cache, files, labels, pictures
+from .array_files import ArrayFile, open_arrays
 from .blocks import WrongFileError
 from .factors import LabelledData
 from .pictures import Fit
@@ -68,16 +68,16 @@ class Arrays(LabelledData):
         self.reopen_with = {"path": self._path, "image_size": image_size, "fit": fit}
         if not self._path.is_file():
             raise files.MissingFileError(f"{path}: there is no such file")
-        if not zipfile.is_zipfile(self._path):
-            raise ValueError(f"{path} is damaged or no npz file: write it with numpy.savez")
         if image_size is not None:
             pictures.check_size(self._path.name, image_size)
         checksum = files.digest(self._path, "sha256")
-        with blocks.complaints(self._refusal), zipfile.ZipFile(self._path) as archive:
-            small, ignored = _small_arrays(archive)
-            self._shape, self._dtype = blocks.npz_header(archive, "images")
-        with blocks.complaints(self._refusal):
+        with self._complaints():
+            with open_arrays(self._path) as file:
+                small, ignored = _small_arrays(file)
+                self._shape, self._dtype = file.header("images")
             self._channels, shape = _layout(self._shape, self._dtype)
+            # Before anything is allocated for so many images: it reads some of them.
+            self._scale = self._brightness()
             count = self._shape[0]
             held_out = _held_out(small, count)
             own = _labels(small, count, ~held_out)
@@ -92,7 +92,6 @@ class Arrays(LabelledData):
         self.factors, self.labels = own.factors, own.classes[self._order]
         if own.numbers is not None:
             self.quantities = own.numbers[self._order]
-        self._scale = self._brightness()
         self._images = self._stored(checksum)
         size = "x".join(map(str, self.image_shape[1:]))
         resized = "" if self._fit is None else f":{shape[0]}x{shape[1]}-{self._fit}-bilinear"
@@ -108,8 +107,13 @@ class Arrays(LabelledData):
     def images(self, rows: ArrayLike) -> NDArray[np.uint8]:
         return cache.rows(self._images, self._order[self.checked(rows)])
 
-    def _refusal(self, problem: str) -> ValueError:
-        return ValueError(f"{self._path} {problem}")
+    @contextmanager
+    def _complaints(self) -> Iterator[None]:
+        """Put the name of the file before what is wrong with it."""
+        try:
+            yield
+        except WrongFileError as error:
+            raise ValueError(f"{self._path} {error}") from error
 
     def _images_in_words(self, shape: tuple[int, int, int]) -> str:
         height, width, channels = shape
@@ -132,29 +136,22 @@ class Arrays(LabelledData):
         images.setflags(write=False)
         return images
 
-    def _raw(self) -> blocks.Stream:
-        """The array of images in blocks along its first axis. Raises ValueError."""
-        with (
-            blocks.complaints(self._refusal),
-            zipfile.ZipFile(self._path) as archive,
-            closing(blocks.npz_blocks(archive, "images", self._dtype, self._shape)) as stream,
-        ):
-            yield from stream
-
     def _brightness(self) -> int:
-        """What pixels are multiplied by: 255 if none is above 1."""
-        if self._dtype.kind == "b":
-            return 255
-        with closing(self._raw()) as stream:
+        """What pixels are multiplied by: 255 if none is above 1. Raises ValueError."""
+        with open_arrays(self._path) as file, closing(file.blocks("images")) as stream:
             for block in stream:
-                if (block > 1 + _ROUNDING).any():
-                    return 1
+                if self._dtype.kind == "b" or (block > 1 + _ROUNDING).any():
+                    return 255 if self._dtype.kind == "b" else 1
         return 255
 
     def _blocks(self) -> Iterator[NDArray[np.uint8]]:
         """The images in blocks (m, C, H, W), in the order of the file. Raises ValueError."""
         first, alike, brightest, start = None, True, 0.0, 0
-        with blocks.complaints(self._refusal), closing(self._raw()) as stream:
+        with (
+            self._complaints(),
+            open_arrays(self._path) as file,
+            closing(file.blocks("images")) as stream,
+        ):
             for block in stream:
                 brightest = max(brightest, float(block.max()))
                 pixels = self._bytes(block, start)
@@ -204,29 +201,32 @@ class Arrays(LabelledData):
         return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 
-def _small_arrays(archive: zipfile.ZipFile) -> tuple[dict[str, NDArray[Any]], list[str]]:
-    """All known arrays except the images, and the names of the unknown. Raises WrongFileError."""
-    names = [name.removesuffix(".npy") for name in archive.namelist()]
-    for name in names:
+def _small_arrays(file: ArrayFile) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """All known arrays except the images, and the names of the unknown.
+
+    Raises:
+        WrongFileError: there are no images, an array has nearly a known name, or another number of
+            rows than the images.
+        ValueError: an array cannot be read.
+    """
+    for name in file.names:
         near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.8)
-        if near and near[0] not in names:
+        if near and near[0] not in file.names:
             raise WrongFileError(f"has an array {name!r}: rename it {near[0]!r} or leave it out")
-    if "images" not in names:
-        raise WrongFileError(f"has no array 'images' but {', '.join(names) or 'nothing'}: add it")
-    count = blocks.npz_header(archive, "images")[0][:1]
+    if "images" not in file.names:
+        raise WrongFileError(f"has no array 'images' but {file.listed()}: add it")
+    count = file.header("images").shape[:1]
     arrays = {}
-    for name in (n for n in KNOWN[1:] if n in names):
-        shape, dtype = blocks.npz_header(archive, name)
-        # Before memory is allocated for it.
+    for name in (n for n in KNOWN[1:] if n in file.names):
+        shape = file.header(name).shape
         if not shape:
             raise WrongFileError(f"has a single value as {name!r}: make it an array")
         if name in ("factors", "test") and shape[:1] != count:
             raise WrongFileError(
                 f"has {name!r} of shape {shape} for images {count}: make the rows match"
             )
-        with closing(blocks.npz_blocks(archive, name, dtype, shape)) as stream:
-            arrays[name] = np.concatenate([*stream, np.empty((0, *shape[1:]), dtype)])
-    return arrays, [name for name in names if name not in KNOWN]
+        arrays[name] = file.read(name)
+    return arrays, [name for name in file.names if name not in KNOWN]
 
 
 def _layout(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Channels, tuple[int, int, int]]:

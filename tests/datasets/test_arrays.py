@@ -1,5 +1,6 @@
 """A user's own images and labels: what is read from an npz file, and what is refused."""
 
+import io
 import os
 import zipfile
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.datasets import Arrays, MissingFileError, arrays, blocks
+from bench.datasets import Arrays, MissingFileError, arrays, guarded
 from tests.datasets.conftest import assert_travels_light, prepared, refusal
 
 COUNT = 40
@@ -115,7 +116,7 @@ def test_large_arrays_are_prepared_once(path, cache_folder, monkeypatch) -> None
     test = np.arange(COUNT) % 3 == 0
     in_memory = Arrays(save(path, test=test)).images(range(COUNT))
     monkeypatch.setattr(arrays, "_IN_MEMORY", 1000)
-    monkeypatch.setattr(blocks, "_BLOCK", 7 * 28 * 28)
+    monkeypatch.setattr(guarded, "_BLOCK", 7 * 28 * 28)
     np.testing.assert_array_equal(Arrays(path).images(range(COUNT)), in_memory)
     monkeypatch.setattr(Arrays, "_blocks", None)
     np.testing.assert_array_equal(Arrays(path).images(range(COUNT)), in_memory)
@@ -147,9 +148,9 @@ def test_pickles_are_never_opened(path, monkeypatch) -> None:
     monkeypatch.chdir(path.parent)
     bomb = np.array([_Bomb()])
     Arrays(save(path, metadata=bomb))  # an unknown array is ignored
-    with pytest.raises(ValueError, match="'factor_names' as a pickle, which is never opened"):
+    with pytest.raises(ValueError, match="array factor_names is a pickle, which is never opened"):
         Arrays(save(path, factor_names=bomb))
-    with pytest.raises(ValueError, match="'images' as a pickle"):
+    with pytest.raises(ValueError, match="array images is a pickle"):
         Arrays(save(path, images=bomb))
     assert not Path("unpickled").exists()
 
@@ -158,17 +159,19 @@ def test_a_missing_and_another_file(path) -> None:
     with pytest.raises(MissingFileError, match=r"my.npz: there is no such file"):
         Arrays(path)
     path.write_text("images")
-    with pytest.raises(ValueError, match="is damaged or no npz file: write it with numpy.savez"):
+    with pytest.raises(
+        ValueError, match="is damaged or not an npz file: write it with numpy.savez"
+    ):
         Arrays(path)
 
 
 def test_a_truncated_and_a_damaged_file(path) -> None:
     whole = save(path).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="is damaged or no npz file"):
+    with pytest.raises(ValueError, match="is damaged or not an npz file"):
         Arrays(path)
     path.write_bytes(whole[:5000] + b"????" + whole[5004:])
-    with pytest.raises(ValueError, match=r"my.npz is damaged .Bad CRC-32"):
+    with pytest.raises(ValueError, match="array images is damaged .Bad CRC-32"):
         Arrays(path)
 
 
@@ -417,3 +420,53 @@ def test_pairs_are_rows_of_the_data(path) -> None:
 def test_one_column_of_labels_may_be_a_vector(path) -> None:
     data = Arrays(save(path, factors=np.arange(COUNT) % 3))
     assert data.values([4]).tolist() == [[1]]
+
+
+def header(shape: tuple[int, ...], descr: str, fortran: bool = False) -> bytes:
+    stream = io.BytesIO()
+    fields = {"descr": descr, "fortran_order": fortran, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, fields)
+    return stream.getvalue() + bytes(64)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("images", header((10**12, 28, 28), "|u1"), "array images declares uint8"),
+        ("images", header((10**9, 28, 28), "|b1"), "array images declares bool"),
+        ("images", header((2, 10**5, 10**5), "|u1"), "images of 100000x100000 pixels: give each"),
+        ("images", header((-1, 28, 28), "|u1"), "array images declares the shape"),
+        ("factors", header((COUNT, 10**12), "<f4"), "array factors declares float32"),
+        ("factors", header((COUNT,), "<M8[D]") + bytes(256), "'factors' as datetime64"),
+        ("factor_names", header((10**12,), "<U1"), "array factor_names declares"),
+        ("factor_kinds", header((2,), "<U500000000"), "array factor_kinds declares"),
+        ("pairs", header((10**12, 2), "<i8"), "array pairs declares int64"),
+        ("test", b"no array", "array test is not an array"),
+    ],
+)
+def test_what_a_file_declares_is_not_believed(path, name, content, complaint) -> None:
+    arrays = file_arrays()
+    if name == "images":
+        del arrays["factors"]
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, array in arrays.items():
+            if key != name:
+                with archive.open(f"{key}.npy", "w") as member:
+                    np.lib.format.write_array(member, array)
+        archive.writestr(f"{name}.npy", content)
+    refusal(Arrays, complaint, path=path)
+
+
+def test_what_nobody_reads_may_declare_anything(path) -> None:
+    save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("extra.npy", header((10**12, 9), "<f8"))
+        archive.writestr("notes.txt", "mine")
+    assert Arrays(path).notes[-1] == "arrays that are ignored: extra, notes.txt"
+
+
+def test_two_arrays_of_one_name(path) -> None:
+    save(path)
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("images.npy", header((2, 28, 28), "|u1"))
+    refusal(Arrays, "has the array images twice: rename one of them", path=path)
