@@ -123,8 +123,7 @@ class Arrays(LabelledData):
         words = f"images: {height}x{width} pixels, {kind[channels]}{layout}, {self._dtype}, {scale}"
         if self._fit is None:
             return words
-        how = pictures.in_words(self.image_shape[1], self._fit)
-        return f"{words}, {how}; for another size --set {self._path.name}.image_size"
+        return f"{words}, {pictures.in_words(self.image_shape[1], self._fit)}"
 
     def _stored(self, checksum: str) -> NDArray[np.uint8]:
         shape = (self._shape[0], *self.image_shape)

@@ -144,7 +144,7 @@ def suits(shape: tuple[int, int]) -> bool:
 def in_words(image_size: int, fit: Fit) -> str:
     """What `squared` does to pictures, in words."""
     how = "padded with black to a square" if fit == "pad" else "cut to the square in the middle"
-    return f"{how} and resized to {image_size}x{image_size} (bilinear)"
+    return f"{how} and resized to {image_size}x{image_size} (bilinear; other sizes: image_size)"
 
 
 def over_black(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
