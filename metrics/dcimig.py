@@ -36,6 +36,8 @@ def dcimig(
     The bins limit the value as they limit that of mig (0.86 for perfect dSprites codes at 20 bins).
     Noise latents add no more than the bias of their information.
 
+    In the conformance table: perfect 0.86, rotated 0.01, noise 0.00.
+
     Args:
         representation: (N, D) codes, (N, C) categories (each one latent, exact), (N, K) factors.
         rng: chooses the rows if there are more than `points`.

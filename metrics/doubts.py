@@ -24,7 +24,7 @@ Check: TypeAlias = Callable[[Representation, Score], str | None]
 
 ROWS = 10_000  # rows that the checks of the data look at
 DEPENDENT = 0.1  # of the smaller entropy: two factors that share more depend on one another
-DEVIATIONS = 3.0  # of the estimate, above which shared information is not chance
+DEVIATIONS = 5.0  # of the estimate, above which shared information is not chance
 REPEATED = 0.1  # of the rows: so many copies are worth a warning
 OVERFITTED = 0.05  # of explicitness, or the like, that useless latents would have
 

@@ -52,6 +52,8 @@ def explicitness(
     perfect one. Useless codes score 0.5; with `rescaled`, as in other implementations, 0. That is
     not the default, as the numbers of Locatello et al. are not rescaled.
 
+    In the conformance table: perfect 0.99, rotated 0.99, noise 0.50.
+
     Args:
         representation: (N, D) codes, (N, C) categories, (N, K) factors; a continuous factor is
             replaced by its classes of equal frequency.

@@ -41,12 +41,14 @@ def factorvae_score(
 
     Known flaws: the score sees whether the latents are aligned with the factors, not how well they
     encode them. Useless codes score about 1/K, and latents of noise that are not pruned raise it
-    (four aligned latents for five factors: 0.80; with six latents of noise added: 0.97), so read it
+    (four aligned latents for five factors: 0.79; with six latents of noise: 0.955), so read it
     together with the vote matrix, the recall of each factor and the active latents. A very uneven
     categorical latent is often constant over a batch and then receives votes from every factor.
 
     Votes, batch and min_std are by default those of Locatello et al. 2019, min_kl that of Jeong &
     Song 2019. Dupont 2018: votes=500, test_votes=0, batch=100.
+
+    In the conformance table: perfect 1.00, rotated 0.46, noise 0.20.
 
     Args:
         representation: (N, D) codes, (N, C) categories, (N, K) factors.

@@ -44,6 +44,8 @@ def irs(
     costs nothing, so that one good latent is enough for 1; a latent counts by its scale; values
     with few rows look robust.
 
+    In the conformance table: perfect 1.00, rotated 0.39, noise 0.38.
+
     Args:
         representation: (N, D) codes, (N, C) categories, (N, K) factors.
         rng: chooses the rows if there are more than `points`.

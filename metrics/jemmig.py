@@ -36,10 +36,12 @@ def jemmig(
     information, the one with the worst score is z*.
 
     Known flaws: useless codes do not score 0: constant ones ln B / (H(v) + ln B), which is 0.5 for
-    a factor of B classes, and noise 0.11 at 20 bins for dSprites. H(z*) depends on the bins, so a
+    a factor of B classes, and noise 0.12 at 20 bins for dSprites. H(z*) depends on the bins, so a
     code is penalised for noise within a class; and outliers or a skewed warp, which leave most rows
     in few bins of equal width, can raise the score (0.15 to 0.40 for noisy, mixed codes through
     exp): bins of equal frequency are insensitive to them.
+
+    In the conformance table: perfect 0.94, rotated 0.12, noise 0.12.
 
     Args:
         representation: (N, D) codes, (N, C) categories (each one latent, exact), (N, K) factors.

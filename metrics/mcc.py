@@ -44,6 +44,8 @@ def mcc(
     correlation. Useless codes score the largest of many correlations by chance, about 0.02 at
     10,000 rows.
 
+    In the conformance table: perfect 1.00, rotated 0.56, noise 0.02.
+
     Args:
         representation: (N, D) codes, (N, C) categories (each one latent), (N, K) factors.
         rng: chooses the rows if there are more than `points`.

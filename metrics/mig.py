@@ -33,6 +33,8 @@ def mig(
     10 / 20 / 50 bins, and a few outliers widen the bins and lower it; bins of equal frequency are
     insensitive to outliers and to any other monotone warp of a latent.
 
+    In the conformance table: perfect 0.90, rotated 0.03, noise 0.00.
+
     Args:
         representation: (N, D) codes, (N, C) categories (each one latent, exact), (N, K) factors.
         rng: chooses the rows if there are more than `points`.

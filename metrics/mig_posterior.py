@@ -40,7 +40,7 @@ def mig_posterior(
     all images: `categorical_factors=False, samples=10_000, points=737_280` (about three minutes on
     one core).
 
-    If each factor has a latent of its own with a narrow posterior, the score is about 1 (0.986 with
+    If each factor has a latent of its own with a narrow posterior, the score is about 1 (0.987 with
     the factors of dSprites, 10,000 rows and deviations of 0.001, where mig has 0.896 because of its
     bins). The width of the posterior counts, as it does not for mig: the same means with deviations
     of 0.1 and 0.3 score 0.740 and 0.464. A code of noise scores about 0.
@@ -50,6 +50,8 @@ def mig_posterior(
     information: one latent of noise with 10,000 rows scores 0.002, 0.007, 0.05 and 0.30 with
     deviations of 0.3, 0.1, 0.01 and 0.001. With several latents it is in both terms of the gap. A
     warning names the factors about which it adds information of more than 5 % of the entropy.
+
+    In the conformance table: perfect 0.99, rotated 0.03, noise 0.00.
 
     Args:
         representation: (N, D) codes with logvar, (N, C) categories with probabilities, (N, K)

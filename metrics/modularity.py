@@ -38,10 +38,12 @@ def modularity(
     only latents without any information.
 
     Known flaws: the scale begins far above 0: a latent scores 0 only if it has the same information
-    about all factors, a rotated code 0.88. Factors that no latent captures cost nothing, and
+    about all factors, a rotated code 0.66. Factors that no latent captures cost nothing, and
     neither do two latents that capture the same factor; a code of one good latent scores 1.
     Information in nats favours factors with many classes. Without `kl`, latents that a collapsed
     posterior barely moves count fully. With few rows a weak latent can be taken for chance.
+
+    In the conformance table: perfect 1.00, rotated 0.66, noise 0.00.
 
     Args:
         representation: (N, D) codes, (N, C) categories (each one latent, exact), (N, K) factors.

@@ -41,10 +41,12 @@ def sap(
     fresh points.
 
     Known flaws: the values are small by construction: one line separates only the outer classes of
-    an ordinal factor, so that perfect dSprites codes score 0.18 as classes and 1.00 as values. The
+    an ordinal factor, so that perfect dSprites codes score 0.24 as classes and 1.00 as values. The
     intercept is penalised too, so that mean and scale of a latent matter (a perfect code of six
     classes with mean 2 and deviation 0.5: accuracy 0.33 as given, 0.66 standardised). A cyclic
     factor as a value is cut open at 0. A good code in two latents, such as (cos, sin), has no gap.
+
+    In the conformance table: perfect 0.24, rotated 0.02, noise 0.00.
 
     Args:
         representation: (N, D) codes, (N, C) categories (each one latent), (N, K) factors.
