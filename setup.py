@@ -26,7 +26,8 @@ class PerhapsWithoutTorch(Distribution):
     def parse_config_files(self, *args: Any, **kwargs: Any) -> None:
         super().parse_config_files(*args, **kwargs)
         if os.environ.get("BENCH_WITHOUT_TORCH") == "1":
-            self.install_requires = [r for r in self.install_requires if not r.startswith("torch")]
+            kept = [r for r in self.install_requires if not r.startswith("torch")]
+            self.install_requires = self.metadata.install_requires = kept
 
 
 class SdistWithLinks(sdist):

@@ -161,6 +161,26 @@ def test_a_checkout_without_links_builds_the_same_wheel(
     assert files_in_packages(build("wheel", copy)) == files_in_packages(wheel)
 
 
+def test_a_wheel_without_torch_differs_in_that_alone(
+    tree: Path, wheel: Path, tmp_path: Path, monkeypatch
+) -> None:
+    copy = shutil.copytree(tree, tmp_path / "tree", symlinks=True)
+    shutil.rmtree(copy / "build")  # else setuptools takes what it built before
+    monkeypatch.setenv("BENCH_WITHOUT_TORCH", "1")
+    thin = build("wheel", copy)
+    assert files_in_packages(thin) == files_in_packages(wheel)
+    (torch,) = set(requirements(wheel)) - set(requirements(thin))
+    assert torch.startswith("torch>=")
+    assert [r for r in requirements(wheel) if r != torch] == requirements(thin)
+
+
+def requirements(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        lines = archive.read(name).decode().splitlines()
+    return [line.partition(": ")[2] for line in lines if line.startswith("Requires-Dist: ")]
+
+
 @needs_pip
 def test_the_wheel_works_in_a_bare_environment(wheel: Path, bare, tmp_path: Path) -> None:
     python = bare(wheel)

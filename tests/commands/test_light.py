@@ -82,3 +82,43 @@ def test_a_row_is_added_without_torch(study: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", codes=codes, factors=factors, factor_names=names)
     arguments = ("evaluate", "rows.npz", "--into", study, "--name", "mine")
     assert "torch" not in imported(*arguments, cwd=tmp_path)
+
+
+# --- where torch is not installed
+
+WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, Missing())
+sys.argv = ["bench", *sys.argv[1:]]
+from bench.cli import main
+main()
+"""
+
+
+def without_torch(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_codes_are_scored_where_torch_is_missing(codes: Path, tmp_path: Path) -> None:
+    done = without_torch("evaluate", codes, "--metrics", "mig,mcc", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "MIG" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["run --models vae --dataset toy", "list jointvae"])
+def test_what_needs_torch_says_so_in_a_line(command: str, tmp_path: Path) -> None:
+    done = without_torch(*command.split(), cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("bench: this needs torch, which is not installed")
+    assert done.stderr.count("\n") == 1
