@@ -33,6 +33,8 @@ def test_one_version_everywhere() -> None:
     cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
     assert cited
     assert cited[1] == __version__
+    releases = re.findall(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert releases[0] == __version__
 
 
 def test_the_citation_has_what_its_format_requires_and_nothing_unknown() -> None:
@@ -96,7 +98,7 @@ def test_pickles_are_opened_nowhere_but_where_the_security_page_says() -> None:
     assert found == {"bench/check/dataset.py"}  # of a pickle that it has just made
     page = (ROOT / "SECURITY.md").read_text()
     loads = {p.name for p in files if "torch.load(" in p.read_text()}
-    assert loads == {"loop.py", "released.py"}
+    assert loads == {"files.py", "released.py"}
     assert "checkpoint" in page
     assert "released weights" in page
 
