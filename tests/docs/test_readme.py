@@ -34,7 +34,7 @@ def model_of_readme(tmp_path, monkeypatch):
 
 @pytest.fixture
 def codes_of_readme(tmp_path):
-    """The files of codes that its commands score, small ones."""
+    """The files of codes that its commands score and of images to train on, small ones."""
     rng = np.random.default_rng(0)
     shape, size = rng.integers(3, size=500), rng.integers(4, size=500)
     codes = np.column_stack([shape, size]) + 0.1 * rng.normal(size=(500, 2))
@@ -43,6 +43,8 @@ def codes_of_readme(tmp_path):
     head = "codes_1,codes_2,factors_shape,factors_size"
     rows = np.column_stack([codes, factors])
     np.savetxt(tmp_path / "codes.csv", rows, delimiter=",", header=head, comments="")
+    images = rng.integers(256, size=(500, 40, 32), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images, factors=factors)
 
 
 def test_the_readme_names_the_main_command():
