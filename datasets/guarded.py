@@ -166,7 +166,7 @@ def memory() -> int:
     with suppress(ValueError, OSError, AttributeError):  # where the system does not tell
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     with suppress(ValueError, OSError):
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
     with suppress(ImportError):
         import resource
 
