@@ -340,8 +340,10 @@ def _outcome(evaluation: Evaluation, run: Run) -> Status:
     """Whether a complete run is done or collapsed, and from which step on."""
     if not evaluation.collapsed:
         return Status("done", run.steps)
-    step = evaluation.collapsed_from
-    return Status("collapsed", run.steps, "" if step is None else f"from step {step} on")
+    step, share = evaluation.collapsed_from, evaluation.explained
+    words = [] if step is None else [f"from step {step} on"]
+    words += [] if share is None else [f"explains {100 * share:.1f} % of the mean image's error"]
+    return Status("collapsed", run.steps, "; ".join(words))
 
 
 @contextlib.contextmanager

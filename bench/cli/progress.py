@@ -37,7 +37,9 @@ def _loss(progress: WorkerProgress) -> str:
 def _ending(status: Status) -> str:
     seconds = sum(v for phase, v in status.seconds.items() if phase != "data")
     spent = f" in {seconds:.0f} s" if seconds else ""
-    return f"{status.state}{spent}" + (f": {status.message}" if status.message else "")
+    # a collapse takes no time: it is how the training ended
+    state = f"done{spent}, collapsed" if status.state == "collapsed" else f"{status.state}{spent}"
+    return state + (f": {status.message}" if status.message else "")
 
 
 class _Plain:
