@@ -318,11 +318,16 @@ def print_scores(scored: "Scored", console: Console) -> None:
 def _remarks(scores: Mapping[str, "ScoreRecord"], undefined: Mapping[str, str]) -> list[str]:
     """Warnings, metrics that were left out, definitions, and what the standard errors are."""
     from bench.evaluation.files import SHUFFLES
+    from bench.metrics.doubts import few
     from bench.report.columns import definition_words, title_of
 
     lines = []
+    warned: dict[str, list[str]] = {}
     for name, score in scores.items():
-        lines += [f"! {title_of(name)}: {warning}." for warning in score.warnings]
+        for warning in score.warnings:
+            warned.setdefault(warning, []).append(title_of(name))
+    # What is wrong with the data is wrong for most metrics.
+    lines += [f"! {few(titles)}: {warning}." for warning, titles in warned.items()]
     for name, reason in undefined.items():
         lines.append(f"Left out: {name} ({reason}).")
     for name, score in scores.items():

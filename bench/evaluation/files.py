@@ -15,7 +15,7 @@ import numpy as np
 from bench.errors import RequestError, UnknownNameError
 from bench.evaluation.codes import factors_file, read_codes
 from bench.evaluation.reading import what_was_read
-from bench.metrics import STUDY_METRICS, UNBOUNDED, Representation
+from bench.metrics import STUDY_METRICS, UNBOUNDED, Representation, shuffled
 from bench.metrics.arrays import FACTOR_KINDS
 from bench.score import definition as definition_of
 from bench.score import evaluated_names, of_one_run, score
@@ -269,18 +269,6 @@ def with_chance(
             warnings=(*record.warnings, *_no_better(record.value, levels.get("value"))),
         )
     return completed
-
-
-def shuffled(representation: Representation, rng: np.random.Generator) -> Representation:
-    """The same codes with the factors of other rows; the factors of a row stay together."""
-    order = rng.permutation(len(representation))
-    values, test = representation.values, representation.test
-    return replace(
-        representation,
-        factors=representation.factors[order],
-        values=None if values is None else values[order],
-        test=None if test is None else shuffled(test, rng),
-    )
 
 
 def _no_better(value: float, level: Mapping[str, Any] | None) -> tuple[str, ...]:
