@@ -25,7 +25,6 @@ import numpy as np
 from bench.datasets.array_files import ArrayFile, ArrayFileError, Table, is_array_file, open_arrays
 from bench.errors import RequestError, UnknownNameError
 from bench.metrics import Representation
-from bench.metrics.inputs import kind_of
 
 Arrays = dict[str, Any]
 
@@ -97,12 +96,13 @@ def read_codes(
             _check(content.train, file)
     except ArrayFileError as error:
         raise RequestError(str(error)) from error
+    shared: dict[str, Any] = dict(content.shared)
     try:
         if kinds:
-            content.shared["factor_kinds"] = _kinds(content.train["factors"], content.shared, kinds)
+            shared["factor_kinds"] = _kinds(content.train["factors"], shared, kinds)
         representation = Representation.of(
             **content.train,
-            **content.shared,
+            **shared,
             test=content.test or None,
         )
     except ValueError as error:
@@ -182,16 +182,13 @@ def _arrays(file: ArrayFile, wanted: Sequence[str], names: Mapping[str, str]) ->
         what = "array" if len(train) == 1 else "arrays"
         content.notes.append(
             f"{role}: {what} {', '.join(train)} of {file.path.name} ({shape}, "
-            f"{content.train[role].dtype}){aside}"
+            f"{file.header(train[0]).dtype}){aside}"
         )
     for name in _SHARED:
         of_this_file = "codes" in wanted or name.startswith("factor")
         if f"{group}{name}" in file.names and of_this_file:
             content.shared[name] = tuple(file.read(f"{group}{name}").ravel().tolist())
             content.read.add(f"{group}{name}")
-    columns = places.get("factors", ([], []))[0]
-    if len(columns) > 1 and "factor_names" not in content.shared:
-        content.shared["factor_names"] = _column_names(file, columns)
     return content
 
 
@@ -265,24 +262,27 @@ def _check_shapes(file: ArrayFile, places: Mapping[str, Sequence[str]]) -> None:
 
 
 def _joined(file: ArrayFile, role: str, names: Sequence[str]) -> Any:
-    """Some arrays of a file side by side."""
+    """Some arrays of a file side by side; factors and categories, of any type, as a frame."""
     parts = [file.read(name) for name in names]
     if len(parts) == 1:
         return parts[0]
     for name, part in zip(names, parts, strict=True):
         if part.ndim not in (1, 2):
             raise file.error(name, f"has shape {part.shape}: {role} take columns (N,) or (N, D)")
-    return np.column_stack(parts)
+    if role in LATENTS and role != "categories":
+        return np.column_stack(parts)
+    import pandas
 
-
-def _column_names(file: ArrayFile, arrays: Sequence[str]) -> tuple[str, ...]:
-    """A name for each column of some arrays side by side."""
-    names = []
-    for array in arrays:
-        shape, word = file.header(array).shape, array.rpartition("/")[2]
-        several = [f"{word}_{k + 1}" for k in range(shape[1])] if len(shape) > 1 else [word]
-        names += [word] if len(several) == 1 else several
-    return tuple(names)
+    columns: dict[str, Any] = {}
+    for name, part in zip(names, parts, strict=True):
+        word = name.rpartition("/")[2].removesuffix("_test").removesuffix("_train")
+        several = part.reshape(len(part), -1).T
+        for k, column in enumerate(several):
+            key = word if len(several) == 1 else f"{word}_{k + 1}"
+            if key in columns:
+                raise RequestError(f"{file.path}: two columns of {role} are called {key}")
+            columns[key] = column
+    return pandas.DataFrame(columns)
 
 
 # --- csv and parquet
@@ -310,10 +310,8 @@ def _table(file: Table, wanted: Sequence[str], names: Mapping[str, str]) -> _Con
         what = "column" if len(chosen) == 1 else "columns"
         content.notes.append(f"{role}: {what} {first}{more} of {file.path.name}")
         content.read |= set(chosen)
-        if role == "factors":
-            arrays[role], content.shared = _labels(file, chosen)
-        else:
-            arrays[role] = _numbers(file, list(chosen))
+        named = role in ("factors", "categories")
+        arrays[role] = _frame(file, chosen) if named else _numbers(file, list(chosen))
     if "split" not in file.names or "split" in content.read:
         content.train = arrays
         return content
@@ -366,23 +364,11 @@ def _numbers(file: Table, columns: Sequence[str]) -> np.ndarray:
     return joined
 
 
-def _labels(file: Table, columns: Mapping[str, str]) -> tuple[np.ndarray, dict[str, Sequence[Any]]]:
-    """The columns of factors side by side, with their names and kinds; words name classes."""
-    import pandas
-
-    if len(columns) == 1 and file.read(next(iter(columns))).ndim > 1:
-        return file.read(next(iter(columns))), {}
-    table = file.frame(list(columns))
-    factors, kinds = [], []
-    for name in columns:
-        column = table[name]
-        if pandas.api.types.is_numeric_dtype(column):
-            factors.append(column.to_numpy())
-            kinds.append(kind_of(factors[-1]))
-        else:
-            factors.append(pandas.factorize(column, sort=True)[0])
-            kinds.append("categorical")
-    return np.column_stack(factors), {"factor_names": [*columns.values()], "factor_kinds": kinds}
+def _frame(file: Table, columns: Mapping[str, str]) -> Any:
+    """Columns of factors or categories, of whatever type, under their names among these."""
+    if len(columns) == 1 and (lists := file.read(next(iter(columns)))).ndim > 1:
+        return lists
+    return file.frame(list(columns)).set_axis(list(columns.values()), axis="columns")
 
 
 def _split(text: str, names: Sequence[str]) -> list[str]:
@@ -394,12 +380,15 @@ def _split(text: str, names: Sequence[str]) -> list[str]:
 
 
 def _kinds(
-    factors: np.ndarray, shared: Mapping[str, Sequence[Any]], changed: Mapping[str, str]
-) -> list[str]:
-    """The kind of every factor: the changed one, else the file's, else the usual one."""
-    names = shared.get("factor_names") or [f"v{k + 1}" for k in range(factors.shape[1])]
+    factors: Any, shared: Mapping[str, Sequence[Any]], changed: Mapping[str, str]
+) -> Mapping[str, str]:
+    """The kinds of factors by name that the file tells, with those that are changed."""
+    count = factors.shape[1] if factors.ndim > 1 else 1
+    names = [f"v{k + 1}" for k in range(count)]
+    if not isinstance(factors, np.ndarray):
+        names = list(factors)
+    names = [str(name) for name in shared.get("factor_names", names)]
     for name in changed:
         if name not in names:
             raise UnknownNameError("factor in --kind", name, names)
-    kinds = shared.get("factor_kinds") or [kind_of(column) for column in factors.T]
-    return [changed.get(name, kind) for name, kind in zip(names, kinds, strict=True)]
+    return {**dict(zip(names, shared.get("factor_kinds", ()), strict=False)), **changed}

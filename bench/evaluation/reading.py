@@ -11,6 +11,7 @@ from bench.score import SPREAD, evaluate
 from bench.store.record import ACTIVE
 
 _SHOWN = 8  # factors and latents that are shown one by one
+_NOTES = 16  # notes that are shown: most are of factors
 
 
 def what_was_read(representation: Representation) -> dict[str, Any]:
@@ -65,29 +66,27 @@ def lines(read: Mapping[str, Any]) -> Iterator[str]:
     yield "What was read"
     held_out = read["held_out_rows"]
     yield f"  rows: {read['rows']:,}" + (f" and {held_out:,} held out" if held_out else "")
-    factors = list(read["factors"].items())
-    for name, factor in factors[:_SHOWN]:
-        classes, occur = factor["classes"], factor["classes_that_occur"]
-        some = (
-            f"{occur:,} of {classes:,} classes occur" if occur < classes else f"{occur:,} classes"
-        )
-        without = factor["rows_without_a_label"]
-        lacking = f", {without:,} left out, as they have no label" if without else ""
-        yield f"  factor {name}: {factor['kind']}, {some}, {factor['rows']:,} rows{lacking}"
+    notes = read["notes"]
+    yield from (f"  {note}" for note in notes[:_NOTES])
+    if len(notes) > _NOTES:
+        yield f"  and {len(notes) - _NOTES:,} more notes"
+    # the notes are of all factors, but for what was declared and does not occur
+    factors = {n: f for n, f in read["factors"].items() if not notes or _lacks_classes(f)}
+    for name, factor in list(factors.items())[:_SHOWN]:
+        yield f"  factor {name}: {_in_words(factor)}"
     if len(factors) > _SHOWN:
         yield f"  and {len(factors) - _SHOWN:,} more factors"
     latents = read["latents"]
-    active = [name for name, latent in latents.items() if latent["active"]]
+    passive = [name for name, latent in latents.items() if not latent["active"]]
     yield (
-        f"  latents: {len(active):,} of {len(latents):,} are active, from {read['active_from']} on"
-        + ("" if len(active) == len(latents) else f"; not {_few(_passive(latents))}")
+        f"  active: {len(latents) - len(passive):,} of {len(latents):,} latents, from "
+        f"{read['active_from']} on" + (f"; not {_few(passive)}" if passive else "")
     )
     shown = list(latents.items())[:_SHOWN]
     yield "  spread: " + _few([f"{name} {_number(v['spread'])}" for name, v in shown], len(latents))
     if all(latent["kl"] is not None for latent in latents.values()):
         yield "  KL: " + _few([f"{n} {_number(v['kl'])}" for n, v in shown], len(latents)) + " nats"
     yield f"  posterior: {read['posterior']}"
-    yield from (f"  {note}" for note in read["notes"])
     yield from (f"  ! {warning}" for warning in read["warnings"])
 
 
@@ -106,8 +105,18 @@ def _posterior(r: Representation) -> str:
     return "none; its KL was given (kl)" if r.kl is not None else "none, the latents are points"
 
 
-def _passive(latents: Mapping[str, Any]) -> list[str]:
-    return [name for name, latent in latents.items() if not latent["active"]]
+def _lacks_classes(factor: Mapping[str, Any]) -> bool:
+    lacking: int = factor["classes"] - factor["classes_that_occur"]
+    return lacking > 0 and str(factor["kind"]) != "continuous"
+
+
+def _in_words(factor: Mapping[str, Any]) -> str:
+    classes, without = factor["classes"], factor["rows_without_a_label"]
+    some = f"{classes:,} classes"
+    if _lacks_classes(factor):
+        some = f"{factor['classes_that_occur']:,} of {classes:,} classes occur"
+    lacking = f", {without:,} left out, as they have no label" if without else ""
+    return f"{factor['kind']}, {some}, {factor['rows']:,} rows{lacking}"
 
 
 def _number(value: float) -> str:

@@ -507,6 +507,10 @@ def test_too_few_rows_are_flagged(cli_here, tmp_path: Path) -> None:
     said = cli_here("evaluate", str(tmp_path / "codes.npz"), "--metrics", "mig,mcc")
     assert "MIG !" in said.out
     assert "! MIG: the rows are too few for the bins" in said.out
+    assert "! MCC: 60 rows are few" in said.out
+    np.savez(tmp_path / "codes.npz", **arrays(400))
+    said = cli_here("evaluate", str(tmp_path / "codes.npz"), "--metrics", "mig,mcc")
+    assert "MIG !" in said.out
     assert "MCC !" not in said.out
     enough = Representation.of(**arrays())
     assert mig(enough, np.random.default_rng(0)).warnings == ()

@@ -3,6 +3,7 @@
 import json
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,37 @@ def test_codes_of_a_table_that_lack_values(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(RequestError, match="column codes_2 lacks 3 of 600 values"):
         read_codes(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("ending", ["npz", "h5", "csv", "parquet"])
+def test_labels_are_the_same_in_every_kind_of_file(tmp_path: Path, ending: str) -> None:
+    words, flags, signs = (
+        np.array(["ball", "cube", "cone"])[Y[:, 0]],
+        Y[:, 0] > 0,
+        2 * (Y[:, 1] > 2),
+    )
+    columns = {"words": words, "flags": flags, "signs": signs - 1, "numbers": Z[:, 1]}
+    path = tmp_path / f"a.{ending}"
+    if ending == "npz":
+        np.savez(path, codes=Z, **columns)
+    elif ending == "h5":
+        with h5py.File(path, "w") as file:
+            file["codes"] = Z
+            for name, column in columns.items():
+                file[name] = column.tolist() if name == "words" else column
+    else:
+        frame = pandas.DataFrame({"codes_1": Z[:, 0], "codes_2": Z[:, 1], **columns})
+        if ending == "parquet":
+            pytest.importorskip("pyarrow")
+            frame = frame.convert_dtypes()
+        frame.to_csv(path) if ending == "csv" else frame.to_parquet(path)
+    representation = read_codes(path, ",".join(columns), {"signs": "categorical"})
+    assert representation.factor_names == tuple(columns)
+    kinds = ("categorical", "categorical", "categorical", "continuous")
+    assert representation.factor_kinds == kinds
+    classes = (np.unique(words, return_inverse=True)[1], flags, signs // 2)
+    for column, expected in zip(representation.factors.T, classes, strict=False):
+        np.testing.assert_array_equal(column, expected)
 
 
 # groups
@@ -234,11 +266,15 @@ def test_what_was_read() -> None:
     said = "\n".join(lines(read))
     for words in (
         "factor shape: categorical, 3 of 5 classes occur, 600 rows",
-        "factor size: ordinal, 6 classes, 590 rows, 10 left out, as they have no label",
-        "latents: 2 of 3 are active, from a spread of 1% of the largest on; not z3",
+        "factor size: whole numbers, ordinal as given, 6 classes, 590 of 600 rows kept",
+        "active: 2 of 3 latents, from a spread of 1% of the largest on; not z3",
         "posterior: none, the latents are points",
     ):
         assert words in said
+    stored = replace(representation, notes=())  # as a run's representation is
+    said = "\n".join(lines(what_was_read(stored)))
+    assert "factor size: ordinal, 6 classes, 590 rows, 10 left out, as they have no label" in said
+    assert "factor again: ordinal, 3 classes, 600 rows" in said
 
 
 def test_what_was_read_of_a_posterior_and_of_held_out_rows() -> None:
@@ -261,9 +297,11 @@ def test_many_latents_and_factors_are_a_count_and_the_first_few() -> None:
     codes = RNG.normal(size=(50, 300)) * (np.arange(300) < 100)
     representation = Representation.of(codes=codes, factors=RNG.integers(0, 3, (50, 40)))
     said = list(lines(what_was_read(representation)))
-    assert len(said) < 20 + len(representation.notes)
-    assert "  and 32 more factors" in said
-    (latents,) = (line for line in said if line.startswith("  latents: 100 of 300 are active"))
+    assert len(said) < 25
+    assert "  and 25 more notes" in said
+    stored = replace(representation, notes=())
+    assert "  and 32 more factors" in lines(what_was_read(stored))
+    (latents,) = (line for line in said if line.startswith("  active: 100 of 300 latents"))
     assert latents.endswith("z101, z102, z103, z104, z105, z106, z107, z108 and 192 more")
 
 
@@ -271,7 +309,8 @@ def test_the_block_is_on_stderr_in_the_json_and_in_the_record(cli_here, tmp_path
     np.savez(tmp_path / "a.npz", codes=Z, factors=Y)
     command = ("evaluate", str(tmp_path / "a.npz"), "--metrics", "mig")
     said = cli_here(*command, "--json", "--output", str(tmp_path / "record.json"))
-    assert said.err.startswith("What was read\n  rows: 600\n  factor v1: ordinal, 3 classes")
+    assert said.err.startswith("What was read\n  rows: 600\n  codes: array codes of a.npz")
+    assert "factor v1: whole numbers, taken as ordinal, 3 classes, all 600 rows kept" in said.err
     read = json.loads(said.out)["read"]
     assert read == json.loads((tmp_path / "record.json").read_text())["read"]
     assert "codes: array codes of a.npz (600 x 2, float64)" in read["notes"]
