@@ -200,7 +200,7 @@ def _score_runs(folder: Path, scoring: "Scoring", as_json: bool) -> int:
     (scored,) = results.values()
     _say_what_was_read(scored, talk)
     if as_json:
-        _print_json(scored.as_dict())
+        _print_json(_with_what_was_read(scored))
     elif scored.scores:
         print_scores(scored, stdout())
     say(talk, "Stored with the run. To write the tables of its study again: bench report FOLDER")
@@ -248,18 +248,23 @@ def _add_row(
         )
     _say_what_was_read(scored, talk)
     if as_json:
-        _print_json({**scored.as_dict(), "read": scored.read})
+        _print_json(_with_what_was_read(scored))
     _write_tables(folder, talk, show=not as_json)
     if output is not None:
         _write_record(output, codes, scored, scoring, talk)
 
 
 def _print_scores(scored: "Scored", as_json: bool) -> None:
-    """On stdout: one JSON object, of the scores by metric and what was read; or a table."""
+    """On stdout, as one JSON object or as a table."""
     if as_json:
-        _print_json({**scored.as_dict(), "read": scored.read})
+        _print_json(_with_what_was_read(scored))
     else:
         print_scores(scored, stdout())
+
+
+def _with_what_was_read(scored: "Scored") -> dict[str, Any]:
+    """The scores as plain values, each with what was read: every entry remains that of a metric."""
+    return {name: {**entry, "read": scored.read} for name, entry in scored.as_dict().items()}
 
 
 def _say_what_was_read(scored: "Scored", talk: Console) -> None:

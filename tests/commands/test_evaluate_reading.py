@@ -311,7 +311,7 @@ def test_the_block_is_on_stderr_in_the_json_and_in_the_record(cli_here, tmp_path
     said = cli_here(*command, "--json", "--output", str(tmp_path / "record.json"))
     assert said.err.startswith("What was read\n  rows: 600\n  codes: array codes of a.npz")
     assert "factor v1: whole numbers, taken as ordinal, 3 classes, all 600 rows kept" in said.err
-    read = json.loads(said.out)["read"]
+    read = json.loads(said.out)["mig"]["read"]
     assert read == json.loads((tmp_path / "record.json").read_text())["read"]
     assert "codes: array codes of a.npz (600 x 2, float64)" in read["notes"]
     assert str(tmp_path) not in json.dumps(read)
