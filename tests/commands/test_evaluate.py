@@ -503,10 +503,11 @@ def test_the_standard_error_of_fewer_points_than_rows() -> None:
 
 def test_too_few_rows_are_flagged(cli_here, tmp_path: Path) -> None:
     np.savez(tmp_path / "codes.npz", **arrays(60))
-    said = cli_here("evaluate", str(tmp_path / "codes.npz"), "--metrics", "mig,mcc")
+    said = cli_here("evaluate", str(tmp_path / "codes.npz"), "--metrics", "mig,mcc,total_correlation")
     assert "MIG !" in said.out
     assert "! MIG: the rows are too few for the bins" in said.out
-    assert "! MCC: 60 rows are few" in said.out
+    assert "! MCC: 60 rows are few for the largest correlation of" in said.out
+    assert "Total correlation !" not in said.out
     np.savez(tmp_path / "codes.npz", **arrays(400))
     said = cli_here("evaluate", str(tmp_path / "codes.npz"), "--metrics", "mig,mcc")
     assert "MIG !" in said.out
