@@ -48,7 +48,7 @@ class _Convolutional:
         hidden: widths of the fully connected layers.
         kernels: sizes of the encoder's convolutions.
         linear: no activation after the encoder's last hidden layer.
-        residual: residual blocks (`_Down`, `_Up`) in place of all but the outermost convolutions.
+        residual: residual blocks (`Down`, `Up`) in place of all but the outermost convolutions.
         broadcast: None; `coarse`, a broadcast over the grid that the transposed convolutions double
             up to the image, where a 3x3 convolution of stride 1 comes first; or `full`, a broadcast
             over the image and a margin, which 3x3 convolutions without padding use up, before a 1x1
@@ -126,7 +126,7 @@ def encoder(network: str, image_shape: tuple[int, int, int], outputs: int) -> nn
     for stage, (before, after) in enumerate(pairwise((channels, *spec.encoder))):
         kernel = spec.kernels[stage]
         layers += [
-            _Down(before, after) if spec.residual and stage else Halving(before, after, kernel),
+            Down(before, after) if spec.residual and stage else Halving(before, after, kernel),
             nn.ReLU(inplace=True),
         ]
     dense = _dense([_flat(spec, height), *spec.hidden], nn.ReLU)
@@ -162,7 +162,7 @@ def decoder(network: str, image_shape: tuple[int, int, int], inputs: int) -> nn.
         last = stage == len(widths) - 2
         doubling = Doubling(before, after, odd)
         layers += [
-            doubling if last or not spec.residual else _Up(before, after, odd),
+            doubling if last or not spec.residual else Up(before, after, odd),
             nn.ReLU(inplace=True),
         ]
     return Layers(*layers[:-1])
@@ -249,7 +249,7 @@ def _initialise_as_slim(weight: Tensor) -> None:
     nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)
 
 
-class _Down(nn.Module):
+class Down(nn.Module):
     """Halve the size: x -> conv3(relu(conv4 of stride 2 (x))) + conv1(means of 2x2 pixels of x)."""
 
     def __init__(self, before: int, after: int) -> None:
@@ -264,7 +264,7 @@ class _Down(nn.Module):
         return y + z
 
 
-class _Up(nn.Module):
+class Up(nn.Module):
     """Double the size, plus `odd`: x -> conv3(relu(transposed conv4(x))) + enlarged conv1(x)."""
 
     def __init__(self, before: int, after: int, odd: int) -> None:
