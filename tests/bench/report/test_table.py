@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,6 @@ from rich.console import Console
 
 from bench.report.columns import Metrics, values_of
 from bench.report.render import console_table, latex, markdown, summary_rows
-from bench.report.statistics import summarise
 from bench.report.table import Table, comparison, run_rows
 from tests.bench.report.conftest import STUDY
 
@@ -31,24 +29,6 @@ def test_the_note_on_the_preset_names_what_was_changed(make_record) -> None:
     (note,) = (n for n in comparison([make_record()], study).notes if n.startswith("Preset"))
     assert note.endswith("; but steps 7, batch_size 8.")
     assert "but" not in comparison([make_record()], STUDY).notes[0]
-
-
-def test_the_t_interval_by_hand() -> None:
-    # Mean 2, deviation 1, t(0.975, 2) = 4.30265273 from a table of the t distribution.
-    found = summarise([1.0, 2.0, 3.0])
-    half = 4.30265273 / math.sqrt(3)
-    assert (found.n, found.mean, found.sd) == (3, 2.0, pytest.approx(1.0))
-    assert (found.low, found.high) == (pytest.approx(2 - half), pytest.approx(2 + half))
-    # Deviation sqrt(2), so that the half width is t(0.975, 1) = 12.7062047 times 1.
-    two = summarise([4.0, 6.0])
-    assert two.sd == pytest.approx(math.sqrt(2))
-    assert two.high == pytest.approx(5 + 12.7062047)
-
-
-def test_one_value_has_no_interval_and_none_no_summary() -> None:
-    found = summarise([0.25])
-    assert (found.n, found.mean, found.sd, found.low, found.high) == (1, 0.25, None, None, None)
-    assert summarise([]) is None
 
 
 # the comparison
