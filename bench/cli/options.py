@@ -117,4 +117,7 @@ Metrics = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Notes = Annotated[
+    bool, typer.Option("--notes", help="Print the table's notes, and the ranks of models.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]

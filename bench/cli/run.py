@@ -14,6 +14,7 @@ from bench.cli.options import (
     Jobs,
     Metrics,
     Models,
+    Notes,
     PresetName,
     Seeds,
     Set,
@@ -115,6 +116,7 @@ def run(
         float,
         typer.Option(min=0, metavar="SECONDS", help="Seconds between two checkpoints of a run."),
     ] = 30.0,
+    notes: Notes = False,
 ) -> None:
     from bench.execute import Options
     from bench.plan import Request, plan
@@ -150,15 +152,17 @@ def run(
 
         print_plan(outstanding(planned, options), stdout())
         return
-    raise typer.Exit(execute_and_show(planned, options, stdout(), stderr()))
+    raise typer.Exit(execute_and_show(planned, options, stdout(), stderr(), notes=notes))
 
 
-def execute_and_show(plan: "Plan", options: "Options", out: Console, talk: Console) -> int:
+def execute_and_show(
+    plan: "Plan", options: "Options", out: Console, talk: Console, *, notes: bool = False
+) -> int:
     """Carry out a plan, print its progress and its table; the exit code."""
     from bench.execute import execute
 
     outcome = execute(plan, options, lambda todo: show_start(todo, talk))
-    return show_outcome(plan, outcome, out, talk)
+    return show_outcome(plan, outcome, out, talk, notes=notes)
 
 
 def show_start(todo: "Outstanding", talk: Console) -> "Reporter":
@@ -169,7 +173,9 @@ def show_start(todo: "Outstanding", talk: Console) -> "Reporter":
     return reporter(talk, len(todo.runs))
 
 
-def show_outcome(plan: "Plan", outcome: "Outcome", out: Console, talk: Console) -> int:
+def show_outcome(
+    plan: "Plan", outcome: "Outcome", out: Console, talk: Console, *, notes: bool = False
+) -> int:
     """Print what came of a plan; the exit code."""
     from bench.report.render import console_table
 
@@ -178,7 +184,7 @@ def show_outcome(plan: "Plan", outcome: "Outcome", out: Console, talk: Console) 
         return 130
     for label, reason in outcome.refused.items():
         say(talk, f"{label}: {reason}")
-    console_table(outcome.report.table, out)
+    console_table(outcome.report.table, out, notes=notes)
     out.print()
     for path in outcome.report.files:
         say(out, str(path))

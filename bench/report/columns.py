@@ -1,12 +1,21 @@
-"""The columns of a table: which numbers a record has, and what they are called."""
+"""What is shown of records: which numbers they have, and under which names."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from bench.metrics import TITLES, UNBOUNDED
+from bench.errors import UnknownNameError
+from bench.metrics import STUDY_METRICS, TITLES, UNBOUNDED
 from bench.store.record import Definition, Record, ScoreRecord
+from bench.store.study import StudyRecord
+
+# An absolute path within a text, up to its last folder. A path may hold spaces; what describes the
+# data goes on after a comma or a semicolon.
+_FOLDERS = re.compile(r"(?<!\S)(?:/|[A-Za-z]:[/\\])(?:[^,;/\\]+[/\\]+)+(?=[^,;/\\])")
 
 _EVALUATION = {
     "reconstruction": ("Reconstruction", 1),
@@ -94,6 +103,21 @@ def columns_of(records: Sequence[Record], metrics: Metrics) -> list[Column]:
     return [*scores, *(Column(k, *shown, is_score=False) for k, shown in _EVALUATION.items())]
 
 
+def chosen(columns: Sequence[Column], names: Sequence[str]) -> list[Column]:
+    """The columns of these names, in this order: keys, also without what sets definitions apart.
+
+    Raises:
+        UnknownNameError: there is no such column.
+    """
+    found: dict[str, Column] = {}
+    for name in names:
+        own = [c for c in columns if name in (c.key, c.key.partition(" (")[0])]
+        if not own:
+            raise UnknownNameError("column", name, [column.key for column in columns])
+        found |= {column.key: column for column in own}
+    return list(found.values())
+
+
 def score_columns(records: Sequence[Record]) -> list[Column]:
     """The columns that hold scores, in the order of the table."""
     return [column for column in columns_of(records, Metrics.of(records)) if column.is_score]
@@ -137,6 +161,26 @@ def is_bounded(key: str) -> bool:
     return name in TITLES and name not in UNBOUNDED
 
 
+def bounds_of(key: str) -> tuple[float, float] | None:
+    """The smallest and largest value that a column may hold, where that is known."""
+    if is_bounded(key):
+        return 0.0, 1.0
+    return (0.0, math.inf) if key in ("kl_total", "active_latents") else None
+
+
+def is_independent(key: str) -> bool:
+    """Whether no two values of a column are computed from the same run."""
+    return key.partition(" (")[0].partition(".")[0] not in STUDY_METRICS
+
+
+def is_ranked(key: str) -> bool:
+    """Whether models are ranked by a column: scores of [0, 1] of runs on their own.
+
+    Of all these, higher is better; of what has no known range, that is not known either.
+    """
+    return is_bounded(key) and is_independent(key)
+
+
 def definition_words(definition: Definition) -> str:
     """`version 1 (bins 20, points 10000)`, and which classes were merged."""
     options = ", ".join(f"{k} {v}" for k, v in definition.options.items())
@@ -169,3 +213,68 @@ def _distinction(definition: Definition, rivals: Sequence[Definition]) -> str:
     if any(rival.code != definition.code for rival in rivals):
         differences.append(f"code {(definition.code or 'unknown')[:8]}")
     return ", ".join(differences)
+
+
+# --- names that people gave: on one line, without their folders
+
+
+def shown(records: Sequence[Record]) -> list[Record]:
+    """The records under the names that tables and pictures show.
+
+    Of two models in files of the same name, each keeps the folders that tell them apart.
+    """
+    models = _shortest([record.run.model for record in records])
+    renamed = []
+    for record in records:
+        run = record.run
+        changed = {key: _value(value) for key, value in run.changed.items()}
+        other = replace(
+            run, model=models[run.model], dataset=_path_shown(run.dataset), changed=changed
+        )
+        renamed.append(record if other == run else replace(record, run=other))
+    return renamed
+
+
+def shown_study(study: StudyRecord) -> StudyRecord:
+    """The study with the names of its files instead of their places."""
+    source = study.source.replace(study.dataset, _path_shown(study.dataset))
+    return replace(
+        study, dataset=_path_shown(study.dataset), source=_FOLDERS.sub("", one_line(source))
+    )
+
+
+def one_line(text: str) -> str:
+    """The text with spaces for line breaks and tabs, and `?` for what no table can show."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
+
+
+def _value(value: Any) -> Any:
+    return _path_shown(value) if isinstance(value, str) else value
+
+
+def _shortest(names: Iterable[str]) -> dict[str, str]:
+    """Each name without the folders of an absolute path, but for those that tell two apart."""
+    names = list(dict.fromkeys(names))
+    depth = {name: 1 for name in names}
+    while True:
+        short = {name: _path_shown(name, depth[name]) for name in names}
+        by_short: dict[str, list[str]] = {}
+        for name, text in short.items():
+            by_short.setdefault(text, []).append(name)
+        alike = [name for group in by_short.values() if len(group) > 1 for name in group]
+        longer = [name for name in alike if _path_shown(name, depth[name] + 1) != short[name]]
+        if not longer:
+            return short
+        for name in longer:
+            depth[name] += 1
+
+
+def _path_shown(text: str, depth: int = 1) -> str:
+    """The last parts of an absolute path; any other text as it is."""
+    for kind in (PurePosixPath, PureWindowsPath):
+        path = kind(text)
+        if path.is_absolute() and depth < len(path.parts):
+            return one_line("/".join(path.parts[-depth:]))
+    return one_line(text)

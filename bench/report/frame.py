@@ -50,6 +50,7 @@ COLUMNS = (*_OF_A_RUN, *_OF_A_VALUE)
 # The last two kinds of models in the order of a table.
 ELSEWHERE = "from elsewhere"  # models and codes that are not the suite's own
 BASELINES = "baselines"
+WEAKLY = "weakly supervised"
 
 _NO_VALUE = (None, None, math.nan, math.nan, math.nan, "", False, "")
 

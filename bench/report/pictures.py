@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from bench.datasets import FactorData
 from bench.errors import RequestError
 from bench.metrics import Representation, mig
+from bench.report.columns import one_line, shown
 from bench.report.frame import HasRecord, record_of
-from bench.report.names import one_line, shown
 from bench.report.style import WIDTH, current, figure, folded, literal, titled
 from bench.score import evaluate
 from bench.store.files import read_arrays

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.errors import RequestError
-from bench.report.names import one_line
+from bench.report.columns import one_line
 from bench.store.files import replacing
 
 WIDTH = 6.75  # inches: the text width of a two-column paper, across both columns

@@ -1,22 +1,27 @@
 """The comparison table: a function of records."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.presets import PRESETS
 from bench.report.columns import (
     Column,
     Metrics,
+    bounds_of,
+    chosen,
     columns_of,
     definition_words,
+    is_independent,
+    shown,
+    shown_study,
     title_of,
     values_of,
 )
+from bench.report.comparable import Comparable, unreadable, unreadable_notes
 from bench.report.frame import frame, kinds_of
-from bench.report.names import shown, shown_study
-from bench.report.statistics import Summary, summarise
+from bench.report.statistics import ENOUGH, Standing, Summary, summarise
 from bench.store.record import Record
 from bench.store.study import StudyRecord
 
@@ -33,12 +38,20 @@ class Row:
         states: number of runs by status.
         cells: the summary of each column, by key.
         trained: whether the suite trained it, or else only scored it.
+        standings: by key of a column, where it stands among the rows that it can be compared with;
+            nothing where it cannot.
     """
 
     label: str
     states: Mapping[str, int]
     cells: Mapping[str, Summary | None]
     trained: bool = True
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+
+    def is_best(self, key: str) -> bool:
+        """Whether it is in the group of the best of a column that has more than one row."""
+        standing = self.standings.get(key)
+        return standing is not None and standing.of > 1 and standing.is_best
 
     @property
     def scored(self) -> int:
@@ -56,37 +69,81 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
+    """A comparison.
+
+    Attributes:
+        title: data and preset.
+        columns: of numbers.
+        rows: the models.
+        notes: all that has to be known to read it.
+        warnings: those of the notes without which it would be misread.
+    """
+
     title: str
     columns: Sequence[Column]
     rows: Sequence[Row]
     notes: Sequence[str]
+    warnings: Sequence[str] = ()
 
 
-def comparison(records: Sequence[Record], study: StudyRecord) -> Table:
+def comparison(
+    records: Sequence[Record], study: StudyRecord, only: Sequence[str] | None = None
+) -> Table:
     """The table of a study: a row per model, mean over seeds, every run accounted for.
 
     Rows come by kind of model, unsupervised ones first and baselines last. A model with collapsed
     runs has a second row without them. A metric that was scored by two definitions has a column for
     each.
+
+    Args:
+        records: of the study.
+        study: what its runs share.
+        only: names of the columns to show, in their order; all if none are named.
+
+    Raises:
+        UnknownNameError: there is no such column.
     """
     records, study = shown(records), shown_study(study)
     metrics = Metrics.of(records)
     columns = columns_of(records, metrics)
+    if only is not None:
+        columns = chosen(columns, only)
+        records = [_with(record, metrics, columns) for record in records]
+        metrics = Metrics.of(records)
     numbers = frame(records)
     values, sound_values = _values(numbers), _values(numbers[~numbers["collapsed"]])
-    groups: dict[str, list[Record]] = {label: [] for label in kinds_of(numbers)}
+    kinds = kinds_of(numbers)
+    groups: dict[str, list[Record]] = {label: [] for label in kinds}
     for record in records:
         groups[record.run.label].append(record)
+    without_meaning = unreadable(groups, metrics)
+    for key, labels in without_meaning.items():
+        for label in labels:
+            values.get(label, {}).pop(key, None)
+            sound_values.get(label, {}).pop(key, None)
+    comparable = Comparable.of(groups, kinds)
+    rankings = comparable.rankings([column.key for column in columns], values)
     rows = []
     for label, group in groups.items():
-        rows.append(_row(label, group, columns, values.get(label, {})))
+        standings = {
+            key: found.standings[label]
+            for key, several in rankings.items()
+            for found in several
+            if label in found.standings
+        }
+        cells = _row(label, group, columns, values.get(label, {}))
+        rows.append(replace(cells, standings=standings))
         sound = [record for record in group if record.status.state != "collapsed"]
         if any(r.scored for r in sound) and len(sound) < len(group):
             named = f"{label} without collapsed"
             rows.append(_row(named, sound, columns, sound_values.get(label, {})))
     title = f"{study.data_name}, preset {study.preset}"
-    notes = [*_notes(records, study, metrics), *_fewer_runs(rows, columns)]
-    return Table(title, columns, rows, notes)
+    fewer = _fewer_runs(rows, columns)
+    warned, undefined = _warned(records), _undefined(records)
+    notes = [*_notes(records, study, metrics), *warned, *undefined]
+    notes += [*unreadable_notes(without_meaning), *comparable.notes(rankings, values), *fewer]
+    warnings = [*_budget_warnings(records), *_two_definitions(metrics), *warned, *fewer]
+    return Table(title, columns, rows, notes, warnings)
 
 
 def run_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -127,9 +184,31 @@ def _row(
     columns: Sequence[Column],
     values: Mapping[str, Sequence[float]],
 ) -> Row:
-    cells = {column.key: summarise(values.get(column.key, [])) for column in columns}
+    cells = {
+        key: summarise(values.get(key, []), bounds_of(key), independent=is_independent(key))
+        for key in (column.key for column in columns)
+    }
     trained = any(record.run.trained for record in group)
     return Row(label, Counter(record.status.state for record in group), cells, trained)
+
+
+def _with(record: Record, metrics: Metrics, columns: Sequence[Column]) -> Record:
+    """The record with the scores of some columns only."""
+    keys = {column.key for column in columns}
+    scores = {
+        name: score
+        for name, score in record.scores.items()
+        if keys & {metrics.key(score.definition, part) for part in (None, *score.parts)}
+    }
+    if record.evaluation is None:
+        return replace(record, scores=scores)
+    undefined = {
+        name: entry
+        for name, entry in record.evaluation.undefined.items()
+        if any(key.partition(" (")[0].partition(".")[0] == name for key in keys)
+    }
+    evaluation = replace(record.evaluation, undefined=undefined)
+    return replace(record, scores=scores, evaluation=evaluation)
 
 
 def _notes(records: Sequence[Record], study: StudyRecord, metrics: Metrics) -> list[str]:
@@ -142,8 +221,13 @@ def _notes(records: Sequence[Record], study: StudyRecord, metrics: Metrics) -> l
     notes.append(f"Data: {study.source}.")
     spread = any(r.evaluation is not None and r.evaluation.kl is None for r in records)
     without = ", of codes without a KL from 1 % of the largest spread" if spread else ""
+    shared = ""
+    if not all(is_independent(name) for r in records for name in r.scores):
+        shared = " Values that share runs, as those of UDR, have no interval."
     notes.append(
-        "Mean over seeds ± standard deviation, and in brackets the 95 % t interval of the mean. "
+        "Mean over seeds ± standard deviation, and in brackets the 95 % t interval of the mean, "
+        f"within the range of the score; with fewer than {ENOUGH} runs instead, in parentheses, "
+        f"the runs themselves.{shared} "
         f"Reconstruction and KL in nats per image; a latent is active from 0.1 nats{without}."
     )
     for definition in metrics.definitions.values():
@@ -180,7 +264,14 @@ def _budget_notes(records: Sequence[Record]) -> list[str]:
     return notes
 
 
-def _fewer_runs(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
+def _budget_warnings(records: Sequence[Record]) -> list[str]:
+    return [note for note in _budget_notes(records) if note.startswith("Budgets differ")]
+
+
+def _fewer_runs(
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+) -> list[str]:
     """Numbers that come from fewer runs than their row says; an empty cell speaks for itself."""
     fewer = [
         f"{column.title} of {row.label} {cell.n}"
@@ -209,20 +300,12 @@ def _metric_notes(records: Sequence[Record]) -> list[str]:
     notes = []
     chance: dict[str, list[float]] = {}
     binned: list[str] = []
-    warned: dict[tuple[str, str], list[str]] = {}
     for record in records:
         for name, score in record.scores.items():
             if score.details.get("chance") is not None:
                 chance.setdefault(name, []).append(score.details["chance"])
             if score.details.get("binned"):
                 binned.append(record.run.label)
-            for warning in score.warnings:
-                warned.setdefault((name, warning), []).append(record.run.label)
-        undefined = record.evaluation.undefined if record.evaluation else {}
-        for name, entry in undefined.items():
-            if name not in record.scores:
-                reason = f"undefined, {entry.reason}"
-                warned.setdefault((name, reason), []).append(record.run.label)
     if chance:
         levels = "; ".join(f"{title_of(n)} {sum(v) / len(v):.3f}" for n, v in chance.items())
         notes.append(f"Chance: {levels}.")
@@ -232,6 +315,36 @@ def _metric_notes(records: Sequence[Record]) -> list[str]:
             f"Accuracy of {models}: no categorical latent, so the best continuous latent "
             "in equal-frequency bins."
         )
-    for (name, warning), labels in warned.items():
-        notes.append(f"{title_of(name)} of {', '.join(dict.fromkeys(labels))}: {warning}.")
     return notes
+
+
+def _warned(records: Sequence[Record]) -> list[str]:
+    """Reasons not to trust a score."""
+    return _by_model(
+        (name, warning, record.run.label)
+        for record in records
+        for name, score in record.scores.items()
+        for warning in score.warnings
+    )
+
+
+def _undefined(records: Sequence[Record]) -> list[str]:
+    """Why a model has no score."""
+    return _by_model(
+        (name, f"undefined, {entry.reason}", record.run.label)
+        for record in records
+        if record.evaluation is not None
+        for name, entry in record.evaluation.undefined.items()
+        if name not in record.scores
+    )
+
+
+def _by_model(told: Iterable[tuple[str, str, str]]) -> list[str]:
+    """A note per metric and text, from triples of metric, text and label."""
+    labels: dict[tuple[str, str], list[str]] = {}
+    for name, text, label in told:
+        labels.setdefault((name, text), []).append(label)
+    return [
+        f"{title_of(name)} of {', '.join(dict.fromkeys(own))}: {text}."
+        for (name, text), own in labels.items()
+    ]

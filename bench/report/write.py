@@ -1,24 +1,31 @@
 """Tables and pictures of a study, from its records alone; deleting them loses nothing."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bench.errors import RequestError
 from bench.report.columns import Metrics, values_of
 from bench.report.table import Table, comparison, run_rows
-from bench.store.files import sweep_study, write_rows, write_text
+from bench.store.files import replacing, sweep_study, write_rows, write_text
 from bench.store.integrity import faults_of, lost_runs
 from bench.store.record import SETTINGS, Record, read_records
 from bench.store.study import read_study
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILES = (
     "table.md",
     "table.csv",
     "table.tex",
     "runs.csv",
+    "scores.csv",
+    "scores.parquet",
     "plots/scores.png",
     "plots/curves.png",
     "plots/sweeps.png",
@@ -48,16 +55,24 @@ def write_report(
     folder: Path,
     *,
     pictures_of_runs: Literal["all", "missing"] = "missing",
+    columns: Sequence[str] | None = None,
     watch: Callable[[str], None] = lambda what: None,
 ) -> Report:
-    """Write table.md, .csv, .tex, runs.csv, the plots of a study and the pictures of its runs.
+    """Write the tables, scores and plots of a study, and the pictures of its runs.
+
+    table.md, .tex and .csv have the comparison, runs.csv a row per run, and scores.csv the tidy
+    frame of all numbers, a row per run and number; scores.parquet has it too where pyarrow is
+    installed.
 
     Args:
         folder: of the study.
         pictures_of_runs: whether to draw all pictures in the runs' folders again.
+        columns: names of the columns of table.md, table.tex and the table that is returned; all if
+            none are named. table.csv has all.
         watch: called with what is being written.
 
     Raises:
+        UnknownNameError: there is no such column.
         RequestError: the folder holds no study or no run, a record is broken, or it cannot be
             written.
     """
@@ -67,23 +82,26 @@ def write_report(
         records = read_records(folder)
         if not records:
             raise RequestError(f"{folder} holds no run yet: bench run fills it")
+        from bench.report.columns import shown
         from bench.report.curves import draw_curves
         from bench.report.frame import frame
-        from bench.report.names import shown
         from bench.report.pictures import draw_run, is_drawn
         from bench.report.plots import draw_scores, draw_sweeps
         from bench.report.render import latex, markdown, summary_rows
 
         watch("tables")
         records = shown(records)
-        table = comparison(records, study)
-        table = replace(table, notes=[*table.notes, *_lost(folder, records)])
+        lost = _lost(folder, records)
+        whole = comparison(records, study)
+        table = whole if columns is None else comparison(records, study, columns)
+        table = replace(table, notes=[*table.notes, *lost], warnings=[*table.warnings, *lost])
         write_text(folder / "table.md", markdown(table))
         write_text(folder / "table.tex", latex(table))
-        write_rows(folder / "table.csv", summary_rows(table))
+        write_rows(folder / "table.csv", summary_rows(whole))
         write_rows(folder / "runs.csv", run_rows(records))
-        watch("plots of the study")
         numbers = frame(records)
+        write_scores(folder, numbers)
+        watch("plots of the study")
         draw_scores(numbers, folder / "plots" / "scores", table.title)
         draw_curves(records, folder / "plots" / "curves", table.title)
         draw_sweeps(numbers, folder / "plots" / "sweeps", table.title)
@@ -97,6 +115,43 @@ def write_report(
         raise RequestError(f"{folder} holds a broken record ({error})") from error
     files = tuple(folder / name for name in FILES if (folder / name).exists())
     return Report(table, files, _first_picture(records, table, folder))
+
+
+def write_studies(folders: Sequence[Path]) -> tuple[Path, ...]:
+    """Write the frame of several studies into the folder that holds them all.
+
+    The column study has their paths below it.
+
+    Raises:
+        RequestError: a record cannot be read, or the folder cannot be written.
+    """
+    from bench.report.columns import shown
+    from bench.report.frame import frame
+
+    resolved = list(dict.fromkeys(folder.resolve() for folder in folders))
+    above = Path(os.path.commonpath([folder.parent for folder in resolved]))
+    studies = {
+        folder.relative_to(above).as_posix(): shown(read_records(folder)) for folder in resolved
+    }
+    try:
+        return write_scores(above, frame(studies))
+    except OSError as error:
+        raise RequestError(f"{above} cannot be written: {error}") from error
+
+
+def write_scores(folder: Path, numbers: "pd.DataFrame") -> tuple[Path, ...]:
+    """Write a frame of `frame.py` as scores.csv, and as scores.parquet where pyarrow is installed.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    paths = [folder / "scores.csv"]
+    write_text(paths[0], numbers.to_csv(index=False, lineterminator="\n"))
+    if find_spec("pyarrow") is not None:
+        paths.append(folder / "scores.parquet")
+        with replacing(paths[1]) as file:
+            numbers.to_parquet(file, engine="pyarrow", index=False)
+    return tuple(paths)
 
 
 def _lost(folder: Path, records: Sequence[Record]) -> list[str]:

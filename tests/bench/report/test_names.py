@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from bench.report.names import one_line, shown, shown_study
+from bench.report.columns import one_line, shown, shown_study
 from bench.report.render import console_table, latex, markdown, summary_rows
 from bench.report.table import Table, comparison, run_rows
 from bench.store.files import write_rows
@@ -42,7 +42,7 @@ def test_latex_holds_no_command_of_a_name(table: Table) -> None:
         r"$<$script$>$a$<$/script$>$ \$\textbackslash{}mine\$ \_b\_ 5 \% \& \#1 \{x\} "
         r"\textasciicircum{}\textasciitilde{} `c` **d** [l](u) a$|$b \&lt; c\_z"
     )
-    assert f"    {escaped} & 1 & " in text
+    assert rf"{{\raggedright {escaped}\strut}} & 1 & " in text
     assert f"look at {escaped}" in text
 
 

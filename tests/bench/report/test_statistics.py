@@ -93,7 +93,7 @@ def test_the_interval_covers_what_the_module_says(
         samples = scores(rng, (1_500, n)).tolist()
         summaries = [summarise(sample, (0.0, 1.0)) for sample in samples]
         share = np.mean([found.low <= mean <= found.high for found in summaries])
-        assert share == pytest.approx(expected, abs=0.02), n
+        assert share == pytest.approx(expected, abs=0.03), n
 
 
 # two samples

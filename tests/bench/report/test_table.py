@@ -2,11 +2,14 @@
 
 import csv
 import io
+import shutil
+import subprocess
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
+from bench.errors import UnknownNameError
 from bench.report.columns import Metrics, values_of
 from bench.report.render import console_table, latex, markdown, summary_rows
 from bench.report.table import Table, comparison, run_rows
@@ -163,7 +166,7 @@ def test_markdown(table: Table) -> None:
     lines = markdown(table).splitlines()
     assert lines[0] == "**toy, preset smoke**"
     assert lines[2] == "| Model | Runs | MIG | Reconstruction | KL | Active latents |"
-    assert lines[4].startswith("| betavae | 3 | 0.200 ± 0.100 [-0.05, 0.45] | 100.0 ± 0.0 [")
+    assert lines[4].startswith("| betavae | 3 | 0.200 ± 0.100 [0.00, 0.45] | 100.0 ± 0.0 [")
     assert "| 0.500 |" in lines[5]
     assert {line.count(" | ") for line in lines[4:7]} == {5}
     assert lines[8] == f"- {table.notes[0]}"
@@ -171,12 +174,12 @@ def test_markdown(table: Table) -> None:
 
 def test_latex_is_escaped(table: Table) -> None:
     text = latex(table)
-    assert r"betavae (C\_z=5, kind=a\&b\textasciicircum{}c\textasciitilde{}d" in text
+    assert r"\raggedright betavae (C\_z=5, kind=a\&b\textasciicircum{}c\textasciitilde{}d" in text
     assert r"d\textbackslash{}e\#)" in text
     assert r"toy\_shapes 100\%" in text
-    assert r"betavae & 3 & $0.200 \pm 0.100$ & " in text
-    assert r"{\scriptsize $[-0.05, 0.45]$}" in text
-    assert "vae & 0 of 1 (1 failed) & -- &" in text
+    stacked = r"$0.200 \pm 0.100$ \\ \scriptsize $[0.00, 0.45]$"
+    assert rf"betavae & 3 & \begin{{tabular}}[t]{{@{{}}r@{{}}}}{stacked}\end{{tabular}} & " in text
+    assert r"\raggedright 0 of 1 (1 failed)\strut} & -- &" in text
     assert "±" not in text
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert {len(row.replace(r"\&", "").split("&")) for row in rows} == {6}
@@ -191,6 +194,188 @@ def test_csv_has_every_number(table: Table) -> None:
     writer.writeheader()
     writer.writerows(rows)
     assert len(file.getvalue().splitlines()) == 4
+
+
+def shown(table: Table, width: int = 100, *, notes: bool = False) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console_table(table, console, notes=notes)
+    return console.export_text()
+
+
+def test_latex_of_many_columns_goes_on_in_further_tables(make_record, make_score) -> None:
+    def scores(seed: int):
+        return {f"metric_{i}": make_score(f"metric_{i}", 0.1 * seed) for i in range(12)}
+
+    models = [f"model_{i}" for i in range(25)]
+    records = [make_record(scores(s), model=m, seed=s) for m in models for s in range(3)]
+    text = latex(comparison(records, STUDY))
+    tables = text.split(r"\begin{table}")[1:]
+    assert len(tables) >= 6
+    assert all(table.count("\n    model\\_") <= 20 for table in tables)
+    assert text.count("(continued)") >= len(tables) - 2
+    assert text.count(r"\begin{minipage}") == 1
+    for part in ("table", "tabular", "minipage"):
+        assert text.count(rf"\begin{{{part}}}") == text.count(rf"\end{{{part}}}")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no TeX")
+def test_latex_compiles_and_fits_a_page(table: Table, make_record, tmp_path) -> None:
+    models = ["[b]", "*", "a & b_c", "a model of a rather long name (beta=4, kind=other)"]
+    values = (0.8, 0.81, 0.82)
+    records = [make_record(v, model=m, seed=s) for m in models for s, v in enumerate(values)]
+    body = latex(table) + latex(comparison(records, STUDY))
+    head = r"\documentclass{article}\usepackage{booktabs}\begin{document}"
+    (tmp_path / "t.tex").write_text(f"{head}\n{body}\n\\end{{document}}\n")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
+    assert "Overfull" not in ran.stdout
+    assert "too large for page" not in ran.stdout
+
+
+# which models can be told apart
+
+
+def test_the_group_of_the_best_is_bold_and_never_a_baseline(make_record) -> None:
+    means = {"betavae": 0.8, "vae": 0.79, "factorvae": 0.2, "factors": 0.99}
+    records = [
+        make_record(mean + 0.01 * s, model=model, seed=s)
+        for model, mean in means.items()
+        for s in range(4)
+    ]
+    table = comparison(records, STUDY)
+    assert [r.label for r in table.rows if r.is_best("mig")] == ["betavae", "vae"]
+    text = markdown(table)
+    assert "| **0.815 ± 0.013 [0.79, 0.84]** |" in text
+    assert "| 0.215 ± 0.013 [0.19, 0.24] |" in text
+    assert "| factorvae | 3 of 3 (b) |" in text
+    assert "| betavae | 1 to 2 of 3 (a) |" in text
+    assert r"$\mathbf{0.815} \pm 0.013$" in latex(table)
+    assert any(n.startswith("Bold: ") and "Baselines take no part" in n for n in table.notes)
+    assert "Separated pairs: MIG 2 of 3." in table.notes
+    row = summary_rows(table)[0]
+    assert (row["mig.rank_low"], row["mig.rank_high"], row["mig.rank_of"]) == (1, 2, 3)
+    assert "0.815 [0.79, 0.84]*" in shown(table)
+    assert "0.215 [0.19, 0.24]*" not in shown(table)
+
+
+def test_rows_of_two_runs_are_not_compared_and_show_them(make_record) -> None:
+    records = [make_record(0.1 * s, model=m, seed=s) for m in ("vae", "betavae") for s in (1, 2)]
+    table = comparison(records, STUDY)
+    assert not any(row.is_best("mig") for row in table.rows)
+    assert not any(note.startswith("Bold") for note in table.notes)
+    assert "0.150 (0.100, 0.200)" in shown(table)
+    assert "| 0.150 ± 0.071 (0.100, 0.200) |" in markdown(table)
+    assert summary_rows(table)[0]["mig.low"] is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"settings": {"network": "dupont"}}, "networks differ"),
+        ({"settings": {"likelihood": "gaussian"}}, "likelihoods differ"),
+        ({"steps": 7}, "budgets differ"),
+        ({"model": "adagvae"}, "supervision differs"),
+    ],
+)
+def test_what_is_not_alike_has_no_common_group(fields, words, make_record) -> None:
+    usual = {"network": "broadcast", "likelihood": "bernoulli"}
+    other = {"model": "factorvae", **fields}
+    other["settings"] = usual | fields.get("settings", {})
+    records = [
+        make_record(mean + 0.01 * s, seed=s, **own)
+        for mean, own in (
+            (0.9, other),
+            (0.5, {"model": "vae", "settings": usual}),
+            (0.5, {"model": "betavae", "settings": usual}),
+            (0.5, {"model": "mine.py:Mine", "settings": {}}),
+        )
+        for s in range(3)
+    ]
+    table = comparison(records, STUDY)
+    best = [row.label for row in table.rows if row.is_best("mig")]
+    assert sorted(best) == ["betavae", "mine.py:Mine", "vae"]
+    assert any(words in note and other["model"] in note for note in table.notes)
+
+
+def accuracies(make_score, value: float, categories: int):
+    confusion = [[1, 0, 0]] * categories
+    return {
+        "discrete_accuracy": make_score(
+            "discrete_accuracy",
+            value,
+            parts={"one_to_one": value / 2},
+            details={"factors": {"shape": {"confusion": confusion}}},
+        )
+    }
+
+
+def test_accuracies_of_different_numbers_of_categories(make_record, make_score) -> None:
+    models = {"vae": 3, "betavae": 3, "categoricalvae": 10}
+    records = [
+        make_record(accuracies(make_score, 0.1 * categories / 2 + 0.01 * s, categories), seed=s)
+        if model == "betavae"
+        else make_record(
+            accuracies(make_score, 0.05 * categories + 0.01 * s, categories), model=model, seed=s
+        )
+        for model, categories in models.items()
+        for s in range(3)
+    ]
+    table = comparison(records, STUDY)
+    best = {row.label for row in table.rows if row.is_best("discrete_accuracy")}
+    assert best == {"vae", "betavae"}
+    assert cell(table, "categoricalvae", "discrete_accuracy.one_to_one") is None
+    assert cell(table, "vae", "discrete_accuracy.one_to_one").n == 3
+    assert cell(table, "categoricalvae", "discrete_accuracy").n == 3
+    assert any("more categories than classes" in note for note in table.notes)
+    assert run_rows(records)[-1]["discrete_accuracy.one_to_one"] is not None
+
+
+def test_udr_has_no_interval_and_no_ranks(make_record, make_score) -> None:
+    records = [
+        make_record({"udr": make_score("udr", 0.1 * s)}, model=model, seed=s)
+        for model in ("vae", "betavae")
+        for s in range(1, 4)
+    ]
+    table = comparison(records, STUDY)
+    found = cell(table, "vae", "udr")
+    assert (found.low, found.sd) == (None, pytest.approx(0.1))
+    assert not any(row.standings for row in table.rows)
+    assert any("UDR" in note and "no interval" in note for note in table.notes)
+
+
+def test_what_five_seeds_can_show_is_said(make_record) -> None:
+    values = [0.4, 0.45, 0.5, 0.55, 0.6]
+    records = [make_record(v, model=m, seed=s) for m in "ab" for s, v in enumerate(values)]
+    (note,) = (n for n in comparison(records, STUDY).notes if n.startswith("Differences"))
+    assert "MIG 0.160 with 5 runs, 0.05 needs 41 (deviation 0.079)" in note
+
+
+def test_some_columns_only(make_record, make_score) -> None:
+    scores = {"mig": make_score("mig", 0.1), "sap": make_score("sap", 0.2)}
+    records = [make_record(scores)]
+    table = comparison(records, STUDY, ["kl_total", "sap"])
+    assert [column.key for column in table.columns] == ["kl_total", "sap"]
+    assert not any(note.startswith("MIG") for note in table.notes)
+    assert any(note.startswith("SAP: version 1") for note in table.notes)
+    with pytest.raises(UnknownNameError, match="column 'saq'|column saq"):
+        comparison(records, STUDY, ["saq"])
+
+
+def test_a_part_without_its_score_may_be_chosen(make_record, make_score) -> None:
+    scores = {"dci_fast": make_score("dci_fast", 0.1, parts={"completeness": 0.2})}
+    table = comparison([make_record(scores)], STUDY, ["dci_fast.completeness"])
+    assert [column.title for column in table.columns] == ["Fast DCI completeness"]
+    assert table.rows[0].cells["dci_fast.completeness"].mean == 0.2
+
+
+def test_notes_are_behind_an_option_but_for_warnings(make_record) -> None:
+    records = [make_record(0.1), make_record(0.2, model="vae", steps=7)]
+    table = comparison(records, STUDY)
+    assert "Budgets differ" in shown(table)
+    assert "MIG: version 1" not in shown(table)
+    assert "--notes" in shown(table)
+    assert "MIG: version 1" in shown(table, notes=True)
 
 
 @pytest.mark.parametrize("width", [100, 80])
@@ -220,7 +405,7 @@ def test_the_console_shows_every_number_in_its_width(make_record, make_score, wi
     for row in table.rows:
         for column, found in zip(table.columns, row.cells.values(), strict=True):
             if found is not None:
-                assert f"{found.mean:.{column.digits}f} ± {found.sd:.{column.digits}f}" in text
+                assert f"{found.mean:.{column.digits}f}" in text
     # Nothing is cut off: brackets of intervals close, and all titles are there.
     assert text.count("[") == text.count("]")
     assert all(word in text for column in table.columns for word in column.title.split())
