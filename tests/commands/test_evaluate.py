@@ -503,7 +503,8 @@ def test_the_standard_error_of_fewer_points_than_rows() -> None:
 
 def test_too_few_rows_are_flagged(cli_here, tmp_path: Path) -> None:
     np.savez(tmp_path / "codes.npz", **arrays(60))
-    said = cli_here("evaluate", str(tmp_path / "codes.npz"), "--metrics", "mig,mcc,total_correlation")
+    metrics = "mig,mcc,total_correlation"
+    said = cli_here("evaluate", str(tmp_path / "codes.npz"), "--metrics", metrics)
     assert "MIG !" in said.out
     assert "! MIG: the rows are too few for the bins" in said.out
     assert "! MCC: 60 rows are few for the largest correlation of" in said.out
