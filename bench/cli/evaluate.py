@@ -34,10 +34,10 @@ EVALUATE_HELP = """Score codes from a file, or the codes that runs have stored.
   bench evaluate results/dsprites-quick --metrics mig,dci_fast
 
 A file is npz, h5, csv or parquet, from any framework. npz and h5 hold the arrays [bold]codes[/bold]
-(N, D) float and/or [bold]categories[/bold] (N, C) int, [bold]factors[/bold] (N, K) int (-1 where a
-label is missing; float with NaN for continuous ones), and optionally logvar, probabilities,
-factor_names, factor_kinds (categorical, ordinal, cyclic, continuous), factor_sizes and
-category_sizes; arrays with the suffix _test are held-out rows. A table has the columns codes_1,
+(N, D) float and/or [bold]categories[/bold] (N, C) int, [bold]factors[/bold] (N, K) int, words or
+true and false (NaN where a label is missing; float for continuous ones), and optionally logvar,
+probabilities, factor_names, factor_kinds (categorical, ordinal, cyclic, continuous), factor_sizes
+and category_sizes; arrays with the suffix _test are held-out rows. A table has the columns codes_1,
 codes_2, ..., categories_1, ..., factors_NAME, and optionally split (train or test).
 
 Arrays and columns of other names are named with --codes, --categories, --logvar and --factors:
@@ -51,6 +51,10 @@ runs have; factor_names and factor_sizes must be the study's. The same command r
 
 The folder of a run or of a study is scored without training, and the new scores replace the old
 ones; a study's tables are written again.
+
+What was read, and what was inferred from it, is said on stderr and stands in the JSON. With
+[bold]--chance[/bold] the same codes are also scored against shuffled factors, which tells what
+noise would score here.
 
 Without --metrics, a file is scored by all metrics that take seconds, and runs by those that they
 have.
@@ -69,21 +73,20 @@ def evaluate(
     codes: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Names of the arrays or columns that are the codes. [codes]"
+            metavar="NAME", help="The arrays or columns that are the codes. (Default: codes.)"
         ),
     ] = None,
     categories: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The same for categories. [categories]")
+        str | None, typer.Option(metavar="NAME", help="Those that are categories.")
     ] = None,
     logvar: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The same for log variances. [logvar]")
+        str | None, typer.Option(metavar="NAME", help="Those that are log variances.")
     ] = None,
     factors: Annotated[
         str | None,
         typer.Option(
             metavar="NAME or FILE",
-            help="The same for the factors, or another file that holds them, or FILE:NAME. "
-            "[factors]",
+            help="Those that are the factors, or another file that holds them, or FILE:NAME.",
         ),
     ] = None,
     metrics: Metrics = None,

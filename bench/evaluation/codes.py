@@ -107,6 +107,8 @@ def read_codes(
         )
     except ValueError as error:
         raise RequestError(f"{path}: {error}") from error
+    except MemoryError as error:  # small types become larger ones
+        raise RequestError(f"{path} is too large for the memory: give fewer rows") from error
     return replace(representation, notes=(*content.notes, *representation.notes))
 
 
@@ -132,8 +134,10 @@ def factors_file(
 
 
 def _content(file: ArrayFile, wanted: Sequence[str], names: Mapping[str, str]) -> _Content:
-    read = _table if isinstance(file, Table) else _arrays
-    content = read(file, wanted, names)  # type: ignore[arg-type]
+    if isinstance(file, Table):
+        content = _table(file, wanted, names)
+    else:
+        content = _arrays(file, wanted, names)
     unread = [name for name in file.names if name not in content.read]
     if unread:
         more = f" and {len(unread) - _LISTED} more" if len(unread) > _LISTED else ""

@@ -230,6 +230,8 @@ def score_all(
             scores[definition.name] = score(representation, definition, seed, resamples)
         except ValueError as error:
             undefined[definition.name] = str(error)
+        except MemoryError:
+            undefined[definition.name] = "it needs more memory than there is: give fewer rows"
     if chance:
         scores = with_chance(scores, representation, seed, watch)
     return scores, undefined

@@ -63,6 +63,11 @@ def what_was_read(representation: Representation) -> dict[str, Any]:
 
 def lines(read: Mapping[str, Any]) -> Iterator[str]:
     """What was read in a few lines, however many factors and latents there are."""
+    for line in _lines(read):
+        yield line.replace("\n", " ")  # names come from somebody's file
+
+
+def _lines(read: Mapping[str, Any]) -> Iterator[str]:
     yield "What was read"
     held_out = read["held_out_rows"]
     yield f"  rows: {read['rows']:,}" + (f" and {held_out:,} held out" if held_out else "")

@@ -237,6 +237,21 @@ def test_checkpoints_that_are_none(cli_here, tmp_path: Path) -> None:
         assert "holds weights, not codes" in said.err
 
 
+def test_what_is_larger_than_the_memory_later_on(cli_here, tmp_path: Path, monkeypatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    np.savez(tmp_path / "a.npz", codes=Z, factors=Y)
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.evaluation.files.score", full)
+        said = cli_here("evaluate", str(tmp_path / "a.npz"), "--metrics", "mig")
+        assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
+        assert "mig: it needs more memory than there is" in said.err
+    monkeypatch.setattr(Representation, "of", full)
+    with pytest.raises(RequestError, match="too large for the memory"):
+        read_codes(tmp_path / "a.npz")
+
+
 # what was read
 
 
@@ -303,6 +318,15 @@ def test_many_latents_and_factors_are_a_count_and_the_first_few() -> None:
     assert "  and 32 more factors" in lines(what_was_read(stored))
     (latents,) = (line for line in said if line.startswith("  active: 100 of 300 latents"))
     assert latents.endswith("z101, z102, z103, z104, z105, z106, z107, z108 and 192 more")
+
+
+def test_names_that_a_terminal_would_obey(cli_here, tmp_path: Path) -> None:
+    name = "a\x1b[31m\nb [bold]c[/bold]"
+    np.savez(tmp_path / "a.npz", codes=Z, factors=Y, factor_names=[name, "size"], **{name: Z})
+    said = cli_here("evaluate", str(tmp_path / "a.npz"), "--metrics", "mig")
+    assert said.code == 0, said.err
+    assert "\x1b" not in said.err
+    assert "factor a\\x1b[31m b [bold]c[/bold]: whole numbers" in said.err
 
 
 def test_the_block_is_on_stderr_in_the_json_and_in_the_record(cli_here, tmp_path: Path) -> None:
