@@ -33,6 +33,14 @@ def seconds(*arguments: str, cwd: Path = ROOT, times: int = TIMES) -> float:
     return min(taken)
 
 
+def import_seconds() -> float:
+    """Of `import bench` alone, by the interpreter's own clock."""
+    code = "import time; t = time.perf_counter(); import bench; print(time.perf_counter() - t)"
+    command = [sys.executable, "-c", code]
+    runs = [subprocess.run(command, cwd=ROOT, capture_output=True, text=True) for _ in range(TIMES)]
+    return min(float(run.stdout) for run in runs)
+
+
 def first_step(folder: Path) -> float:
     """Seconds from the command to the first training step of a run on dSprites."""
     started = time.perf_counter()
@@ -68,6 +76,7 @@ def main() -> None:
     print(machine())
     print("\n| command | s |\n| --- | --- |")
     print(f"| (the interpreter alone) | {seconds('-c', 'pass'):.2f} |")
+    print(f"| (import bench, in a running interpreter) | {import_seconds():.4f} |")
     for command in ("--help", "run --help", "list models", "list metrics", "list datasets"):
         print(f"| bench {command} | {seconds('-m', 'bench', *command.split()):.2f} |")
     with tempfile.TemporaryDirectory() as place:
