@@ -144,7 +144,7 @@ def test_a_class_with_the_name_of_a_model_of_the_suite_is_refused(tmp_path: Path
         ({"dataset": 3}, "int is no data set"),
         ({"seeds": 0}, "--seeds '0'"),
         ({"seeds": []}, "--seeds ''"),
-        ({"settings": {"beta": 3}}, "write OWNER.KEY=VALUE"),
+        ({"settings": {"bta": 3}}, "unknown setting in --set .bta.: did you mean beta"),
         ({"settings": {"betavae.beta": "much"}}, "betavae.beta=much"),
         ({"sweep": {"betavae.beta": 3}}, "sweep betavae.beta: give a list"),
         ({"sweep": {"betavae.categorical": [(2,), (3,)]}}, "which can be set but not swept"),
