@@ -143,9 +143,8 @@ def _text(value: Any) -> str:
 def _sweep(key: str, values: Sequence[Any]) -> str:
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise RequestError(f"sweep {key}: give a list of values")
-    if any(isinstance(value, tuple | list) for value in values):
-        raise RequestError(f"sweep {key}: its values are tuples, which can be set but not swept")
-    return f"{key}={','.join(map(str, values))}"
+    lists = any(isinstance(value, tuple | list) for value in values)
+    return f"{key}={(';' if lists else ',').join(map(_text, values))}"
 
 
 def _check_processes(models: str, dataset: str, metrics: str) -> None:

@@ -44,7 +44,7 @@ def codes_of_readme(tmp_path):
     rows = np.column_stack([codes, factors])
     np.savetxt(tmp_path / "codes.csv", rows, delimiter=",", header=head, comments="")
     images = rng.integers(256, size=(500, 40, 32), dtype=np.uint8)
-    np.savez(tmp_path / "mine.npz", images=images, factors=factors)
+    np.savez(tmp_path / "mine.npz", images=images, factors=factors, z=codes, y=factors)
 
 
 def test_the_readme_names_the_main_command():
