@@ -121,7 +121,8 @@ def markdown(
     notes += _reasons(lines)
     notes += [
         "Obtained: mean ± standard deviation over runs by the paper's protocol, and in brackets "
-        "the 95 % t interval of the mean. The difference is the one that the verdict is about. KL "
+        "the 95 % t interval of the mean, within the range of the score; of two runs, in "
+        "parentheses, both. The difference is the one that the verdict is about. KL "
         "and reconstruction are in nats per image. Certainty: primary, read in the authors' own "
         "repository; quoted, by the source; derived, by a measurement with other code; "
         "unverified, never a target.",
@@ -184,8 +185,11 @@ def _cells(line: Line, sources: Sequence[str]) -> list[str]:
 def _shown(summary: Summary | None, digits: int) -> str:
     if summary is None:
         return "–"
-    if summary.sd is None or summary.low is None or summary.high is None:
+    if summary.sd is None:
         return f"{summary.mean:.{digits}f}"
+    if summary.low is None or summary.high is None:
+        runs = ", ".join(f"{value:.{digits}f}" for value in summary.values)
+        return f"{summary.mean:.{digits}f} ± {summary.sd:.{digits}f} ({runs})"
     interval = f"[{summary.low:.{digits}f}, {summary.high:.{digits}f}]"
     return f"{summary.mean:.{digits}f} ± {summary.sd:.{digits}f} {interval}"
 

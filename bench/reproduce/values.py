@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.report.columns import bounds_of
 from bench.report.statistics import Summary, summarise
 from bench.reproduce.files import has_released, read_paper_scores, read_released
 from bench.reproduce.published import STANDARD, Part, Row, Table, metric_of
@@ -132,7 +133,8 @@ def _evaluated(evaluation: Evaluation | None, key: str) -> float | None:
 
 def _summary(results: Sequence[RunResult], key: str) -> Summary | None:
     values = [value_of(result, key) for result in results]
-    return summarise([value for value in values if value is not None])
+    bounds = bounds_of(key.removesuffix(STANDARD))
+    return summarise([value for value in values if value is not None], bounds)
 
 
 def _trained(folder: Path, part: Part) -> list[RunResult]:
