@@ -190,8 +190,7 @@ def show_outcome(
         say(out, str(path))
     say(out, f"{plan.folder / 'runs'}/: one folder per run")
     code = _exit_code(outcome, talk)
-    if outcome.report.first_picture is not None:
-        say(talk, f"Look at {outcome.report.first_picture} first.")
+    say(talk, f"Look at {outcome.report.page} first.")
     return code
 
 

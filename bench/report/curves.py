@@ -27,7 +27,7 @@ _TERMS = {
     "discriminator_loss": "Discriminator loss, nats",
     "mmd": "MMD",
 }
-_STEEP = ("loss", "reconstruction")  # on a linear scale the first steps would hide all others
+STEEP = ("loss", "reconstruction")  # on a linear scale the first steps would hide all others
 _CAPACITY, _KL = "capacity", "kl"
 _RUN = ("study", "run", "label", "seed")  # columns of histories that are no terms
 
@@ -113,7 +113,7 @@ def curves(
         UnknownNameError: no run has logged such a term.
         RequestError: nothing is logged, or there is no column `step`.
     """
-    logged = _Logged.of(numbers)
+    logged = Logged.of(numbers)
     if not logged.panels:
         raise RequestError("there are no training curves: no run has logged a term")
     if term is None:
@@ -130,7 +130,7 @@ def curves(
 
 def draw_curves(numbers: Histories, path: Path, title: str) -> None:
     """A file with a panel per logged term. Where nothing was logged, nothing is written."""
-    logged = _Logged.of(numbers)
+    logged = Logged.of(numbers)
     panels = list(logged.panels)
     if not panels:
         return
@@ -153,7 +153,7 @@ def draw_curves(numbers: Histories, path: Path, title: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Curve:
+class Curve:
     """One term of one run.
 
     Attributes:
@@ -170,7 +170,7 @@ class _Curve:
 
 
 @dataclass(frozen=True)
-class _Logged:
+class Logged:
     """All curves of some runs.
 
     Attributes:
@@ -178,11 +178,11 @@ class _Logged:
         styles: colour and line style by label.
     """
 
-    panels: Mapping[str, Sequence[_Curve]]
+    panels: Mapping[str, Sequence[Curve]]
     styles: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def of(cls, numbers: Histories) -> "_Logged":
+    def of(cls, numbers: Histories) -> "Logged":
         import pandas as pd
 
         if isinstance(numbers, pd.DataFrame):
@@ -204,7 +204,7 @@ class _Logged:
             if about
             else [rows]
         )
-        panels: dict[str, list[_Curve]] = {term: [] for term in _TERMS}
+        panels: dict[str, list[Curve]] = {term: [] for term in _TERMS}
         labels = []
         for group in groups:
             label = str(group["label"].iloc[0]) if "label" in group and len(group) else ""
@@ -214,7 +214,7 @@ class _Logged:
             terms = [str(name) for name in numeric if numeric[name].fillna(0).any()]
             for term in terms:
                 known = group[["step", term]].dropna()
-                curve = _Curve(label, term, known["step"].tolist(), known[term].tolist())
+                curve = Curve(label, term, known["step"].tolist(), known[term].tolist())
                 panels.setdefault(_panel_of(term, terms), []).append(curve)
         styles: dict[str, Mapping[str, Any]] = {}
         for index, label in enumerate(dict.fromkeys(labels)):
@@ -234,20 +234,25 @@ class _Logged:
         return handles
 
 
-def _draw_curves(panel: Axes, logged: _Logged, term: str) -> None:
+def _draw_curves(panel: Axes, logged: Logged, term: str) -> None:
     drawn = logged.panels[term]
     for curve in drawn:
         style = logged.styles[curve.label]
         if curve.term != term:
             style = {**style, "linestyle": "dashed", "linewidth": 1.2, "zorder": 3}
         panel.plot(curve.steps, curve.values, **{"linewidth": 0.7, **style})
-    if term in _STEEP and all(value > 0 for curve in drawn for value in curve.values):
+    if term in STEEP and all(value > 0 for curve in drawn for value in curve.values):
         panel.set_yscale("log")
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         panel.yaxis.set_minor_formatter(NullFormatter())
-    panel.set_title(_TERMS.get(term, folded(term.replace("_", " ").capitalize(), 40)))
+    panel.set_title(folded(heading(term), 40))
     panel.grid(linewidth=0.3)
+
+
+def heading(term: str) -> str:
+    """The title of a term's panel."""
+    return _TERMS.get(term, term.replace("_", " ").capitalize())
 
 
 def _panel_of(term: str, terms: Sequence[str]) -> str:

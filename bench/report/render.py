@@ -130,7 +130,7 @@ def _width(table: Table, column: Column) -> int:
 def _console_cell(table: Table, row: Row, column: Column) -> str:
     """Mean and interval, on one line; with the star of the best, or room for it."""
     cell = row.cells[column.key]
-    text = NOTHING if cell is None else f"{_number(cell.mean, column)} {_range(cell, column)}"
+    text = NOTHING if cell is None else f"{_number(cell.mean, column)} {range_text(cell, column)}"
     starred = any(other.is_best(column.key) for other in table.rows)
     return text.rstrip() + ("*" if row.is_best(column.key) else " " if starred else "")
 
@@ -155,7 +155,7 @@ def _md_cell(row: Row, column: Column) -> str:
     cell = row.cells[column.key]
     if cell is None:
         return NOTHING
-    text = f"{_mean(cell, column)} {_range(cell, column)}".rstrip()
+    text = f"{mean_text(cell, column)} {range_text(cell, column)}".rstrip()
     return f"**{text}**" if row.is_best(column.key) else text
 
 
@@ -262,7 +262,7 @@ def _tex_blocks(table: Table) -> list[list[Column]]:
     left = room
     for column in table.columns:
         cells = [cell for row in table.rows if (cell := row.cells[column.key]) is not None]
-        letters = max((len(_mean(cell, column)) for cell in cells), default=2)
+        letters = max((len(mean_text(cell, column)) for cell in cells), default=2)
         words = max(map(len, column.title.split()))
         needed = _TEX_POINTS * max(letters, words) + 6
         if blocks[-1] and needed > left:
@@ -318,7 +318,7 @@ def _tex_cell(row: Row, column: Column) -> str:
     if row.is_best(column.key):
         mean = rf"\mathbf{{{mean}}}"
     deviation = "" if cell.sd is None else rf" \pm {_number(cell.sd, column)}"
-    below = _range(cell, column)
+    below = range_text(cell, column)
     first = f"${mean}{deviation}$"
     return _tex_stack([first, *([rf"\scriptsize ${below}$"] if below else [])])
 
@@ -352,7 +352,8 @@ def _flat(row: Row, table: Table) -> dict[str, Any]:
     return flat
 
 
-def _mean(cell: Summary, column: Column) -> str:
+def mean_text(cell: Summary, column: Column) -> str:
+    """Mean and deviation, as all tables show them."""
     deviation = "" if cell.sd is None else f" ± {_number(cell.sd, column)}"
     return f"{_number(cell.mean, column)}{deviation}"
 
@@ -361,7 +362,7 @@ def _number(value: float, column: Column) -> str:
     return f"{value:.{column.digits}f}"
 
 
-def _range(cell: Summary, column: Column) -> str:
+def range_text(cell: Summary, column: Column) -> str:
     """The interval, or else the few runs."""
     if _has_runs(cell):
         return f"({', '.join(_number(value, column) for value in cell.values)})"

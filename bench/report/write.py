@@ -1,6 +1,5 @@
 """Tables and pictures of a study, from its records alone; deleting them loses nothing."""
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench.errors import RequestError
-from bench.report.columns import Metrics, values_of
 from bench.report.table import Table, comparison, run_rows
 from bench.store.files import replacing, sweep_study, write_rows, write_text
 from bench.store.integrity import faults_of, lost_runs
@@ -19,7 +17,10 @@ from bench.store.study import read_study
 if TYPE_CHECKING:
     import pandas as pd
 
+PAGE = "report.html"
+
 FILES = (
+    PAGE,
     "table.md",
     "table.csv",
     "table.tex",
@@ -31,8 +32,6 @@ FILES = (
     "plots/sweeps.png",
 )
 
-TRAVERSALS = "traversals.png"
-
 _SHOWN = 10  # runs that have lost files
 
 
@@ -43,12 +42,12 @@ class Report:
     Attributes:
         table: the comparison.
         files: of the study; each run's folder has its own.
-        first_picture: the one to open first, if there is any.
+        page: the one to open first.
     """
 
     table: Table
     files: tuple[Path, ...]
-    first_picture: Path | None = None
+    page: Path
 
 
 def write_report(
@@ -58,11 +57,11 @@ def write_report(
     columns: Sequence[str] | None = None,
     watch: Callable[[str], None] = lambda what: None,
 ) -> Report:
-    """Write the tables, scores and plots of a study, and the pictures of its runs.
+    """Write the page, tables, scores and plots of a study, and the pictures of its runs.
 
-    table.md, .tex and .csv have the comparison, runs.csv a row per run, and scores.csv the tidy
-    frame of all numbers, a row per run and number; scores.parquet has it too where pyarrow is
-    installed.
+    report.html shows all at once; table.md, .tex and .csv have the comparison, runs.csv a row per
+    run, and scores.csv the tidy frame of all numbers, a row per run and number; scores.parquet has
+    it too where pyarrow is installed.
 
     Args:
         folder: of the study.
@@ -82,15 +81,16 @@ def write_report(
         records = read_records(folder)
         if not records:
             raise RequestError(f"{folder} holds no run yet: bench run fills it")
-        from bench.report.columns import shown
+        from bench.report.columns import shown, shown_study
         from bench.report.curves import draw_curves
         from bench.report.frame import frame
+        from bench.report.html.page import write_page
         from bench.report.pictures import draw_run, is_drawn
         from bench.report.plots import draw_scores, draw_sweeps
         from bench.report.render import latex, markdown, summary_rows
 
         watch("tables")
-        records = shown(records)
+        stored, records = records, shown(records)
         lost = _lost(folder, records)
         whole = comparison(records, study)
         table = whole if columns is None else comparison(records, study, columns)
@@ -109,12 +109,15 @@ def write_report(
             if record.scored and (pictures_of_runs == "all" or not is_drawn(record)):
                 watch(f"pictures of {record.run.title}")
                 draw_run(record)
+        watch("page")
+        page = folder / PAGE
+        write_page(page, shown_study(study), stored, records, table, numbers)
     except OSError as error:
         raise RequestError(f"{folder} cannot be read or written: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{folder} holds a broken record ({error})") from error
     files = tuple(folder / name for name in FILES if (folder / name).exists())
-    return Report(table, files, _first_picture(records, table, folder))
+    return Report(table, files, page)
 
 
 def write_studies(folders: Sequence[Path]) -> tuple[Path, ...]:
@@ -170,18 +173,3 @@ def _lost(folder: Path, records: Sequence[Record]) -> list[str]:
         f"Files of runs are missing or damaged: {'; '.join(lost[:_SHOWN])}{more}. The same bench "
         "run makes them again."
     ]
-
-
-def _first_picture(records: Sequence[Record], table: Table, folder: Path) -> Path | None:
-    """The traversals of the run with the best first score; without any, the plot of scores.
-
-    Best is highest, as nearly all scores are better the higher they are.
-    """
-    metrics = Metrics.of(records)
-    keys = [column.key for column in table.columns if column.is_score]
-    drawn = [r for r in records if r.scored and (r.folder / TRAVERSALS).exists()]
-    if keys and drawn:
-        best = max(drawn, key=lambda r: values_of(r, metrics).get(keys[0], -math.inf))
-        return best.folder / TRAVERSALS
-    scores = folder / "plots" / "scores.png"
-    return scores if scores.exists() else None

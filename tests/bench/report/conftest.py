@@ -20,6 +20,12 @@ STUDY = StudyRecord(
     train={},
 )
 
+# Texts that would run, or end what they stand in, if a page took them as they are.
+HOSTILE = (
+    """</script><script>pwned=1</script>"'><img src=x onerror=pwned=1><svg/onload=pwned=1> """
+    "\u2028\u2029 </title></style><!-- {{7*7}} {% raw %} &lt;b&gt; ${pwned=1} javascript:pwned=1"
+)
+
 
 @pytest.fixture
 def drawn(monkeypatch) -> list[Figure]:

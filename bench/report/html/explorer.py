@@ -1,0 +1,289 @@
+"""The runs whose decoders are on the page, each with its latents, its examples and its weights.
+
+Nothing that a record names is imported: a model that is not the suite's own is drawn by the suite's
+network of the same name, if its weights fit and its pictures are those that the run has stored.
+"""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+
+from bench.metrics import Representation
+from bench.report.html.images import png
+from bench.report.html.texts import without_folders
+from bench.report.pictures import Information, Use, mark
+from bench.store.files import read_arrays, read_json, read_weights
+from bench.store.record import (
+    ENVIRONMENT,
+    REACH,
+    REPRESENTATION,
+    SAMPLES,
+    WEIGHTS,
+    Evaluation,
+    Record,
+)
+from bench.store.representation import read_representation
+
+if TYPE_CHECKING:
+    from bench.models import VAE
+    from bench.report.html.decoder import ExportedDecoder
+
+LIMIT = 10_000_000  # bytes of all weights; a third more as base64
+MODELS = 40  # with an explorer
+
+_SLIDER = 3.0  # deviations that a slider covers to each side, unless an example is farther off
+_COMPARED = 16  # codes, besides those of the examples, whose pictures tell how to round weights
+
+# Grey levels by which the pictures of rebuilt weights may differ from those that the run has
+# stored, on the processor and on another device.
+_STORED, _STORED_GPU = 1, 6
+
+
+class LeftOutError(Exception):
+    """A run has no explorer; the message says why."""
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """What the page has of the explorer.
+
+    Attributes:
+        models: what `explorer.js` needs to know of each model.
+        weights: of each model, base64.
+        left_out: the other models, each with the reason.
+    """
+
+    models: Sequence[dict[str, Any]]
+    weights: Sequence[Markup]
+    left_out: Sequence[tuple[str, str]]
+
+    @classmethod
+    def of(cls, records: Sequence[tuple[Record, Record]]) -> "Explorer":
+        """The explorer of the runs that stand for their models.
+
+        Args:
+            records: each as it is stored, and under the names that are shown.
+        """
+        models: list[dict[str, Any]] = []
+        weights, room = [], LIMIT
+        left_out: list[tuple[str, str]] = []
+        for record, shown in records:
+            label = shown.run.label
+            if len(models) == MODELS:
+                left_out.append((label, f"the page has room for {MODELS} models"))
+                continue
+            try:
+                model, decoder = _model(record, shown.run.title, room)
+            except LeftOutError as error:
+                left_out.append((label, str(error)))
+                continue
+            models.append(model)
+            weights.append(Markup(base64.b64encode(decoder.weights).decode()))
+            room -= len(decoder.weights)
+        return cls(models, weights, left_out)
+
+
+def _model(record: Record, title: str, room: int) -> tuple[dict[str, Any], "ExportedDecoder"]:
+    """What the page knows of a model, and its decoder.
+
+    Raises:
+        LeftOutError: it cannot be drawn.
+    """
+    evaluation = _complete(record)
+    try:
+        import torch
+
+        from bench.report.html.decoder import NotExportableError, export_decoder
+    except ImportError as error:
+        raise LeftOutError(f"drawing needs {error.name or 'torch'}, which is missing") from error
+    try:
+        representation = read_representation(record.folder / REPRESENTATION)
+        samples = read_arrays(record.folder / SAMPLES)
+        originals, stored = samples["originals"], samples["reconstructions"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LeftOutError(f"its arrays cannot be read ({type(error).__name__})") from error
+    codes = _codes(representation)
+    examples = codes[: len(originals)]
+    if not len(examples) or not np.isfinite(codes).all():
+        raise LeftOutError("it has no codes that are finite")
+    vae = _rebuilt(record)
+    latents = _latents(representation, codes, evaluation, Information.of(record), len(examples))
+    with torch.inference_mode():
+        pictures = vae.pictures(torch.from_numpy(examples)).numpy()
+    off = np.abs(np.rint(255 * pictures) - stored).max()
+    if not off <= (_STORED_GPU if _on_gpu(record) else _STORED):
+        raise LeftOutError("its weights give other pictures than the run has stored")
+    compared = np.concatenate([examples, _drawn(latents, codes.shape[1])])
+    try:
+        decoder = export_decoder(vae, torch.from_numpy(compared), room)
+    except NotExportableError as error:
+        raise LeftOutError(str(error)) from error
+    own = record.run.code is None
+    model = {
+        "title": without_folders(title),
+        "about": "" if own else _about_stand_in(record),
+        "decoder": decoder.as_dict(),
+        "latents": latents,
+        "examples": [
+            {"image": png(image), "code": [float(number) for number in code]}
+            for image, code in zip(originals, examples, strict=False)
+        ],
+        # by which the page sees whether the browser computes as it should
+        "check": base64.b64encode(np.rint(255 * pictures[0]).astype(np.uint8).tobytes()).decode(),
+    }
+    return model, decoder
+
+
+def _complete(record: Record) -> Evaluation:
+    """The evaluation of a run that has all that the explorer needs."""
+    run, evaluation = record.run, record.evaluation
+    if run.from_file:
+        raise LeftOutError("these are codes from a file, without a decoder")
+    if not run.trained:
+        raise LeftOutError("it has no decoder")
+    if evaluation is None:
+        raise LeftOutError("its evaluation.json is missing")
+    missing = [
+        name for name in (WEIGHTS, REPRESENTATION, SAMPLES) if not (record.folder / name).exists()
+    ]
+    if missing:
+        raise LeftOutError(f"{', '.join(missing)} of its run are not in this folder")
+    return evaluation
+
+
+def _codes(representation: Representation) -> np.ndarray:
+    """What the decoder took, (N, D + sum S_c) float32: the mode's code of each row."""
+    blocks = [
+        np.eye(size)[index]
+        for index, size in zip(
+            representation.categories.T, representation.category_sizes, strict=True
+        )
+    ]
+    return np.concatenate([representation.codes, *blocks], axis=1).astype(np.float32)
+
+
+def _rebuilt(record: Record) -> "VAE":
+    """The trained model of a run, on the CPU.
+
+    Of a model that is not the suite's own, one with the suite's decoder of the same settings.
+    """
+    import torch
+
+    from bench.build import build_model
+    from bench.models import MODELS as OWN
+    from bench.models import VAE
+
+    run = record.run
+    try:
+        weights = read_weights(record.folder / WEIGHTS)
+        if run.code is None and run.model in OWN:
+            model = build_model(run, torch.device("cpu"))
+            model.load_state_dict(weights)
+        else:
+            names = ("continuous", "categorical", "network", "likelihood")
+            settings = {name: run.settings[name] for name in names if name in run.settings}
+            model = VAE(image_shape=run.image_shape, **settings)
+            prefix = "decoder."
+            own = {k.removeprefix(prefix): t for k, t in weights.items() if k.startswith(prefix)}
+            model.decoder.load_state_dict(own)
+    except Exception as error:  # damaged files and foreign models raise whatever they do
+        if run.code is None:
+            raise LeftOutError(f"its weights cannot be read ({type(error).__name__})") from error
+        raise LeftOutError("its decoder is none of the suite's networks") from error
+    if not isinstance(model, VAE):
+        raise LeftOutError("it has no decoder")
+    # the layout that makes training fast is no help here
+    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return model.eval().requires_grad_(False)
+
+
+def _about_stand_in(record: Record) -> str:
+    network = record.run.settings.get("network", "dupont")
+    return (
+        f"Drawn by the suite's decoder {network} with this model's weights, without the model's "
+        "own code; its reconstructions are those that the run has stored."
+    )
+
+
+def _on_gpu(record: Record) -> bool:
+    """Whether the run's codes and images were computed on a GPU."""
+    return not str(environment_of(record).get("device", "cpu")).startswith("cpu")
+
+
+def environment_of(record: Record) -> Mapping[str, Any]:
+    """Where and with what a run was made; empty where that is not known."""
+    try:
+        held = read_json(record.folder / ENVIRONMENT)
+    except (OSError, ValueError):
+        return {}
+    return held if isinstance(held, dict) else {}
+
+
+def _latents(
+    representation: Representation,
+    codes: np.ndarray,
+    evaluation: Evaluation,
+    information: Information | None,
+    examples: int,
+) -> list[dict[str, Any]]:
+    """The latents as the page takes them, the most used one first."""
+    use, continuous = Use.of(evaluation), representation.codes.shape[1]
+    sizes = representation.category_sizes
+    if len(use.amounts) != continuous + len(sizes):
+        raise LeftOutError("its evaluation.json is that of another model")
+    starts = np.cumsum([continuous, *sizes])
+    has_prior = representation.logvar is not None
+    latents = []
+    for index in use.order:
+        latent: dict[str, Any] = {
+            "use": use.words(index),
+            "active": bool(use.active[index]),
+            "mark": mark(index, use, information),
+            "tells": "",
+        }
+        if information is not None and index < len(information.shares):
+            factor, share = information.best(index)
+            latent["tells"] = without_folders(f"{factor} {100 * share:.0f} %")
+        if index < continuous:
+            column = codes[:, index].astype(np.float64)
+            centre, width = (0.0, 1.0) if has_prior else (column.mean(), column.std())
+            width = float(width) if width > 0 else 1.0
+            farthest = float(np.abs((column[:examples] - centre) / width).max())
+            latent |= {
+                "name": f"z{index + 1}",
+                "column": index,
+                "centre": float(centre),
+                "width": width,
+                "reach": max(_SLIDER, math.ceil(farthest)),
+                "unit": "prior standard deviations" if has_prior else "standard deviations",
+            }
+        else:
+            number = index - continuous
+            latent |= {
+                "name": f"c{number + 1}",
+                "column": int(starts[number]),
+                "size": sizes[number],
+            }
+        latents.append(latent)
+    return latents
+
+
+def _drawn(latents: Sequence[Mapping[str, Any]], width: int) -> np.ndarray:
+    """Codes that a reader may set, (n, width): up to the ends of all sliders."""
+    rng = np.random.default_rng(0)
+    codes = np.zeros((_COMPARED, width), dtype=np.float32)
+    for latent in latents:
+        column = latent["column"]
+        if "size" in latent:
+            categories = np.arange(_COMPARED) % latent["size"]
+            codes[np.arange(_COMPARED), column + categories] = 1
+            continue
+        places = np.clip(rng.normal(scale=REACH / 2, size=_COMPARED), -_SLIDER, _SLIDER)
+        places[:2] = -latent["reach"], latent["reach"]
+        codes[:, column] = latent["centre"] + latent["width"] * places
+    return codes
