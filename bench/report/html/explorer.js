@@ -48,7 +48,9 @@ const explorer = (() => {
       canvas.width = width;
       canvas.height = height;
     }
-    const context = canvas.getContext("2d"), image = context.createImageData(width, height);
+    // such a canvas stays in the memory that the pixels come from
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    const image = context.createImageData(width, height);
     const area = width * height;
     for (let i = 0; i < area; i++) {
       for (let c = 0; c < 3; c++) {
