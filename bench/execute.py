@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,10 +22,10 @@ from bench.store.record import (
     REPRESENTATION,
     SETTINGS,
     WEIGHTS,
+    Record,
+    Records,
     Status,
-    read_evaluation,
     read_records,
-    read_scores,
     read_status,
     unscored,
 )
@@ -80,6 +81,11 @@ class Outstanding:
     device: str
     damaged: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def trained(self) -> Sequence[Run]:
+        """Those of `runs` that need training, which come last."""
+        return self.runs[len(self.encoded) :]
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -121,8 +127,9 @@ def outstanding(plan: Plan, options: Options) -> Outstanding:
     """
     device = _checked(options)
     check_folder(plan.folder, plan.study)
-    _check_records(plan, options.force)
-    conditions = {run.identity: _condition(run, plan, options.force) for run in plan.runs}
+    records = read_records(plan.folder)
+    _check_records(plan, records, options.force)
+    conditions = _conditions(plan, records, options.force)
     stages = {identity: found.stage for identity, found in conditions.items()}
     # the quick ones first: their rows of the table are complete the sooner
     encoded = [run for run in plan.runs if stages[run.identity] in ("score", "encode")]
@@ -154,12 +161,11 @@ def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporte
                 shutil.rmtree(plan.run_folder(run), ignore_errors=True)
         jobs = [_job(run, todo, options) for run in todo.runs]
         try:
-            for run in todo.runs:
-                if run.title in todo.damaged and run not in todo.encoded:
+            for run in todo.trained:
+                if run.title in todo.damaged:
                     for name in (WEIGHTS, REPRESENTATION):  # so that the worker trains it again
                         (plan.run_folder(run) / name).unlink(missing_ok=True)
-            for job in jobs:  # a table counts what was asked for, also what never started
-                announce(job)
+            _announce(jobs)
             for run in plan.runs:  # finished ones that have lost it: the folder's name is theirs
                 folder = plan.run_folder(run)
                 if not (folder / SETTINGS).exists():
@@ -169,11 +175,14 @@ def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporte
         stopped = bool(jobs) and _run(jobs, todo.slots, reporter, options)
         if stopped:
             return Outcome(True, _statuses(plan))
-        refused = _compare(plan)
-        report = write_report(plan.folder, pictures_of_runs="missing")
+        records = Records(plan.folder)
+        refused = _compare(plan, records)
+        report = write_report(plan.folder, pictures="stale")
+        by_folder = {record.folder.name: record for record in records.read()}
+        statuses = {run.title: by_folder[run.folder].status for run in plan.runs}
         errors = {run.title: plan.run_folder(run) / ERROR for run in plan.runs}
         errors = {title: path for title, path in errors.items() if path.exists()}
-        return Outcome(False, _statuses(plan), refused, report, _unscored(plan), errors)
+        return Outcome(False, statuses, refused, report, _unscored(plan, by_folder), errors)
 
 
 def _checked(options: Options) -> str:
@@ -242,10 +251,23 @@ def _job(run: Run, todo: Outstanding, options: Options) -> Job:
     )
 
 
-def _check_records(plan: Plan, force: bool) -> None:
-    """Raise RequestError for a broken record, and for one that would share a row unfairly."""
+def _announce(jobs: Sequence[Job]) -> None:
+    """Write what is asked of every run: a table counts also what never started. Raises OSError.
+
+    Side by side, as each waits for the disk.
+    """
+    with ThreadPoolExecutor(16) as pool:
+        for _ in pool.map(announce, jobs):
+            pass
+
+
+def _check_records(plan: Plan, records: Sequence[Record], force: bool) -> None:
+    """Raise RequestError for a record that would share a row unfairly."""
     replaced = {run.folder for run in plan.runs} if force else set()
-    for record in read_records(plan.folder):
+    rows: dict[str, dict[str, Run]] = {}  # by label the runs that differ by more than the seed
+    for run in plan.runs:
+        rows.setdefault(run.label, {}).setdefault(run.row, run)
+    for record in records:
         if record.folder.name in replaced:
             continue
         first, other = plan.runs[0], record.run.data_code
@@ -254,9 +276,7 @@ def _check_records(plan: Plan, force: bool) -> None:
                 f"{plan.folder}: runs of {record.run.label} were made with other code of "
                 f"{first.dataset}: train them again with --force, or {ELSEWHERE}"
             )
-        for run in plan.runs:
-            if run.label != record.run.label:
-                continue
+        for run in rows.get(record.run.label, {}).values():
             if record.run.from_file:
                 raise RequestError(
                     f"{plan.folder}: {run.label} is the name of codes that came from a file: "
@@ -272,10 +292,18 @@ def _check_records(plan: Plan, force: bool) -> None:
                 )
 
 
-def _condition(run: Run, plan: Plan, force: bool) -> Condition:
+def _conditions(plan: Plan, records: Sequence[Record], force: bool) -> dict[str, Condition]:
+    """The condition of each planned run, by identity."""
     if force:
-        return Condition((), "train")
-    return condition(plan.run_folder(run), run, of_one_run(plan.definitions))
+        return {run.identity: Condition((), "train") for run in plan.runs}
+    by_folder = {record.folder.name: record for record in records}
+    definitions = of_one_run(plan.definitions)
+    return {
+        run.identity: condition(
+            plan.run_folder(run), run, definitions, record=by_folder.get(run.folder)
+        )
+        for run in plan.runs
+    }
 
 
 def _cores(device: str, threads: int) -> int:
@@ -291,25 +319,26 @@ def _statuses(plan: Plan) -> dict[str, Status]:
     return {run.title: read_status(plan.run_folder(run)) for run in plan.runs}
 
 
-def _unscored(plan: Plan) -> list[str]:
+def _unscored(plan: Plan, records: Mapping[str, Record]) -> list[str]:
     """The titles of the trained runs that lack a score and a reason why there can be none."""
     definitions = of_one_run(plan.definitions)
-    titles = []
-    for run in plan.runs:
-        folder = plan.run_folder(run)
-        if (evaluation := read_evaluation(folder)) is not None:
-            if unscored(definitions, read_scores(folder), evaluation):
-                titles.append(run.title)
-    return titles
+    planned = ((run.title, records.get(run.folder)) for run in plan.runs)
+    return [
+        title
+        for title, record in planned
+        if record is not None
+        and record.evaluation is not None
+        and unscored(definitions, record.scores, record.evaluation)
+    ]
 
 
-def _compare(plan: Plan) -> dict[str, str]:
+def _compare(plan: Plan, records: Records) -> dict[str, str]:
     """Score the metrics that compare runs, where the runs have changed; why some are undefined."""
     refused: dict[str, str] = {}
     for definition in plan.definitions:
         if definition.name in STUDY_METRICS:
             try:
-                _, reasons = score_agreement(read_records(plan.folder), definition)
+                _, reasons = score_agreement(records.read(), definition)
             except OSError as error:
                 raise unwritable(plan.folder, error) from error
             refused |= reasons

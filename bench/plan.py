@@ -38,7 +38,7 @@ from bench.streams import lent_global_torch_stream
 
 BASELINES = "baselines"  # a group of models that may be named as a whole, as `all` may
 
-MOST_RUNS = 10_000  # in one plan: more are a mistake, or several studies
+MOST_RUNS = 20_000  # in one plan: more are a mistake, or several studies
 MOST_STEPS = 100_000_000  # of a training: a hundred times the longest one that was published
 
 # Settings that are the length of a schedule in steps: a preset's scale with `--steps`.

@@ -153,6 +153,9 @@ def applicable(
             # without factors, whatever a metric says is about those that it needs
             refused[name] = str(error) if data.factors else "needs factors, the data have none"
             continue
+        if definition.options == {k: p.default for k, p in _options(name, metric).items()}:
+            suitable.append(definition)
+            continue
         try:
             _called(name, metric, trial, rng, **definition.options)
         except ValueError as error:

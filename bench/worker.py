@@ -70,9 +70,12 @@ class Progress:
 
 
 def announce(job: Job) -> None:
-    """Write what is asked of a run, before it starts. Raises OSError."""
-    files.write_json(job.folder / record.SETTINGS, job.run.as_dict())
-    record.write_status(job.folder, record.read_status(job.folder))
+    """Write what is asked of a run, before it starts, unless it is there. Raises OSError."""
+    path, text = job.folder / record.SETTINGS, files.json_text(job.run.as_dict())
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if path.read_bytes() == text.encode():
+            return
+    files.write_text(path, text)
 
 
 def run_job(

@@ -214,6 +214,8 @@ def initialise(module: nn.Module, initialisation: str) -> None:
         return
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            if layer.weight.is_meta:  # it holds no values, and pretending to draw them takes long
+                continue
             if initialisation == "torch03":
                 _initialise_as_torch03(layer)
                 continue

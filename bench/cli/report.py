@@ -54,7 +54,7 @@ def report(
             print_reproduction(write_reproduction(folder), stdout(), talk)
             continue
         with talk.status("reading records") as status:
-            made = write_report(folder, pictures_of_runs="all", columns=chosen, watch=status.update)
+            made = write_report(folder, pictures="all", columns=chosen, watch=status.update)
         console_table(made.table, stdout(), notes=notes)
         for path in made.files:
             say(talk, f"wrote {path}")

@@ -1,5 +1,7 @@
 """The command `bench run`."""
 
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from bench.execute import Options, Outcome, Outstanding
     from bench.executors import Reporter
     from bench.plan import Plan
+    from bench.store.run import Run
+
+SHOWN = 20  # rows of a plan, and runs that failed: more are counted
 
 RUN_HELP = """Train models, score them, and write tables and plots.
 
@@ -200,14 +205,16 @@ def print_plan(todo: "Outstanding", console: Console) -> None:
 
     plan, study = todo.plan, todo.plan.study
     done = len(plan.runs) - len(todo.runs)
-    steps = sum(run.steps for run in todo.runs if run not in todo.encoded)
+    steps = sum(run.steps for run in todo.trained)
     say(console, f"{study.dataset} ({study.source}), preset {study.preset}")
     for note in study.notes:
         say(console, f"  {note}")
-    for label in dict.fromkeys(run.label for run in plan.runs):
-        group = [run for run in plan.runs if run.label == label]
+    rows: dict[str, list[Run]] = {}
+    for run in plan.runs:
+        rows.setdefault(run.label, []).append(run)
+    for label, group in islice(rows.items(), SHOWN):
         first = group[0]
-        seeds = ", ".join(str(run.seed) for run in group)
+        seeds = in_ranges([run.seed for run in group])
         budget = f"{first.steps} steps of {first.batch_size} images"
         say(console, f"  {label}: seeds {seeds}; {budget if first.trained else 'not trained here'}")
         if first.settings:
@@ -217,10 +224,14 @@ def print_plan(todo: "Outstanding", console: Console) -> None:
         if first.trained:
             recipe = PRESETS[first.preset].recipe(first.model, first.dataset)
             say(console, f"    settings: {recipe.source}")
+    if len(rows) > SHOWN:
+        say(console, f"  and {len(rows) - SHOWN:,} more rows of the table")
     for name, reason in plan.refused.items():
         say(console, f"  left out: {name} ({reason})")
-    for title, words in todo.damaged.items():
+    for title, words in islice(todo.damaged.items(), SHOWN):
         say(console, f"  {title}: {words}")
+    if len(todo.damaged) > SHOWN:
+        say(console, f"  and {len(todo.damaged) - SHOWN:,} more runs that have lost files")
     say(
         console,
         f"{len(plan.runs)} runs: {done} done, {len(todo.runs)} to do, {steps} steps, "
@@ -228,10 +239,26 @@ def print_plan(todo: "Outstanding", console: Console) -> None:
     )
 
 
+def in_ranges(seeds: Sequence[int]) -> str:
+    """`0, 1, 2`; of more than ten seeds `0-49, 60`."""
+    if len(seeds) <= 10:
+        return ", ".join(map(str, seeds))
+    ranges: list[list[int]] = []
+    for seed in seeds:
+        if ranges and seed == ranges[-1][1] + 1:
+            ranges[-1][1] = seed
+        else:
+            ranges.append([seed, seed])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
+
+
 def _exit_code(outcome: "Outcome", talk: Console) -> int:
     """0 if every planned run is trained and scored; the others are named."""
-    for title, status in outcome.failed.items():
+    for title, status in islice(outcome.failed.items(), SHOWN):
         say(talk, f"{title}: {status.state}: {status.message}")
+    if len(outcome.failed) > SHOWN:
+        more = len(outcome.failed) - SHOWN
+        say(talk, f"and {more:,} more: bench status says which, and why")
     if any(s.state == "failed" or t in outcome.unscored for t, s in outcome.failed.items()):
         again = "The same command tries failed runs again"
         path = next((p for title, p in outcome.errors.items() if title in outcome.failed), None)

@@ -1,6 +1,5 @@
 """What is shown of records: which numbers they have, and under which names."""
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,7 +56,7 @@ class Metrics:
     @classmethod
     def of(cls, records: Sequence[Record]) -> "Metrics":
         definitions = {
-            _identity(score.definition): score.definition
+            score.definition.identity: score.definition
             for record in records
             for score in record.scores.values()
         }
@@ -71,7 +70,7 @@ class Metrics:
     def key(self, definition: Definition, part: str | None = None) -> str:
         """`mig`, `discrete_accuracy.one_to_one`, or with two definitions `mig (bins=20)`."""
         name = definition.name if part is None else f"{definition.name}.{part}"
-        return name + self.distinctions.get(_identity(definition), "")
+        return name + self.distinctions.get(definition.identity, "")
 
 
 @dataclass(frozen=True)
@@ -188,12 +187,6 @@ def definition_words(definition: Definition) -> str:
     own = [definition.package or "", f"code {definition.code[:8]}" if definition.code else ""]
     source = "".join(f", {words}" for words in own if words)
     return f"version {definition.version}{f' ({options})' if options else ''}{merged}{source}"
-
-
-def _identity(definition: Definition) -> str:
-    parts: list[Any] = [definition.name, definition.version, definition.options, definition.merge]
-    parts += [definition.code, definition.package]
-    return json.dumps(parts, sort_keys=True)
 
 
 def _distinction(definition: Definition, rivals: Sequence[Definition]) -> str:

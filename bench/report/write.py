@@ -1,5 +1,6 @@
 """Tables and pictures of a study, from its records alone; deleting them loses nothing."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from bench.errors import RequestError
 from bench.report.table import Table, comparison, run_rows
 from bench.store.files import replacing, sweep_study, write_rows, write_text
 from bench.store.integrity import faults_of, lost_runs
-from bench.store.record import SETTINGS, Record, read_records
+from bench.store.record import SETTINGS, Record, last_change, read_records
 from bench.store.study import read_study
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Report:
 def write_report(
     folder: Path,
     *,
-    pictures_of_runs: Literal["all", "missing"] = "missing",
+    pictures: Literal["all", "stale"] = "stale",
     columns: Sequence[str] | None = None,
     watch: Callable[[str], None] = lambda what: None,
 ) -> Report:
@@ -65,7 +66,8 @@ def write_report(
 
     Args:
         folder: of the study.
-        pictures_of_runs: whether to draw all pictures in the runs' folders again.
+        pictures: which are drawn; `stale` are those of the study that are older than a record, and
+            those of a run that are missing.
         columns: names of the columns of table.md, table.tex and the table that is returned; all if
             none are named. table.csv has all.
         watch: called with what is being written.
@@ -102,11 +104,16 @@ def write_report(
         numbers = frame(records)
         write_scores(folder, numbers)
         watch("plots of the study")
-        draw_scores(numbers, folder / "plots" / "scores", table.title)
-        draw_curves(records, folder / "plots" / "curves", table.title)
-        draw_sweeps(numbers, folder / "plots" / "sweeps", table.title)
+        since = math.inf if pictures == "all" else last_change(folder)
+        plots = folder / "plots"
+        if not _is_newer(plots / "scores", since):
+            draw_scores(numbers, plots / "scores", table.title)
+        if not _is_newer(plots / "sweeps", since):
+            draw_sweeps(numbers, plots / "sweeps", table.title)
+        if not _is_newer(plots / "curves", since):
+            draw_curves(records, plots / "curves", table.title)
         for record in records:
-            if record.scored and (pictures_of_runs == "all" or not is_drawn(record)):
+            if record.scored and (pictures == "all" or not is_drawn(record)):
                 watch(f"pictures of {record.run.title}")
                 draw_run(record)
         watch("page")
@@ -155,6 +162,12 @@ def write_scores(folder: Path, numbers: "pd.DataFrame") -> tuple[Path, ...]:
         with replacing(paths[1]) as file:
             numbers.to_parquet(file, engine="pyarrow", index=False)
     return tuple(paths)
+
+
+def _is_newer(plot: Path, since: float) -> bool:
+    """Whether both files of a plot are newer than a time in nanoseconds."""
+    files = [plot.with_suffix(suffix) for suffix in (".png", ".pdf")]
+    return all(file.exists() and file.stat().st_mtime_ns > since for file in files)
 
 
 def _lost(folder: Path, records: Sequence[Record]) -> list[str]:

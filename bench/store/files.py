@@ -7,6 +7,7 @@ killed writer left can be told from what a living one writes.
 
 import contextlib
 import csv
+import gc
 import io
 import json
 import os
@@ -18,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection inside: it would look again and again at all that is being read."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 @contextlib.contextmanager
@@ -96,7 +109,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write plain values and numpy numbers or arrays as JSON; NaN and infinity raise."""
-    write_text(path, json.dumps(value, indent=1, default=plain, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """What `write_json` writes."""
+    return json.dumps(value, indent=1, default=plain, allow_nan=False) + "\n"
 
 
 def read_json(path: Path) -> Any:
@@ -124,13 +142,18 @@ def read_as(
     Args:
         path: of the file.
         kind: what it must hold.
-        completed: applied to the plain values first, for files of older versions.
+        completed: applied to the plain values of a file that does not hold `kind` as it is, as
+            those of older versions.
 
     Raises:
         ValueError: the file holds something else; one line says what and where.
         OSError: the file cannot be read.
     """
-    try:
+    data = path.read_bytes()
+    if b"NaN" not in data and b"Infinity" not in data:  # which the parser below would take
+        with contextlib.suppress(ValidationError):
+            return cast(T, _adapter(kind).validate_json(data))
+    try:  # slower, and says in Python's words what is wrong
         value: T = _adapter(kind).validate_python(completed(read_json(path)))
     except ValidationError as error:  # its own words would fill several lines
         problem = error.errors()[0]

@@ -69,7 +69,12 @@ class Condition:
 
 
 def condition(
-    folder: Path, run: Run, definitions: Iterable[Definition] = (), *, thorough: bool = False
+    folder: Path,
+    run: Run,
+    definitions: Iterable[Definition] = (),
+    *,
+    thorough: bool = False,
+    record: Record | None = None,
 ) -> Condition:
     """The condition of a run's folder.
 
@@ -81,12 +86,14 @@ def condition(
         run: what the folder should hold.
         definitions: the metrics that it should be scored by.
         thorough: whether checksums are compared; else only what is missing or cut is seen.
+        record: of the folder, if it has just been read.
 
     Raises:
         RequestError: a record of the folder cannot be read.
     """
-    state, definitions = read_status(folder).state, tuple(definitions)
-    if not folder.is_dir():
+    state = (read_status(folder) if record is None else record.status).state
+    definitions = tuple(definitions)
+    if record is None and not folder.is_dir():
         return Condition((), "train")
     names = [SETTINGS]
     if state != "diverged":
@@ -95,7 +102,7 @@ def condition(
     faults = {name: words for name in names if (words := fault(folder / name, thorough=thorough))}
     finished = state in FINISHED
     named = tuple(f"{name} {words}" for name, words in faults.items()) if finished else ()
-    return Condition(named, _stage(folder, run, definitions, state, faults))
+    return Condition(named, _stage(folder, run, definitions, state, faults, record))
 
 
 def _stage(
@@ -104,6 +111,7 @@ def _stage(
     definitions: tuple[Definition, ...],
     state: str,
     faults: dict[str, str],
+    record: Record | None,
 ) -> Stage:
     finished = state in FINISHED
     if finished and SETTINGS in faults and run.code is not None:
@@ -117,7 +125,9 @@ def _stage(
         if run.trained and (checkpoint.exists() or predecessor(checkpoint).exists()):
             return "train"  # from its last step on: it also knows the history and the seconds
         return "train" if WEIGHTS in faults else "encode"
-    if not finished or unscored(definitions, read_scores(folder), read_evaluation(folder)):
+    scores = read_scores(folder) if record is None else record.scores
+    evaluation = read_evaluation(folder) if record is None else record.evaluation
+    if not finished or unscored(definitions, scores, evaluation):
         return "score"
     return "nothing"
 

@@ -6,14 +6,18 @@ trains also checkpoint.pt and checkpoint.previous.pt, after a failure error.txt,
 `bench export`.
 """
 
+import contextlib
+import json
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.errors import RequestError
-from bench.store.files import read_as, write_json
+from bench.store.files import read_as, uncollected, write_json
 from bench.store.run import Run, read_run
 
 SETTINGS = "settings.json"
@@ -82,6 +86,12 @@ class Definition:
     code: str | None = None
     package: str | None = None
     libraries: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @cached_property
+    def identity(self) -> str:
+        """A text that equal definitions share."""
+        parts: list[Any] = [self.name, self.version, self.options, self.merge]
+        return json.dumps([*parts, self.code, self.package], sort_keys=True)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they are written."""
@@ -262,9 +272,70 @@ def read_record(folder: Path) -> Record:
 
 def read_records(study: Path) -> list[Record]:
     """All runs of a study's folder, by label, then seed."""
-    folders = [path.parent for path in (study / "runs").glob(f"*/{SETTINGS}")]
-    records = [read_record(folder) for folder in sorted(folders)]
-    return sorted(records, key=lambda r: (r.run.label, r.run.seed))
+    return Records(study).read()
+
+
+class Records:
+    """The records of a study that is read again and again: only what has changed is read anew.
+
+    A file that has been replaced is known by its inode, its size and the time of the change.
+    """
+
+    def __init__(self, study: Path) -> None:
+        self._runs = study / "runs"
+        self._known: dict[str, tuple[_Stamps, Record]] = {}
+
+    def read(self) -> list[Record]:
+        """All runs as they are now, by label, then seed."""
+        with uncollected():
+            known = {}
+            for name in self._names():
+                folder = self._runs / name
+                stamps = _stamps(folder)  # first: what changes meanwhile is read again next time
+                if stamps[0] is None:  # without its settings it is no run
+                    continue
+                entry = self._known.get(name)
+                if entry is None or entry[0] != stamps:
+                    entry = stamps, read_record(folder)
+                known[name] = entry
+            self._known = known
+            records = [record for _, record in known.values()]
+            return sorted(records, key=lambda r: (r.run.label, r.run.seed))
+
+    def _names(self) -> list[str]:
+        try:
+            with os.scandir(self._runs) as entries:
+                return sorted(entry.name for entry in entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+
+def last_change(study: Path) -> int:
+    """When anything that a report shows was last changed, in nanoseconds since the epoch."""
+    runs = study / "runs"
+    names = (SETTINGS, STATUS, SCORES, EVALUATION, HISTORY)
+    with os.scandir(runs) as entries:
+        paths = [f"{entry.path}/{name}" for entry in entries for name in names]
+    times = [os.stat(runs).st_mtime_ns]  # a run that was added or removed
+    for path in paths:
+        with contextlib.suppress(OSError):
+            times.append(os.stat(path).st_mtime_ns)
+    return max(times)
+
+
+_Stamps = tuple[tuple[int, int, int] | None, ...]
+
+
+def _stamps(folder: Path) -> _Stamps:
+    """Inode, size and time of the change of each file of a record; None where there is none."""
+    stamps: list[tuple[int, int, int] | None] = []
+    for name in (SETTINGS, STATUS, SCORES, EVALUATION):
+        try:
+            found = os.stat(f"{folder}/{name}")
+            stamps.append((found.st_ino, found.st_size, found.st_mtime_ns))
+        except OSError:
+            stamps.append(None)
+    return tuple(stamps)
 
 
 def read_status(folder: Path) -> Status:
@@ -327,11 +398,10 @@ def _read(
     folder: Path, name: str, kind: type[T], completed: Callable[[Any], Any] = lambda values: values
 ) -> T | None:
     """One JSON file of a run, validated; None where there is none."""
-    path = folder / name
-    if not path.exists():
-        return None
     try:
-        return read_as(path, kind, completed)
+        return read_as(folder / name, kind, completed)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (OSError, ValueError) as error:
         raise _unreadable(folder, name, error) from error
 

@@ -4,7 +4,8 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,10 +66,10 @@ class Run:
     precision: Precision = "float32"
     data_code: str | None = None
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """sha256 of everything that changes a number, whatever the order it was given in."""
-        parts = {k: v for k, v in self.as_dict().items() if k not in _NAMES_ONLY}
+        parts = _plain({k: v for k, v in _values(self).items() if k not in _NAMES_ONLY})
         parts["settings"] = _as_before(parts["settings"])
         if self.precision == "float32":  # runs are named as they were before there was another
             del parts["precision"]
@@ -84,7 +85,7 @@ class Run:
         """Whether these are codes from a file instead of a model's."""
         return self.preset == FROM_FILE
 
-    @property
+    @cached_property
     def label(self) -> str:
         """The row of the table that this run belongs to: the model and what was changed."""
         changes = ", ".join(f"{key}={_shown(value)}" for key, value in self.changed.items())
@@ -101,8 +102,17 @@ class Run:
         readable = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{self.model}{changes}").strip("-.")[:80]
         return f"{readable or 'run'}-seed{self.seed}-{self.identity[:8]}"
 
+    @cached_property
+    def row(self) -> str:
+        """All that runs of one row of a table have in common, as one text to compare."""
+        parts = self.as_dict()
+        parts["settings"] = _as_before(parts["settings"])
+        return json.dumps({k: v for k, v in parts.items() if k not in ("seed", "changed")})
+
     def differs_from(self, other: "Run") -> "Difference | None":
         """What keeps two runs from being seeds of one row of a table; None if nothing does."""
+        if self.row == other.row:
+            return None
         mine, theirs = self.as_dict(), other.as_dict()
         for parts in (mine, theirs):
             parts["settings"] = _as_before(parts["settings"])
@@ -122,7 +132,7 @@ class Run:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in settings.json."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        plain: dict[str, Any] = _plain(_values(self))
         if self.data_code is None:  # as before there were any
             del plain["data_code"]
         return plain
@@ -154,6 +164,19 @@ def read_run(path: Path) -> Run:
 # A preset is a name for settings that are all here; `data_settings` act through the fingerprint.
 # Runs of a changed model file take the place of the old ones, when that is asked for.
 _NAMES_ONLY = {"changed", "preset", "data_settings", "code", "data_code"}
+
+
+_FIELDS = tuple(field.name for field in fields(Run))
+
+
+def _values(run: Run) -> dict[str, Any]:
+    """The fields by name. dataclasses.asdict would copy every value first, which takes longer."""
+    return {name: getattr(run, name) for name in _FIELDS}
+
+
+def _plain(values: dict[str, Any]) -> Any:
+    """The values as they come back from JSON."""
+    return json.loads(json.dumps(values, default=asdict))
 
 
 def _as_before(settings: Mapping[str, Any]) -> dict[str, Any]:

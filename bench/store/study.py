@@ -10,7 +10,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bench.errors import RequestError
-from bench.store.files import read_as, sweep_study, write_json
+from bench.store.files import json_text, read_as, sweep_study, write_text
 
 STUDY = "study.json"
 
@@ -97,11 +97,13 @@ def check_folder(folder: Path, study: StudyRecord) -> None:
 
 
 def write_study(folder: Path, study: StudyRecord) -> None:
-    """Make the study's folder. Raises RequestError where that fails."""
+    """Make the study's folder, unless it is there. Raises RequestError where that fails."""
+    # without notes the file is as it was before there were any
+    text = json_text({key: value for key, value in vars(study).items() if key != "notes" or value})
+    path = folder / STUDY
     try:
-        # without notes the file is as it was before there were any
-        values = {key: value for key, value in vars(study).items() if key != "notes" or value}
-        write_json(folder / STUDY, values)
+        if not (path.exists() and path.read_bytes() == text.encode()):
+            write_text(path, text)
     except OSError as error:
         raise unwritable(folder, error) from error
 

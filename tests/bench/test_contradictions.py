@@ -86,9 +86,12 @@ ABSURD = [
     ),
     (
         {"sweeps": [f"betavae.{key}={LONG}" for key in ("beta", "lr", "temperature", "warmup")]},
-        "at most 10,000",
+        f"at most {MOST_RUNS:,}",
     ),
-    ({"seeds": "1000", "sweeps": ["betavae.beta=1,2,3,4,5,6,7,8,9,10,11"]}, "11,000 runs"),
+    (
+        {"seeds": "1000", "sweeps": [f"betavae.beta={','.join(map(str, range(1, 22)))}"]},
+        "21,000 runs",
+    ),
 ]
 
 
