@@ -21,7 +21,7 @@ from bench.cli.evaluate import EVALUATE_HELP, evaluate
 from bench.cli.export import EXPORT_HELP, export
 from bench.cli.list import LIST_HELP, list_
 from bench.cli.new import NEW_HELP, new
-from bench.cli.report import REPORT_HELP, report
+from bench.cli.report import COMPARE_HELP, REPORT_HELP, compare, report
 from bench.cli.reproduce import REPRODUCE_HELP, reproduce
 from bench.cli.run import RUN_HELP, run
 from bench.cli.status import STATUS_HELP, status
@@ -53,6 +53,7 @@ app.command(help=REPRODUCE_HELP)(reproduce)
 app.command(name="list", help=LIST_HELP)(list_)
 app.command(help=STATUS_HELP)(status)
 app.command(help=REPORT_HELP)(report)
+app.command(help=COMPARE_HELP)(compare)
 
 
 @app.callback(invoke_without_command=True)

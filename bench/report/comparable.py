@@ -79,6 +79,16 @@ class Comparable:
         categories = {label: _categories(group) for label, group in rivals.items()}
         return cls(known, categories, len(rivals) < len(groups))
 
+    def alike(self, label: str, key: str) -> list[str]:
+        """The other rows that may stand in one ranking with a row, whatever their training."""
+        own = self.categories.get(label, "")
+        return [
+            name
+            for name, categories in self.categories.items()
+            if name != label
+            and (not key.startswith(_ACCURACY) or not own or categories in ("", own))
+        ]
+
     def rankings(self, keys: Sequence[str], values: Values) -> dict[str, list[Ranking]]:
         """The ranking of each class by each column that models are ranked by."""
         return {key: self._classes(key, values) for key in keys if is_ranked(key)}
