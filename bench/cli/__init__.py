@@ -31,7 +31,18 @@ from bench.errors import RequestError, check_package
 # What pyproject.toml declares, and the extras; frappe-bench because it overwrites this package.
 LIBRARIES = (
     *("torch", "numpy", "scipy", "scikit-learn", "threadpoolctl", "pandas", "h5py", "matplotlib"),
-    *("pillow", "seaborn", "safetensors", "typer", "rich", "pydantic", "platformdirs", "filelock"),
+    *(
+        "pillow",
+        "seaborn",
+        "jinja2",
+        "markupsafe",
+        "safetensors",
+        "typer",
+        "rich",
+        "pydantic",
+        "platformdirs",
+        "filelock",
+    ),
     *("pooch", "requests", "urllib3", "pyarrow"),
 )
 CLASHES = ("frappe-bench",)

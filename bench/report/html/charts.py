@@ -69,7 +69,9 @@ class Axis:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             steps = (1, 2, 5) if len(powers) < 4 else (1,)
             numbers = [step * 10.0**power for power in powers for step in steps]
-            return [number for number in numbers if self.low <= number <= self.high]
+            numbers = [number for number in numbers if self.low <= number <= self.high]
+            if len(numbers) > 2:
+                return numbers
         rough = (self.high - self.low) / 4
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= rough * 0.999)

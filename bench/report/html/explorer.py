@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from bench.metrics import Representation
 from bench.report.html.images import png
-from bench.report.html.texts import without_folders
+from bench.report.html.texts import script_json, without_folders
 from bench.report.pictures import Information, Use, mark
 from bench.store.files import read_arrays, read_json, read_weights
 from bench.store.record import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bench.models import VAE
     from bench.report.html.decoder import ExportedDecoder
 
-LIMIT = 10_000_000  # bytes of all weights; a third more as base64
+LIMIT = 10_000_000  # bytes of all weights and examples; weights are a third more as base64
 MODELS = 40  # with an explorer
 
 _SLIDER = 3.0  # deviations that a slider covers to each side, unless an example is farther off
@@ -84,7 +84,7 @@ class Explorer:
                 continue
             models.append(model)
             weights.append(Markup(base64.b64encode(decoder.weights).decode()))
-            room -= len(decoder.weights)
+            room -= len(decoder.weights) + len(script_json(model))
         return cls(models, weights, left_out)
 
 
@@ -130,7 +130,7 @@ def _model(record: Record, title: str, room: int) -> tuple[dict[str, Any], "Expo
         "decoder": decoder.as_dict(),
         "latents": latents,
         "examples": [
-            {"image": png(image), "code": [float(number) for number in code]}
+            {"image": png(image), "code": [float(f"{number:.9g}") for number in code]}
             for image, code in zip(originals, examples, strict=False)
         ],
         # by which the page sees whether the browser computes as it should

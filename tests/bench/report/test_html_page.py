@@ -416,6 +416,10 @@ def test_a_thousand_runs_make_a_page_of_limited_size(write: Write, make_record, 
     assert "940 more models are left out here" in found.text
 
 
+def test_the_limits_leave_a_page_of_less_than_20_megabytes() -> None:
+    assert explorer_module.LIMIT * 4 / 3 + page_module.PICTURES < 18e6
+
+
 def test_more_rows_than_the_page_shows(write: Write, make_record, monkeypatch) -> None:
     monkeypatch.setattr(page_module, "ROWS", 3)
     found = write([make_record(0.5, changed={"beta": index}) for index in range(5)])
