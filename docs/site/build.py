@@ -42,7 +42,7 @@ PAGES = {
     "Contributing": "CONTRIBUTING.md",
 }
 
-IMAGES = {".png", ".svg", ".jpg"}
+COPIED = {".png", ".svg", ".jpg", ".html"}  # as they are
 LANGUAGES = {".py": "python", ".toml": "toml", ".txt": "text", "": "text"}
 RECORDS = ("table.md", "reproduction.md")  # what a link to a folder of records leads to
 
@@ -112,7 +112,7 @@ def place_of(file: str) -> str:
     if file == "README.md":
         return "index.md"
     path = PurePosixPath(file)
-    if path.suffix in {".md", ".ipynb"} | IMAGES:
+    if path.suffix in {".md", ".ipynb"} | COPIED:
         # CHANGELOG.md and CONTRIBUTING.md stand at the top
         place = path.relative_to("docs") if path.parts[0] == "docs" else path
         place = PurePosixPath(str(place).lower()) if len(path.parts) == 1 else place
@@ -147,7 +147,7 @@ class Pages:
         if file in self.files:
             return place
         self.files.add(file)
-        if path.suffix in IMAGES:
+        if path.suffix in COPIED:
             self.write(place, path.read_bytes())
         elif path.suffix == ".md":
             text = self._with_links(file, path.read_text())
