@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from bench.errors import RequestError
+from bench.report.columns import shown, shown_study
 from bench.report.frame import frame
 from bench.report.html import explorer as explorer_module
 from bench.report.html import page as page_module
 from bench.report.html.explorer import Explorer
 from bench.report.html.page import page
 from bench.report.html.texts import script_json, without_folders
-from bench.report.names import shown, shown_study
 from bench.report.table import comparison
 from bench.report.write import FILES, PAGE, write_report
 from bench.store.files import read_weights, write_arrays, write_weights
