@@ -1,9 +1,9 @@
 """What came out of a run, as it is kept in the run's folder.
 
 A folder holds settings.json, status.json, evaluation.json, scores.json, history.csv,
-environment.json, weights.safetensors, representation.npz, samples.npz and pictures; while it
-trains also checkpoint.pt and checkpoint.previous.pt, after a failure error.txt, and `export/` after
-`bench export`.
+environment.json, weights.safetensors, representation.npz, samples.npz and pictures; where
+report.html shows the run also decoder.json, by which it draws; while it trains also checkpoint.pt
+and checkpoint.previous.pt, after a failure error.txt, and `export/` after `bench export`.
 """
 
 import contextlib

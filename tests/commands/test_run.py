@@ -94,7 +94,8 @@ def test_everything_is_on_disk(finished) -> None:
     assert {path.name for path in (finished.folder / "plots").iterdir()} == set(PLOTS)
     assert len(folders(finished.folder)) == 4
     for folder in folders(finished.folder):
-        assert {path.name for path in folder.iterdir()} == RUN_FILES
+        names = {path.name for path in folder.iterdir()}
+        assert names - {"decoder.json"} == RUN_FILES  # that of a run that the page shows
         for picture in [*folder.glob("*.png"), *folder.glob("*.pdf")]:
             assert picture.stat().st_size > 2_000
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.report.columns import is_bounded, title_of
+from bench.report.columns import bounds_of, is_bounded, is_independent, title_of
 from bench.report.curves import STEEP, Curve, Logged, heading
 from bench.report.frame import kinds_of, score_keys
 from bench.report.statistics import summarise
@@ -184,7 +184,8 @@ def _score_plot(
     for index, label in enumerate(labels):
         group = groups.get(label)
         runs = [] if group is None else group[["value", "collapsed", "seed"]].values.tolist()
-        summary = summarise([value for value, _, _ in runs])
+        own_values = [value for value, _, _ in runs]
+        summary = summarise(own_values, bounds_of(key), independent=is_independent(key))
         interval = None
         if summary is not None and summary.low is not None and summary.high is not None:
             interval = axis.place(summary.low), axis.place(summary.high)

@@ -1,47 +1,28 @@
-"""The runs whose decoders are on the page, each with its latents, its examples and its weights.
-
-Nothing that a record names is imported: a model that is not the suite's own is drawn by the suite's
-network of the same name, if its weights fit and its pictures are those that the run has stored.
-"""
+"""The runs whose decoders are on the page, each with its latents, its examples and its weights."""
 
 import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
 from bench.metrics import Representation
+from bench.report.html.drawn import drawn_decoder
 from bench.report.html.images import png
 from bench.report.html.texts import script_json, without_folders
 from bench.report.pictures import Information, Use, mark
-from bench.store.files import read_arrays, read_json, read_weights
-from bench.store.record import (
-    ENVIRONMENT,
-    REACH,
-    REPRESENTATION,
-    SAMPLES,
-    WEIGHTS,
-    Evaluation,
-    Record,
-)
+from bench.store.files import read_arrays
+from bench.store.record import REACH, REPRESENTATION, SAMPLES, WEIGHTS, Evaluation, Record
 from bench.store.representation import read_representation
-
-if TYPE_CHECKING:
-    from bench.models import VAE
-    from bench.report.html.decoder import ExportedDecoder
 
 LIMIT = 10_000_000  # bytes of all weights and examples; weights are a third more as base64
 MODELS = 40  # with an explorer
 
 _SLIDER = 3.0  # deviations that a slider covers to each side, unless an example is farther off
 _COMPARED = 16  # codes, besides those of the examples, whose pictures tell how to round weights
-
-# Grey levels by which the pictures of rebuilt weights may differ from those that the run has
-# stored, on the processor and on another device.
-_STORED, _STORED_GPU = 1, 6
 
 
 class LeftOutError(Exception):
@@ -78,29 +59,23 @@ class Explorer:
                 left_out.append((label, f"the page has room for {MODELS} models"))
                 continue
             try:
-                model, decoder = _model(record, shown.run.title, room)
+                model, block = _model(record, shown.run.title, room)
             except LeftOutError as error:
                 left_out.append((label, str(error)))
                 continue
             models.append(model)
-            weights.append(Markup(base64.b64encode(decoder.weights).decode()))
-            room -= len(decoder.weights) + len(script_json(model))
+            weights.append(Markup(base64.b64encode(block).decode()))
+            room -= len(block) + len(script_json(model))
         return cls(models, weights, left_out)
 
 
-def _model(record: Record, title: str, room: int) -> tuple[dict[str, Any], "ExportedDecoder"]:
-    """What the page knows of a model, and its decoder.
+def _model(record: Record, title: str, room: int) -> tuple[dict[str, Any], bytes]:
+    """What the page knows of a model, and the weights of its decoder.
 
     Raises:
         LeftOutError: it cannot be drawn.
     """
     evaluation = _complete(record)
-    try:
-        import torch
-
-        from bench.report.html.decoder import NotExportableError, export_decoder
-    except ImportError as error:
-        raise LeftOutError(f"drawing needs {error.name or 'torch'}, which is missing") from error
     try:
         representation = read_representation(record.folder / REPRESENTATION)
         samples = read_arrays(record.folder / SAMPLES)
@@ -111,32 +86,28 @@ def _model(record: Record, title: str, room: int) -> tuple[dict[str, Any], "Expo
     examples = codes[: len(originals)]
     if not len(examples) or not np.isfinite(codes).all():
         raise LeftOutError("it has no codes that are finite")
-    vae = _rebuilt(record)
     latents = _latents(representation, codes, evaluation, Information.of(record), len(examples))
-    with torch.inference_mode():
-        pictures = vae.pictures(torch.from_numpy(examples)).numpy()
-    off = np.abs(np.rint(255 * pictures) - stored).max()
-    if not off <= (_STORED_GPU if _on_gpu(record) else _STORED):
-        raise LeftOutError("its weights give other pictures than the run has stored")
-    compared = np.concatenate([examples, _drawn(latents, codes.shape[1])])
     try:
-        decoder = export_decoder(vae, torch.from_numpy(compared), room)
-    except NotExportableError as error:
-        raise LeftOutError(str(error)) from error
-    own = record.run.code is None
+        drawn = drawn_decoder(record, examples, stored, _drawn(latents, codes.shape[1]))
+    except ImportError as error:
+        raise LeftOutError(f"drawing needs {error.name or 'torch'}, which is missing") from error
+    weights = drawn.bytes()
+    if drawn.reason or weights is None:
+        raise LeftOutError(drawn.reason or "its decoder.json is damaged")
+    if len(weights) > room:
+        raise LeftOutError(f"its weights ({len(weights) / 1e6:.1f} MB) have no room on the page")
     model = {
         "title": without_folders(title),
-        "about": "" if own else _about_stand_in(record),
-        "decoder": decoder.as_dict(),
+        "about": "" if record.run.code is None else _about_stand_in(record),
+        "decoder": drawn.spec,
         "latents": latents,
         "examples": [
             {"image": png(image), "code": [float(f"{number:.9g}") for number in code]}
             for image, code in zip(originals, examples, strict=False)
         ],
-        # by which the page sees whether the browser computes as it should
-        "check": base64.b64encode(np.rint(255 * pictures[0]).astype(np.uint8).tobytes()).decode(),
+        "check": drawn.check,
     }
-    return model, decoder
+    return model, weights
 
 
 def _complete(record: Record) -> Evaluation:
@@ -167,61 +138,12 @@ def _codes(representation: Representation) -> np.ndarray:
     return np.concatenate([representation.codes, *blocks], axis=1).astype(np.float32)
 
 
-def _rebuilt(record: Record) -> "VAE":
-    """The trained model of a run, on the CPU.
-
-    Of a model that is not the suite's own, one with the suite's decoder of the same settings.
-    """
-    import torch
-
-    from bench.build import build_model
-    from bench.models import MODELS as OWN
-    from bench.models import VAE
-
-    run = record.run
-    try:
-        weights = read_weights(record.folder / WEIGHTS)
-        if run.code is None and run.model in OWN:
-            model = build_model(run, torch.device("cpu"))
-            model.load_state_dict(weights)
-        else:
-            names = ("continuous", "categorical", "network", "likelihood")
-            settings = {name: run.settings[name] for name in names if name in run.settings}
-            model = VAE(image_shape=run.image_shape, **settings)
-            prefix = "decoder."
-            own = {k.removeprefix(prefix): t for k, t in weights.items() if k.startswith(prefix)}
-            model.decoder.load_state_dict(own)
-    except Exception as error:  # damaged files and foreign models raise whatever they do
-        if run.code is None:
-            raise LeftOutError(f"its weights cannot be read ({type(error).__name__})") from error
-        raise LeftOutError("its decoder is none of the suite's networks") from error
-    if not isinstance(model, VAE):
-        raise LeftOutError("it has no decoder")
-    # the layout that makes training fast is no help here
-    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return model.eval().requires_grad_(False)
-
-
 def _about_stand_in(record: Record) -> str:
     network = record.run.settings.get("network", "dupont")
     return (
         f"Drawn by the suite's decoder {network} with this model's weights, without the model's "
         "own code; its reconstructions are those that the run has stored."
     )
-
-
-def _on_gpu(record: Record) -> bool:
-    """Whether the run's codes and images were computed on a GPU."""
-    return not str(environment_of(record).get("device", "cpu")).startswith("cpu")
-
-
-def environment_of(record: Record) -> Mapping[str, Any]:
-    """Where and with what a run was made; empty where that is not known."""
-    try:
-        held = read_json(record.folder / ENVIRONMENT)
-    except (OSError, ValueError):
-        return {}
-    return held if isinstance(held, dict) else {}
 
 
 def _latents(

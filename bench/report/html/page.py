@@ -16,7 +16,8 @@ from bench import __version__
 from bench.registry import entries
 from bench.report.columns import Column, Metrics, definition_words, title_of, values_of
 from bench.report.html import charts
-from bench.report.html.explorer import Explorer, environment_of
+from bench.report.html.drawn import environment_of
+from bench.report.html.explorer import Explorer
 from bench.report.html.images import Strip, strips
 from bench.report.html.texts import script_json, without_folders
 from bench.report.pictures import Information, Use, mark
@@ -251,11 +252,13 @@ class Cell:
         text: what it shows.
         below: a second line.
         value: by which it is sorted; None of an empty one.
+        best: whether it is in the group of the best of its column.
     """
 
     text: str
     below: str = ""
     value: float | None = None
+    best: bool = False
 
 
 def _comparison(table: Table) -> list[tuple[Row, list[Cell]]]:
@@ -266,7 +269,8 @@ def _cell(row: Row, column: Column) -> Cell:
     cell = row.cells[column.key]
     if cell is None:
         return Cell("–")
-    return Cell(mean_text(cell, column), range_text(cell, column), cell.mean)
+    best = row.is_best(column.key)
+    return Cell(mean_text(cell, column), range_text(cell, column), cell.mean, best)
 
 
 def _runs(

@@ -19,7 +19,6 @@ from bench.report.columns import shown, shown_study
 from bench.report.frame import frame
 from bench.report.html import explorer as explorer_module
 from bench.report.html import page as page_module
-from bench.report.html.explorer import Explorer
 from bench.report.html.page import page
 from bench.report.html.texts import script_json, without_folders
 from bench.report.table import comparison
@@ -306,7 +305,7 @@ def test_models_without_a_decoder_and_codes_from_a_file(write: Write, make_recor
 
 def test_weights_that_have_no_room_are_left_out(study: Path, monkeypatch) -> None:
     monkeypatch.setattr(explorer_module, "LIMIT", 1_000)
-    assert "its weights have no room on the page" in reasons(study)
+    assert "have no room on the page" in parsed(study).text
     monkeypatch.setattr(explorer_module, "LIMIT", 10**9)
     monkeypatch.setattr(explorer_module, "MODELS", 1)
     assert "jointvae: the page has room for 1 models" in reasons(study)
@@ -319,14 +318,55 @@ def test_pictures_that_have_no_room_are_left_out(study: Path, monkeypatch) -> No
     assert "What each latent tells of each factor" in found.text
 
 
-def test_without_torch_the_page_has_no_explorer(study: Path, monkeypatch) -> None:
+@pytest.fixture
+def no_torch(monkeypatch) -> None:
     for name in [n for n in sys.modules if n.startswith("bench.report.html.decoder")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
-    records = read_records(study)
-    made = Explorer.of([(record, record) for record in records])
-    assert made.models == []
-    assert {reason for _, reason in made.left_out} == {"drawing needs torch, which is missing"}
+
+
+def test_without_torch_the_decoders_that_are_kept_are_drawn(study: Path, no_torch) -> None:
+    assert len(parsed(study).data) == 2
+
+
+def test_without_torch_no_decoder_is_made(study: Path, no_torch) -> None:
+    for path in study.rglob("decoder.json"):
+        path.unlink()
+    assert parsed(study).data == []
+    assert "drawing needs torch, which is missing" in reasons(study)
+    assert not list(study.rglob("decoder.json"))
+
+
+def test_a_decoder_is_kept_for_the_runs_that_are_shown(study: Path) -> None:
+    (first, second) = paths = sorted(study.rglob("decoder.json"))
+    before, page_before = [path.read_bytes() for path in paths], text_of(study)
+    first.unlink()
+    second.write_text("{")
+    assert text_of(study) == page_before
+    assert [path.read_bytes() for path in paths] == before
+
+
+def test_a_kept_decoder_is_that_of_the_weights_or_made_again(study: Path) -> None:
+    path = sorted(study.rglob("decoder.json"))[0]
+    weights = read_weights(path.parent / "weights.safetensors")
+    encoder = next(name for name in weights if name.startswith("encoder"))
+    weights[encoder] += 1  # which draws the same pictures
+    write_weights(path.parent / "weights.safetensors", weights)
+    before = json.loads(path.read_text())
+    assert len(parsed(study).data) == 2
+    after = json.loads(path.read_text())
+    assert before.pop("digest") != after.pop("digest")
+    assert after == before
+
+
+@pytest.mark.parametrize("weights", ["</script><script>pwned=1</script>", "AAA", "é"])
+def test_a_kept_decoder_that_was_changed_is_no_markup(weights: str, study: Path) -> None:
+    path = sorted(study.rglob("decoder.json"))[0]
+    change(path, weights=weights)
+    found = parsed(study)
+    assert len(found.data) == 1
+    assert "its decoder.json is damaged" in found.text
+    assert "pwned" not in text_of(study)
 
 
 @pytest.mark.parametrize("name", ["digits-quick", "jointvae-fashionmnist"])
