@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from bench.errors import RequestError, UnknownNameError
-from bench.report.columns import is_bounded, title_of
+from bench.report.columns import bounds_of, is_bounded, is_independent, title_of
 from bench.report.curves import curves, histories
 from bench.report.frame import BASELINES, Numbers, as_frame, kinds_of, score_keys
 from bench.report.pictures import information, traversals
@@ -143,7 +143,7 @@ class _Rows:
             places = list(dict.fromkeys(kinds.values()))
 
             def rank(label: str) -> tuple[int, float]:
-                summary = _summary(values[label])
+                summary = _summary(values[label], metric)
                 return places.index(kinds[label]), math.inf if summary is None else -summary.mean
 
             order = sorted(kinds, key=rank)
@@ -206,8 +206,9 @@ class _Rows:
         return handles
 
 
-def _summary(values: Sequence[tuple[float, bool]]) -> Summary | None:
-    return summarise([value for value, _ in values])
+def _summary(values: Sequence[tuple[float, bool]], metric: str) -> Summary | None:
+    numbers = [value for value, _ in values]
+    return summarise(numbers, bounds_of(metric), independent=is_independent(metric))
 
 
 def _draw_score(panel: Axes, rows: _Rows) -> bool:
@@ -215,7 +216,7 @@ def _draw_score(panel: Axes, rows: _Rows) -> bool:
     places, colours = rows.places, rows.colours
     for label, kind in rows.kinds.items():
         place, colour = places[label], colours[kind]
-        summary = _summary(rows.values[label])
+        summary = _summary(rows.values[label], rows.metric)
         if summary is None:
             continue
         if kind == BASELINES:

@@ -94,9 +94,8 @@ def write_report(
         watch("tables")
         stored, records = records, shown(records)
         lost = _lost(folder, records)
-        whole = comparison(records, study)
-        table = whole if columns is None else comparison(records, study, columns)
-        table = replace(table, notes=[*table.notes, *lost], warnings=[*table.warnings, *lost])
+        whole = _noted(comparison(records, study), lost)
+        table = whole if columns is None else _noted(comparison(records, study, columns), lost)
         write_text(folder / "table.md", markdown(table))
         write_text(folder / "table.tex", latex(table))
         write_rows(folder / "table.csv", summary_rows(whole))
@@ -118,7 +117,7 @@ def write_report(
                 draw_run(record)
         watch("page")
         page = folder / PAGE
-        write_page(page, shown_study(study), stored, records, table, numbers)
+        write_page(page, shown_study(study), stored, records, whole, numbers)
     except OSError as error:
         raise RequestError(f"{folder} cannot be read or written: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -139,7 +138,10 @@ def write_studies(folders: Sequence[Path]) -> tuple[Path, ...]:
     from bench.report.frame import frame
 
     resolved = list(dict.fromkeys(folder.resolve() for folder in folders))
-    above = Path(os.path.commonpath([folder.parent for folder in resolved]))
+    try:
+        above = Path(os.path.commonpath([folder.parent for folder in resolved]))
+    except ValueError:  # two drives
+        raise RequestError("no folder holds all of these studies: report them one by one") from None
     studies = {
         folder.relative_to(above).as_posix(): shown(read_records(folder)) for folder in resolved
     }
@@ -168,6 +170,10 @@ def _is_newer(plot: Path, since: float) -> bool:
     """Whether both files of a plot are newer than a time in nanoseconds."""
     files = [plot.with_suffix(suffix) for suffix in (".png", ".pdf")]
     return all(file.exists() and file.stat().st_mtime_ns > since for file in files)
+
+
+def _noted(table: Table, lost: Sequence[str]) -> Table:
+    return replace(table, notes=[*table.notes, *lost], warnings=[*table.warnings, *lost])
 
 
 def _lost(folder: Path, records: Sequence[Record]) -> list[str]:

@@ -34,6 +34,7 @@ PAGES = {
     "Data sets": "docs/data.md",
     "Adding a model": "docs/adding-a-model.md",
     "Adding a data set": "docs/adding-a-data-set.md",
+    "Statistics": "docs/statistics.md",
     "Reproductions": "docs/reproductions.md",
     "Studies": "docs/studies.md",
     "Performance": "docs/performance.md",

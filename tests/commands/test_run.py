@@ -27,7 +27,15 @@ RUN_FILES = {
         for kind in ("png", "pdf")
     ),
 }
-TABLES = ("report.html", "table.csv", "table.md", "table.tex", "runs.csv")
+TABLES = (
+    "report.html",
+    "table.csv",
+    "table.md",
+    "table.tex",
+    "runs.csv",
+    "scores.csv",
+    "scores.parquet",
+)
 PLOTS = ("scores.png", "scores.pdf", "curves.png", "curves.pdf")
 
 
