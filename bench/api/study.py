@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from bench.api.scores import Scores
 from bench.errors import RequestError, UnknownNameError
 from bench.metrics import Representation
-from bench.store.record import HISTORY, REPRESENTATION, Evaluation, Record, Status, read_records
+from bench.store.record import (
+    REPRESENTATION,
+    Evaluation,
+    Record,
+    Status,
+    read_history,
+    read_records,
+)
 from bench.store.representation import read_representation
 from bench.store.study import StudyRecord, read_study
 
@@ -110,15 +117,9 @@ class FinishedRun:
         Empty for a model that is not trained in steps.
 
         Raises:
-            RequestError: it cannot be read.
+            RequestError: it cannot be read, or holds what is no number.
         """
-        import pandas
-
-        path = self.folder / HISTORY
-        try:
-            return pandas.read_csv(path) if path.exists() else pandas.DataFrame({"step": []})
-        except (OSError, ValueError) as error:
-            raise RequestError(f"{path} cannot be read ({error}): train again") from error
+        return read_history(self.folder)
 
     def _check_finished(self) -> None:
         if not self.record.scored:

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from bench.errors import RequestError, UnknownNameError
 from bench.report.style import COLOURS, WIDTH, current, figure, folded, legend_of, titled
-from bench.store.record import HISTORY, Record
+from bench.store.record import Record, read_history
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +55,9 @@ def histories(records: HasRecords | Sequence[Record]) -> "pd.DataFrame":
         Columns `study`, `run`, `label`, `seed`, `step`, and one per term of the objective, in nats
         per image; a term is missing where a run has none, or logged none. Runs without a history
         have no row.
+
+    Raises:
+        RequestError: a history cannot be read.
     """
     import pandas as pd
 
@@ -62,8 +65,8 @@ def histories(records: HasRecords | Sequence[Record]) -> "pd.DataFrame":
         records = records.records
     parts = []
     for record in records:
-        rows = _history(record.folder / HISTORY)
-        if rows is not None:
+        rows = read_history(record.folder)
+        if len(rows):
             folder, run = record.folder, record.run
             study = folder.parent.parent.name
             parts.append(rows.assign(study=study, run=folder.name, label=run.label, seed=run.seed))
@@ -72,19 +75,6 @@ def histories(records: HasRecords | Sequence[Record]) -> "pd.DataFrame":
     whole = pd.concat(parts, ignore_index=True)
     terms = [name for name in whole.columns if name not in (*_RUN, "step")]
     return whole[[*_RUN, "step", *terms]]
-
-
-def _history(path: Path) -> "pd.DataFrame | None":
-    """The rows of a history; None where nothing was logged."""
-    import pandas as pd
-
-    if not path.exists():
-        return None
-    try:
-        rows = pd.read_csv(path)
-    except pd.errors.EmptyDataError:
-        return None
-    return rows if len(rows) else None
 
 
 def curves(

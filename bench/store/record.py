@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.errors import RequestError
 from bench.store.files import read_as, uncollected, write_json
 from bench.store.run import Run, read_run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SETTINGS = "settings.json"
 STATUS = "status.json"
@@ -355,6 +358,29 @@ def read_scores(folder: Path) -> dict[str, ScoreRecord]:
 def read_evaluation(folder: Path) -> Evaluation | None:
     """The evaluation of a run; None until it is there."""
     return _read(folder, EVALUATION, Evaluation, _completed)
+
+
+def read_history(folder: Path) -> "pd.DataFrame":
+    """The means of all terms of the objective, in nats per image, a row per interval of steps.
+
+    Empty for a model that is not trained in steps.
+
+    Raises:
+        RequestError: it cannot be read, or holds what is no number.
+    """
+    import pandas as pd
+
+    path = folder / HISTORY
+    try:
+        rows = pd.read_csv(path) if path.exists() else pd.DataFrame({"step": []})
+    except pd.errors.EmptyDataError:
+        rows = pd.DataFrame({"step": []})
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder, HISTORY, error) from error
+    for name in ["step", *rows.columns]:
+        if name not in rows.columns or not pd.api.types.is_numeric_dtype(rows[name]):
+            raise _unreadable(folder, HISTORY, ValueError(f"{name} is no column of numbers"))
+    return rows
 
 
 def write_status(folder: Path, status: Status) -> None:

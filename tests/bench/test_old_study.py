@@ -69,8 +69,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.suffix in (".json", ".csv", ".npz")
-        and path.name not in ("table.csv", "scores.csv")
+        if path.suffix in (".json", ".csv", ".npz") and path.name not in ("table.csv", "scores.csv")
     }
 
 
