@@ -57,7 +57,7 @@ class Request:
     """What is asked for, in the words of the command line.
 
     Attributes:
-        models: names, comma-separated; `all`, or a group's name.
+        models: names, comma-separated, each also as `DISPLAY_NAME=NAME`; `all`, or a group's name.
         dataset: name of the data set.
         preset: name of the preset.
         seeds: as `parse_seeds` takes them.
@@ -130,7 +130,8 @@ def plan(request: Request) -> Plan:
             f"--steps {request.steps}: at most {MOST_STEPS:,}, as no training here ends otherwise"
         )
     seeds = parse_seeds(request.seeds)
-    models = _models(request.models)
+    addresses = _addresses(request.models)
+    models = _models(addresses)
     metrics = {name: resolve("metric", name) for name in metric_names(request.metrics)}
     dataset = resolve("dataset", request.dataset)
     assigned = _Assigned.of(request, models, dataset, metrics)
@@ -168,11 +169,12 @@ def plan(request: Request) -> Plan:
     runs: dict[str, Run] = {}
     found: dict[str, str] = {}
     for name, target in models.items():
-        recipe = _recipe(preset, name, target, request, train)
-        for variant in _variants(name, target, recipe, assigned, data):
+        address = addresses[name]
+        recipe = _recipe(preset, address, target, request, train)
+        for variant in _variants(name, address, target, recipe, assigned, data):
             for seed in seeds:
                 run = Run(
-                    model=name,
+                    model=address,
                     settings=variant.settings,
                     changed=variant.changed,
                     dataset=request.dataset,
@@ -187,8 +189,14 @@ def plan(request: Request) -> Plan:
                     code=variant.tried.code,
                     precision=train.get("precision", "float32") if recipe.steps else "float32",
                     data_code=data_code,
+                    display_name="" if name == address else name,
                 )
-                runs.setdefault(run.identity, run)
+                same = runs.setdefault(run.identity, run)
+                if same.label != run.label:
+                    raise RequestError(
+                        f"--models: {same.label} and {run.label} are the same model with the same "
+                        "settings: leave out one"
+                    )
                 if variant.tried.found:
                     found[run.label] = variant.tried.found
     return Plan(folder, tuple(runs.values()), tuple(definitions), study, refused, found)
@@ -286,19 +294,46 @@ class _Assigned:
         return [dict(point) for point in itertools.product(*axes)]
 
 
-def _models(text: str) -> dict[str, Any]:
-    """The models of a list by name, and what each name means."""
+def _addresses(text: str) -> dict[str, str]:
+    """The models of a list: what each is called in tables, and the name that tells what it is."""
     listed = [name.strip() for name in text.split(",") if name.strip()]
     if not listed:
         raise RequestError(f"--models is empty: choose from {', '.join(registry('model'))} or all")
     from bench.models import GROUPS  # torch, which the commands without a model do not load
 
     groups = {"all": names("model"), BASELINES: GROUPS[BASELINES]}
+    addresses: dict[str, str] = {}
+    for entry in listed:
+        called, address = _display_name(entry)
+        for name in [address] if called else groups.get(address, [address]):
+            shown = called or name
+            if addresses.setdefault(shown, name) != name:
+                raise RequestError(f"--models has two models called {shown}: rename one")
+    known = {*groups, *names("model")}
+    for shown, name in addresses.items():
+        if shown != name and shown in known:
+            raise RequestError(f"--models {shown}={name}: {shown} is another model: rename it")
+    return addresses
+
+
+def _display_name(entry: str) -> tuple[str, str]:
+    """`Warm=./warm.py:Warm` as the name for tables and what it is; without one, an empty name."""
+    called, equals, address = (part.strip() for part in entry.partition("="))
+    # a path may have that character, too
+    if not equals or "/" in called or "\\" in called or Path(entry.rpartition(":")[0]).is_file():
+        return "", entry
+    if not called or not address:
+        raise RequestError(f"--models {entry!r}: write DISPLAY_NAME=MODEL")
+    return called, address
+
+
+def _models(addresses: Mapping[str, str]) -> dict[str, Any]:
+    """What each name of a model in tables stands for."""
     models = {}
-    for name in dict.fromkeys(name for entry in listed for name in groups.get(entry, [entry])):
+    for shown, name in addresses.items():
         # a network that a file holds draws its weights when the file is read
         with lent_global_torch_stream(0, "initialisation"):
-            models[name] = resolve("model", name)
+            models[shown] = resolve("model", name)
     return models
 
 
@@ -356,15 +391,15 @@ class _Variant:
 
 
 def _variants(
-    model: str, target: Any, recipe: Recipe, assigned: _Assigned, data: FactorData
+    owner: str, model: str, target: Any, recipe: Recipe, assigned: _Assigned, data: FactorData
 ) -> list[_Variant]:
     """A variant of the model for each combination of its swept settings."""
     known = model_settings(model, target)
     defaults = {key: p.default for key, p in known.items()}
     base = {**defaults, **{k: v for k, v in recipe.settings.items() if k in defaults}}
-    fixed = assigned.settings_of(model, known)
+    fixed = assigned.settings_of(owner, known)
     variants = []
-    for point in assigned.grid_of(model, known):
+    for point in assigned.grid_of(owner, known):
         wanted = {**fixed, **point}
         settings = {**base, **{k: v for k, v in wanted.items() if v != base[k]}}
         of_data = settings_of_data(target, settings, data)

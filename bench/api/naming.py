@@ -42,7 +42,9 @@ def name_of(kind: Kind, thing: Any) -> str:
 
 
 def names_of(kind: Kind, things: Any) -> str:
-    """Names of one or several things, comma-separated."""
+    """Names of one or several things, comma-separated; of models also by their display names."""
+    if kind == "model" and isinstance(things, Mapping):
+        return ",".join(f"{shown}={name_of(kind, thing)}" for shown, thing in things.items())
     several = isinstance(things, Iterable) and not isinstance(things, str | Mapping)
     # a network of torch's may be iterable, as a sequence of layers is
     if several and not hasattr(things, "state_dict") and not hasattr(things, "images"):
@@ -52,7 +54,8 @@ def names_of(kind: Kind, things: Any) -> str:
 
 def known_to_this_process_only(kind: Kind, names: str) -> list[str]:
     """Those of some comma-separated names that no other process could resolve."""
-    return [name for name in names.split(",") if name.strip() in offered(kind)]
+    listed = [name.rpartition("=")[2].strip() for name in names.split(",")]
+    return [name for name in listed if name in offered(kind)]
 
 
 def _address(thing: Any) -> str | None:

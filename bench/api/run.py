@@ -21,7 +21,7 @@ Named = str | Callable[..., Any] | Any  # a name, or the class, function or netw
 
 
 def run(
-    models: Named | Sequence[Named],
+    models: Named | Sequence[Named] | Mapping[str, Named],
     dataset: "str | Path | FactorData | Callable[..., FactorData]",
     *,
     preset: str = "quick",
@@ -51,7 +51,7 @@ def run(
 
     Args:
         models: names, comma-separated or in a list; `all`; or classes and networks themselves,
-            also such as this notebook defines.
+            also such as this notebook defines. A mapping gives each its name in tables.
         dataset: name of the data set, a file of arrays, or a data set itself.
         preset: name of the preset.
         seeds: a number of seeds, a text as `--seeds` takes it, or the seeds in a list.

@@ -66,7 +66,8 @@ Models = Annotated[
     str,
     typer.Option(
         metavar="MODELS",
-        help="Models by name, comma-separated; all; baselines.",
+        help="Models by name, comma-separated; NAME=MODEL gives one a name in tables; all; "
+        "baselines.",
         autocompletion=complete_models,
     ),
 ]

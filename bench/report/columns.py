@@ -222,7 +222,11 @@ def shown(records: Sequence[Record]) -> list[Record]:
         run = record.run
         changed = {key: _value(value) for key, value in run.changed.items()}
         other = replace(
-            run, model=models[run.model], dataset=_path_shown(run.dataset), changed=changed
+            run,
+            model=models[run.model],
+            dataset=_path_shown(run.dataset),
+            changed=changed,
+            display_name=one_line(run.display_name),
         )
         renamed.append(record if other == run else replace(record, run=other))
     return renamed

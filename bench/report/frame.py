@@ -102,7 +102,7 @@ def frame(records: Sequence[Record] | Mapping[str, Sequence[Record]]) -> "pd.Dat
     for study, group in studies.items():
         settings = {sweep.model: sweep.setting for sweep in sweeps_of(group)}
         for record in group:
-            setting = settings.get(record.run.model)
+            setting = settings.get(record.run.shown_model)
             runs.append((study, *_run(record), setting, _number(record.run, setting)))
             own = list(_values(record, metrics)) or [_NO_VALUE]
             values += own
@@ -117,7 +117,7 @@ class Sweep:
     """The runs of a model that differ in one number only, besides the seed.
 
     Attributes:
-        model: its name.
+        model: its name in tables.
         setting: the name of the setting.
         runs: pairs of its value and the record, by value.
     """
@@ -134,8 +134,8 @@ class Sweep:
 def sweeps_of(records: Sequence[Record]) -> list[Sweep]:
     """The sweep of each model whose scored runs differ in exactly one setting, a number."""
     sweeps = []
-    for model in dict.fromkeys(record.run.model for record in records):
-        runs = [r for r in records if r.run.model == model and r.scored]
+    for model in dict.fromkeys(record.run.shown_model for record in records):
+        runs = [r for r in records if r.run.shown_model == model and r.scored]
         keys = {key for record in runs for key in record.run.settings}
         differing = [k for k in keys if len({str(r.run.settings.get(k)) for r in runs}) > 1]
         if len(differing) != 1:

@@ -48,6 +48,7 @@ class Run:
             not.
         precision: of the layers during training.
         data_code: digest of the file of a data set that is not the suite's own.
+        display_name: of the model in tables and pictures; empty for `model` itself.
     """
 
     model: str
@@ -65,6 +66,7 @@ class Run:
     code: str | None = None
     precision: Precision = "float32"
     data_code: str | None = None
+    display_name: str = ""
 
     @cached_property
     def identity(self) -> str:
@@ -89,7 +91,12 @@ class Run:
     def label(self) -> str:
         """The row of the table that this run belongs to: the model and what was changed."""
         changes = ", ".join(f"{key}={_shown(value)}" for key, value in self.changed.items())
-        return f"{self.model} ({changes})" if changes else self.model
+        return f"{self.shown_model} ({changes})" if changes else self.shown_model
+
+    @property
+    def shown_model(self) -> str:
+        """What tables and pictures call the model."""
+        return self.display_name or self.model
 
     @property
     def title(self) -> str:
@@ -107,7 +114,7 @@ class Run:
         """All that runs of one row of a table have in common, as one text to compare."""
         parts = self.as_dict()
         parts["settings"] = _as_before(parts["settings"])
-        return json.dumps({k: v for k, v in parts.items() if k not in ("seed", "changed")})
+        return json.dumps({k: v for k, v in parts.items() if k not in _NOT_OF_A_ROW})
 
     def differs_from(self, other: "Run") -> "Difference | None":
         """What keeps two runs from being seeds of one row of a table; None if nothing does."""
@@ -117,7 +124,7 @@ class Run:
         for parts in (mine, theirs):
             parts["settings"] = _as_before(parts["settings"])
         for key in mine:
-            if key in ("seed", "changed") or mine[key] == theirs.get(key, mine[key]):
+            if key in _NOT_OF_A_ROW or mine[key] == theirs.get(key, mine[key]):
                 continue
             new, old = mine[key], theirs[key]
             if key == "settings":
@@ -135,6 +142,8 @@ class Run:
         plain: dict[str, Any] = _plain(_values(self))
         if self.data_code is None:  # as before there were any
             del plain["data_code"]
+        if not self.display_name:  # likewise
+            del plain["display_name"]
         return plain
 
 
@@ -163,7 +172,9 @@ def read_run(path: Path) -> Run:
 
 # A preset is a name for settings that are all here; `data_settings` act through the fingerprint.
 # Runs of a changed model file take the place of the old ones, when that is asked for.
-_NAMES_ONLY = {"changed", "preset", "data_settings", "code", "data_code"}
+_NAMES_ONLY = {"changed", "preset", "data_settings", "code", "data_code", "display_name"}
+
+_NOT_OF_A_ROW = ("seed", "changed", "display_name")  # which the label already holds
 
 
 _FIELDS = tuple(field.name for field in fields(Run))

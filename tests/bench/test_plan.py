@@ -206,7 +206,7 @@ def test_identity_changes_with_all_that_changes_a_number(make_run) -> None:
         "seed": 1,
         "precision": "bfloat16",
     }
-    names = {"preset", "changed", "data_settings", "code", "data_code"}
+    names = {"preset", "changed", "data_settings", "code", "data_code", "display_name"}
     assert other.keys() | names == {field.name for field in fields(Run)}
     identities = {replace(run, **{key: value}).identity for key, value in other.items()}
     assert len(identities | {run.identity}) == len(other) + 1
@@ -332,3 +332,41 @@ def test_a_sweep_that_one_model_has_needs_no_owner() -> None:
 def test_a_setting_without_an_owner_that_is_nobodys_or_severals(option, said: str) -> None:
     with pytest.raises(RequestError, match=said):
         planned(TWO, metrics="mig", **option)
+
+
+def test_a_model_has_the_name_in_tables_that_it_is_given() -> None:
+    asked = planned("Strong=betavae, betavae", seeds="1", sets=["Strong.beta=8"])
+    strong, plain = asked.runs
+    assert (strong.label, plain.label) == ("Strong (beta=8)", "betavae")
+    assert strong.model == plain.model == "betavae"
+    assert (strong.settings["beta"], strong.settings["lr"]) == (8.0, plain.settings["lr"])
+    (unnamed,) = planned("betavae", seeds="1", sets=["betavae.beta=8"]).runs
+    assert (unnamed.identity, unnamed.folder) == (strong.identity, strong.folder)
+
+
+def test_a_path_may_have_the_character_of_a_name(tmp_path: Path) -> None:
+    source = "from bench.models import BetaVAE as Mine\n"
+    for name in ("a=b.py", "folder=1/mine.py"):
+        Path(tmp_path, name).parent.mkdir(exist_ok=True)
+        Path(tmp_path, name).write_text(source)
+        (run,) = planned(f"{name}:Mine", seeds="1").runs
+        assert (run.model, run.display_name) == (f"{name}:Mine", "")
+    (run,) = planned("Warm=folder=1/mine.py:Mine", seeds="1").runs
+    assert (run.model, run.display_name) == ("folder=1/mine.py:Mine", "Warm")
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ("=betavae", "write DISPLAY_NAME=MODEL"),
+        ("Mine=", "write DISPLAY_NAME=MODEL"),
+        ("vae=betavae", "vae is another model"),
+        ("all=betavae", "all is another model"),
+        ("A=betavae,A=vae", "two models called A"),
+        ("A=betavae,betavae", "A and betavae are the same model with the same settings"),
+        ("A=nothing", "unknown model 'nothing'"),
+    ],
+)
+def test_a_name_for_tables_that_does_not_do(models: str, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        planned(models)

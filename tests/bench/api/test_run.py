@@ -94,6 +94,14 @@ def test_classes_and_networks_may_stand_in_the_place_of_names(tmp_path: Path) ->
     assert codes[order].shape == (len(data), direct.shape[1])
 
 
+def test_a_mapping_gives_models_their_names_in_tables(tmp_path: Path) -> None:
+    models = {"Mine": Warm, "Strong": "betavae"}
+    named = {"settings": {"Strong.beta": 8}, "output": tmp_path / "study"}
+    study = bench.run(models, "toy", seeds=1, **named, **SMALL)
+    assert {run.label for run in study.runs} == {"Mine", "Strong (beta=8)"}
+    assert "| Mine |" in (tmp_path / "study" / "table.md").read_text()
+
+
 NOTEBOOK = """
 from bench.models import PlainVAE
 
