@@ -26,15 +26,8 @@ from scipy.special import expit
 from .arrays import FloatArray, IntArray
 
 _DRAWS = 2**31 - 1  # scikit-learn draws one number below this for each tree
-# Without a limit, the first row of a class in a leaf of its own would be a step of any length, as
-# the curvature goes to 0.
-LONGEST_STEP = 2.0
-# Stages that could not change the importances by more than this share are not grown.
-NEGLIGIBLE = 1e-3
 # Columns of scores that are grown at a time, to bound the memory.
 CHUNK = 64
-# Gains this close count as equal: which column is split is then left to chance.
-TIE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -284,6 +277,9 @@ def boost_binned(
     stages: int,
     depth: int,
     rate: float,
+    longest_step: float,
+    negligible: float,
+    tie: float,
 ) -> Prediction:
     """Grows the trees of one factor.
 
@@ -294,6 +290,13 @@ def boost_binned(
         stages: at most this many.
         depth: of the trees.
         rate: learning rate.
+        longest_step: a leaf moves the score of a class by at most this. Without a limit, the first
+            row of a class in a leaf of its own would be a step of any length, as the curvature goes
+            to 0.
+        negligible: stages that could not change the importances by more than this share are not
+            grown.
+        tie: gains whose relative difference is this small count as equal; which column is split is
+            then left to chance.
     """
     scores = [np.tile(loss.start, (side.shape[1], 1)) for side in (bins.fitted, bins.held_out)]
     gains = np.zeros(len(bins.counts))
@@ -302,7 +305,7 @@ def boost_binned(
     for stage in range(stages):
         residuals = loss.residuals(scores[0])
         trees = [
-            _grow(bins, residuals[:, first : first + CHUNK], depth, rng)
+            _grow(bins, residuals[:, first : first + CHUNK], depth, tie, rng)
             for first in range(0, loss.columns, CHUNK)
         ]
         gained = np.sum([tree.gains for tree in trees], axis=0)
@@ -316,11 +319,11 @@ def boost_binned(
         ]
         steps = rate * loss.steps(sums[0], sums[1])
         if loss.classes is not None:
-            steps = steps.clip(-LONGEST_STEP, LONGEST_STEP)
+            steps = steps.clip(-longest_step, longest_step)
         for side in range(2):
             scores[side] += steps.astype(np.float32)[leaves[side]]
         gains += gained
-        if gained.sum() * (stages - stage - 1) <= NEGLIGIBLE * gains.sum():
+        if gained.sum() * (stages - stage - 1) <= negligible * gains.sum():
             break
     return Prediction(shares(gains), loss.predicted(scores[0]), loss.predicted(scores[1]))
 
@@ -338,7 +341,9 @@ class _Trees:
     gains: NDArray[np.float64]
 
 
-def _grow(bins: Bins, residuals: FloatArray, depth: int, rng: np.random.Generator) -> "_Trees":
+def _grow(
+    bins: Bins, residuals: FloatArray, depth: int, tie: float, rng: np.random.Generator
+) -> "_Trees":
     """Grows one tree per column of (N, S) residuals."""
     rows, columns = residuals.shape
     codes = (bins.fitted, bins.held_out)
@@ -359,7 +364,7 @@ def _grow(bins: Bins, residuals: FloatArray, depth: int, rng: np.random.Generato
             children = bins.sums(left)
             table = np.stack([children, table - children], axis=4)
             table = table.reshape(*children.shape[:3], -1, columns)
-        column, cut, gain = _best(table, rng)
+        column, cut, gain = _best(table, tie, rng)
         np.add.at(gains, column, gain)
         for side, code in enumerate(codes):
             above = np.zeros_like(nodes[side], dtype=bool)
@@ -371,7 +376,7 @@ def _grow(bins: Bins, residuals: FloatArray, depth: int, rng: np.random.Generato
 
 
 def _best(
-    table: NDArray[np.float64], rng: np.random.Generator
+    table: NDArray[np.float64], tie: float, rng: np.random.Generator
 ) -> tuple[IntArray, IntArray, NDArray[np.float64]]:
     """Column, last bin to the left and gain (Q, S) of the best split of each node."""
     below = table.cumsum(axis=1)
@@ -382,12 +387,12 @@ def _best(
     explained += rest[:, :, 0] ** 2 / np.maximum(rest[:, :, 1], 1)
     cut = explained.argmax(axis=1)
     best = explained.max(axis=1)
-    tied = best >= best.max(axis=0) * (1 - TIE)
+    tied = best >= best.max(axis=0) * (1 - tie)
     column = np.where(tied, rng.random(best.shape), -1.0).argmax(axis=0)
     nodes, scores = np.indices(column.shape)
     before = whole[0, 0, 0] ** 2 / np.maximum(whole[0, 0, 1], 1)
     gain = best[column, nodes, scores] - before
-    gain[gain <= TIE * before + 1e-9] = 0
+    gain[gain <= tie * before + 1e-9] = 0
     return column, cut[column, nodes, scores], gain
 
 

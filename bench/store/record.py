@@ -66,6 +66,12 @@ class Status:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
+# Options that metrics of the suite got after their first records, with the values they had before.
+LATER_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "dci_fast": {"longest_step": 2.0, "negligible": 1e-3, "tie": 1e-6}
+}
+
+
 @dataclass(frozen=True)
 class Definition:
     """What a score is. Scores with different definitions are different numbers.
@@ -89,6 +95,12 @@ class Definition:
     code: str | None = None
     package: str | None = None
     libraries: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        later = {} if self.code else LATER_OPTIONS.get(self.name, {})
+        missing = {key: value for key, value in later.items() if key not in self.options}
+        if missing:
+            object.__setattr__(self, "options", {**self.options, **missing})
 
     @cached_property
     def identity(self) -> str:

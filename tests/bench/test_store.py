@@ -13,12 +13,15 @@ import torch
 from safetensors.torch import load_file
 
 from bench.errors import RequestError
+from bench.score import definition
 from bench.store import files as store
 from bench.store.record import (
     EVALUATION,
+    LATER_OPTIONS,
     SCORES,
     SETTINGS,
     STATUS,
+    Definition,
     HeldOut,
     Status,
     Undefined,
@@ -236,3 +239,14 @@ def test_the_earliest_evaluations_are_read(tmp_path: Path) -> None:
     assert evaluation is not None
     assert evaluation.active == (False, True)
     assert evaluation.continuous == 2
+
+
+def test_options_that_came_later_have_the_values_of_before() -> None:
+    present = definition("dci_fast")
+    assert LATER_OPTIONS["dci_fast"].keys() < present.options.keys()
+    of_before = {k: v for k, v in present.options.items() if k not in LATER_OPTIONS["dci_fast"]}
+    stored = Definition("dci_fast", present.version, of_before)
+    assert (stored, stored.identity) == (present, present.identity)
+    assert Definition("dci_fast", present.version, {**of_before, "tie": 0.1}) != present
+    mine = Definition("dci_fast", present.version, of_before, code="another")
+    assert mine.options == of_before

@@ -141,7 +141,7 @@ def test_boosting_on_bins_without_binning_is_that_of_scikit_learn(classes: int) 
     model = GradientBoostingClassifier(n_estimators=15, random_state=5).fit(COLUMNS, truth)
     bins = Bins.of(COLUMNS, HELD_OUT, 1_500)
     loss = Loss.of_classes(truth, np.float32)
-    prediction = boost_binned(loss, bins, rng(), 15, 3, 0.1)
+    prediction = boost_binned(loss, bins, rng(), 15, 3, 0.1, 2.0, 1e-3, 1e-6)
     np.testing.assert_allclose(prediction.importances, model.feature_importances_, atol=2e-3)
     assert (prediction.fitted == model.predict(COLUMNS)).mean() > 0.99
     assert (prediction.held_out == model.predict(HELD_OUT)).mean() > 0.98
