@@ -33,6 +33,8 @@ from bench.store.run import Run
 from bench.store.study import ELSEWHERE, check_folder, locked, unwritable, write_study
 from bench.worker import Job, announce
 
+MOST_AT_ONCE = 4096  # threads of a run, or runs side by side
+
 
 @dataclass(frozen=True)
 class Options:
@@ -191,6 +193,12 @@ def _checked(options: Options) -> str:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise RequestError(f"--{name} {value}: must be at least 1")
+        if value is not None and value > MOST_AT_ONCE:
+            raise RequestError(
+                f"--{name} {value}: at most {MOST_AT_ONCE:,}, as no machine has more"
+            )
+    if not options.checkpoint_seconds >= 0:
+        raise RequestError(f"--checkpoint-seconds {options.checkpoint_seconds}: must be at least 0")
     return choose_device(options.device)
 
 

@@ -4,6 +4,7 @@ Exit codes: 0 all that was asked for succeeded, 1 a run failed or diverged, 2 a 
 130 stopped by Ctrl-C.
 """
 
+import errno
 import io
 import logging
 import sys
@@ -97,6 +98,12 @@ def main() -> None:
     except RequestError as error:
         line = " ".join(str(error).split())  # also where it quotes somebody's longer message
         print(f"bench: {harmless(line)}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG or not isinstance(error.filename, str):
+            raise
+        start = harmless(error.filename[:60])
+        print(f"bench: {start}...: no file or folder can have a name that long", file=sys.stderr)
         raise SystemExit(2) from None
     except ModuleNotFoundError as error:
         if error.name != "torch":

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from bench.cli.options import Json, Metrics, Set
-from bench.console import say, stderr, stdout
+from bench.console import harmless, say, stderr, stdout
 from bench.errors import RequestError
 
 if TYPE_CHECKING:
@@ -314,13 +314,15 @@ def print_scores(scored: "Scored", console: Console) -> None:
                 cells.append(f"{level['mean']:.3f} ({level['max']:.3f})" if level else "")
             if noted:
                 cells.append("" if is_part else str(score.details.get("note", "")))
-            table.add_row(*map(escape, cells))
+            table.add_row(*(escape(harmless(cell)) for cell in cells))
             flag = ""
-    console.print(scored.title, markup=False, highlight=False, style="bold", soft_wrap=True)
+    console.print(
+        harmless(scored.title), markup=False, highlight=False, style="bold", soft_wrap=True
+    )
     console.print(table, highlight=False)
     console.print()
     for line in _remarks(scores, scored.undefined):
-        console.print(line, markup=False, highlight=False, style="dim", soft_wrap=True)
+        console.print(harmless(line), markup=False, highlight=False, style="dim", soft_wrap=True)
 
 
 def _remarks(scores: Mapping[str, "ScoreRecord"], undefined: Mapping[str, str]) -> list[str]:

@@ -267,7 +267,7 @@ def _run(record: Record) -> tuple[Any, ...]:
         run.steps,
         run.batch_size,
         run.rows,
-        sum(status.seconds.values()),
+        sum(seconds for phase, seconds in status.seconds.items() if phase != "data"),  # in training
         run.from_file,
     )
 

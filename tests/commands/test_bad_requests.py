@@ -78,6 +78,7 @@ def refused(cli_here, here: Path):
         ({"steps": 0}, "--steps 0: must be at least 1"),
         ({"jobs": 0}, "--jobs 0: must be at least 1"),
         ({"threads": 0}, "--threads 0: must be at least 1"),
+        ({"threads": 10**9}, "--threads 1000000000: at most 4,096"),
         ({"device": "nonsense"}, "--device nonsense"),
         ({"device": "cuda:99"}, "--device cuda:99"),
         ({"dataset": "dsprites", "data_dir": "nowhere"}, "is not a folder"),
@@ -85,6 +86,14 @@ def refused(cli_here, here: Path):
 )
 def test_what_is_not_there(refused, options: dict[str, Any], said: str) -> None:
     assert said in refused(**options)
+
+
+@pytest.mark.parametrize("command", ["report", "status", "export", "compare", "evaluate"])
+def test_a_name_that_is_too_long(cli_here, command: str) -> None:
+    said = cli_here(command, *["x" * 300] * (2 if command == "compare" else 1))
+    assert said.code == 2
+    (line,) = said.err.splitlines()
+    assert line.startswith(f"bench: {'x' * 60}")
 
 
 def test_a_missing_option_is_a_usage_error(cli_here) -> None:
