@@ -4,23 +4,29 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bench.cells import Selection, select
 from bench.errors import RequestError
 from bench.executors import Reporter
 from bench.executors.inline import run_inline
+from bench.executors.jobs import JobQueue
 from bench.executors.processes import Drawer, run_in_processes
 from bench.metrics import STUDY_METRICS
 from bench.plan import Plan
 from bench.report.write import Report, write_report
 from bench.score import of_one_run, score_agreement
+from bench.store.claims import Claims
 from bench.store.files import write_json
 from bench.store.integrity import Condition, condition
 from bench.store.record import (
+    CHECKPOINTS,
     ERROR,
     REPRESENTATION,
+    SCORED,
     SETTINGS,
+    UNSUCCESSFUL,
     WEIGHTS,
     Record,
     Records,
@@ -28,9 +34,10 @@ from bench.store.record import (
     read_records,
     read_status,
     unscored,
+    write_status,
 )
 from bench.store.run import Run
-from bench.store.study import ELSEWHERE, check_folder, locked, unwritable, write_study
+from bench.store.study import ELSEWHERE, check_folder, unwritable, write_study
 from bench.worker import Job, announce
 
 MOST_AT_ONCE = 4096  # threads of a run, or runs side by side
@@ -46,7 +53,9 @@ class Options:
         device: `auto`, or a device of torch's.
         data_dir: where data sets look for files.
         force: whether to train planned runs again from the start.
-        fail_fast: whether the first run that fails stops the others.
+        fail_fast: whether the first run that ends without scores stops the others.
+        selection: which cells of the plan are asked for.
+        timeout: seconds that a run may take in this attempt; None for as long as it takes.
         checkpoint_seconds: time between two checkpoints of a run.
         in_process: whether the runs take place in this process, one after another, and nothing is
             started: `jobs` is then 1.
@@ -58,6 +67,8 @@ class Options:
     data_dir: str | None = None
     force: bool = False
     fail_fast: bool = False
+    selection: Selection = Selection()
+    timeout: float | None = None
     checkpoint_seconds: float = 30.0
     in_process: bool = False
 
@@ -67,13 +78,14 @@ class Outstanding:
     """What is left to do of a plan, and how it will be done.
 
     Attributes:
-        plan: the plan.
+        plan: the plan, of the cells that are asked for.
         runs: those that are not finished, in the order in which they start.
         encoded: those of `runs` that need no training any more.
         slots: number of runs side by side.
         device: where they compute.
         damaged: finished runs of which files are missing or damaged, by their titles: what is
             wrong, and what becomes of it.
+        ended: runs that have ended without scores and are not tried again, by their titles.
     """
 
     plan: Plan
@@ -82,6 +94,7 @@ class Outstanding:
     slots: int
     device: str
     damaged: Mapping[str, str] = field(default_factory=dict)
+    ended: Mapping[str, Status] = field(default_factory=dict)
 
     @property
     def trained(self) -> Sequence[Run]:
@@ -116,7 +129,7 @@ class Outcome:
         return {
             title: status
             for title, status in self.statuses.items()
-            if status.state not in ("done", "collapsed") or title in self.unscored
+            if status.state not in SCORED or title in self.unscored
         }
 
 
@@ -124,14 +137,16 @@ def outstanding(plan: Plan, options: Options) -> Outstanding:
     """What is left to do of a plan. Writes nothing.
 
     Raises:
-        RequestError: an option is wrong, the folder may not be written, or it holds a broken record
-            or runs that would share a row unfairly.
+        RequestError: an option is wrong, no cell is asked for, the folder may not be written, or it
+            holds a broken record or runs that would share a row unfairly.
     """
     device = _checked(options)
     check_folder(plan.folder, plan.study)
     records = read_records(plan.folder)
     _check_records(plan, records, options.force)
-    conditions = _conditions(plan, records, options.force)
+    plan = replace(plan, runs=select(plan.runs, options.selection))
+    ended = {} if options.force else _ended(plan, records, options.selection.retry)
+    conditions = _conditions(plan, records, options.force, ended)
     stages = {identity: found.stage for identity, found in conditions.items()}
     # the quick ones first: their rows of the table are complete the sooner
     encoded = [run for run in plan.runs if stages[run.identity] in ("score", "encode")]
@@ -139,11 +154,15 @@ def outstanding(plan: Plan, options: Options) -> Outstanding:
     jobs = 1 if options.in_process else options.jobs or _cores(device, options.threads)
     slots = min(jobs, max(1, len(runs)))
     damaged = {run.title: words for run in plan.runs if (words := conditions[run.identity].words)}
-    return Outstanding(plan, runs, encoded, slots, device, damaged)
+    without_scores = {run.title: ended[run.identity] for run in plan.runs if run.identity in ended}
+    return Outstanding(plan, runs, encoded, slots, device, damaged, without_scores)
 
 
 def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporter]) -> Outcome:
     """Carry out what is left of a plan, and write the study's report. Prints nothing.
+
+    Other processes may be at work in the same folder: each run is carried out by one of them, and
+    this call ends when all runs that it was asked for have ended, wherever.
 
     Args:
         plan: what to do.
@@ -154,37 +173,69 @@ def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporte
         RequestError: as `outstanding`, or the folder is in use or cannot be written.
     """
     _checked(options)  # before the folder is made
-    with locked(plan.folder):
-        todo = outstanding(plan, options)
-        reporter = watch(todo)
-        write_study(plan.folder, plan.study)
+    select(plan.runs, options.selection)
+    with Claims(plan.folder) as claims:
         if options.force:
-            for run in todo.runs:
-                shutil.rmtree(plan.run_folder(run), ignore_errors=True)
+            _check_alone(claims, plan.folder)
+        todo = outstanding(plan, options)
+        plan = todo.plan
+        reporter = watch(todo)
+        _prepare_folder(todo, claims, options)
         jobs = [_job(run, todo, options) for run in todo.runs]
         try:
-            for run in todo.trained:
-                if run.title in todo.damaged:
-                    for name in (WEIGHTS, REPRESENTATION):  # so that the worker trains it again
-                        (plan.run_folder(run) / name).unlink(missing_ok=True)
             _announce(jobs)
-            for run in plan.runs:  # finished ones that have lost it: the folder's name is theirs
-                folder = plan.run_folder(run)
-                if not (folder / SETTINGS).exists():
-                    write_json(folder / SETTINGS, run.as_dict())
         except OSError as error:
             raise unwritable(plan.folder, error) from error
-        stopped = bool(jobs) and _run(jobs, todo.slots, reporter, options)
+        stopped = bool(jobs) and _run(jobs, todo.slots, claims, reporter, options)
         if stopped:
             return Outcome(True, _statuses(plan))
-        records = Records(plan.folder)
-        refused = _compare(plan, records)
-        report = write_report(plan.folder, pictures="stale")
+        with claims.alone():
+            records = Records(plan.folder)
+            refused = _compare(plan, records, claims)
+            report = write_report(plan.folder, pictures="stale")
         by_folder = {record.folder.name: record for record in records.read()}
         statuses = {run.title: by_folder[run.folder].status for run in plan.runs}
         errors = {run.title: plan.run_folder(run) / ERROR for run in plan.runs}
         errors = {title: path for title, path in errors.items() if path.exists()}
         return Outcome(False, statuses, refused, report, _unscored(plan, by_folder), errors)
+
+
+def _prepare_folder(todo: Outstanding, claims: Claims, options: Options) -> None:
+    """Write what all runs share, and remove what is to be made again.
+
+    Raises:
+        RequestError: runs are to be trained again while others are at work, or the folder cannot
+            be written.
+    """
+    plan = todo.plan
+    with claims.alone():
+        if options.force:
+            _check_alone(claims, plan.folder)
+        write_study(plan.folder, plan.study)
+        try:
+            if options.force:
+                for run in todo.runs:
+                    shutil.rmtree(plan.run_folder(run), ignore_errors=True)
+            for run in todo.trained:
+                if run.title in todo.damaged and claims.claim(run.folder):
+                    for name in (WEIGHTS, REPRESENTATION):  # so that the worker trains it again
+                        (plan.run_folder(run) / name).unlink(missing_ok=True)
+                    claims.release(run.folder)
+            for run in plan.runs:  # finished ones that have lost it: the folder's name is theirs
+                folder = plan.run_folder(run)
+                if folder.is_dir() and not (folder / SETTINGS).exists():
+                    write_json(folder / SETTINGS, run.as_dict())
+        except OSError as error:
+            raise unwritable(plan.folder, error) from error
+
+
+def _check_alone(claims: Claims, folder: Path) -> None:
+    """Raise RequestError where other processes are at work in the folder."""
+    if claims.others():
+        raise RequestError(
+            f"{folder}: another bench is at work there, so --force may not remove its runs; wait "
+            f"for it, or {ELSEWHERE}"
+        )
 
 
 def _checked(options: Options) -> str:
@@ -222,14 +273,17 @@ def choose_device(name: str) -> str:
     return name
 
 
-def _run(jobs: Sequence[Job], slots: int, reporter: Reporter, options: Options) -> bool:
+def _run(
+    jobs: Sequence[Job], slots: int, claims: Claims, reporter: Reporter, options: Options
+) -> bool:
     """Run the jobs and draw the pictures of each beside the next; whether a signal stopped it.
 
     In this process, the report draws the pictures.
     """
+    left = JobQueue(jobs, reporter, claims, _start_again)
     if options.in_process:
         with reporter:
-            return run_inline(jobs, reporter, fail_fast=options.fail_fast)
+            return run_inline(left, reporter, fail_fast=options.fail_fast)
     drawer = Drawer()
 
     def draw(job: Job, status: Status) -> None:
@@ -240,7 +294,7 @@ def _run(jobs: Sequence[Job], slots: int, reporter: Reporter, options: Options) 
     try:
         with reporter:
             stopped = run_in_processes(
-                jobs, slots, reporter, fail_fast=options.fail_fast, ended=draw
+                left, slots, reporter, fail_fast=options.fail_fast, ended=draw
             )
     finally:
         drawer.finish(at_once=stopped)
@@ -256,7 +310,16 @@ def _job(run: Run, todo: Outstanding, options: Options) -> Job:
         threads=options.threads,
         data_dir=options.data_dir,
         checkpoint_seconds=options.checkpoint_seconds,
+        timeout=options.timeout,
     )
+
+
+def _start_again(job: Job) -> None:
+    """A run that has diverged would diverge again from its checkpoint: it starts from step 0."""
+    if read_status(job.folder).state == "diverged":
+        for checkpoint in job.folder.glob(CHECKPOINTS):
+            checkpoint.unlink(missing_ok=True)
+        write_status(job.folder, Status("pending"))
 
 
 def _announce(jobs: Sequence[Job]) -> None:
@@ -300,18 +363,35 @@ def _check_records(plan: Plan, records: Sequence[Record], force: bool) -> None:
                 )
 
 
-def _conditions(plan: Plan, records: Sequence[Record], force: bool) -> dict[str, Condition]:
-    """The condition of each planned run, by identity."""
+def _ended(plan: Plan, records: Sequence[Record], retry: Collection[str]) -> dict[str, Status]:
+    """The runs that have ended without scores and are not tried again, by identity."""
+    by_folder = {record.folder.name: record.status for record in records}
+    found = ((run, by_folder.get(run.folder)) for run in plan.runs)
+    return {
+        run.identity: status
+        for run, status in found
+        if status is not None and status.state in UNSUCCESSFUL and status.state not in retry
+    }
+
+
+def _conditions(
+    plan: Plan, records: Sequence[Record], force: bool, ended: Collection[str]
+) -> dict[str, Condition]:
+    """The condition of each planned run, by identity; those that have `ended` are left alone."""
     if force:
         return {run.identity: Condition((), "train") for run in plan.runs}
     by_folder = {record.folder.name: record for record in records}
     definitions = of_one_run(plan.definitions)
-    return {
-        run.identity: condition(
-            plan.run_folder(run), run, definitions, record=by_folder.get(run.folder)
-        )
-        for run in plan.runs
-    }
+
+    def of(run: Run) -> Condition:
+        record = by_folder.get(run.folder)
+        if run.identity in ended:
+            return Condition((), "nothing")
+        if record is not None and record.status.state == "diverged":  # tried again
+            return Condition((), "train")
+        return condition(plan.run_folder(run), run, definitions, record=record)
+
+    return {run.identity: of(run) for run in plan.runs}
 
 
 def _cores(device: str, threads: int) -> int:
@@ -340,14 +420,27 @@ def _unscored(plan: Plan, records: Mapping[str, Record]) -> list[str]:
     ]
 
 
-def _compare(plan: Plan, records: Records) -> dict[str, str]:
-    """Score the metrics that compare runs, where the runs have changed; why some are undefined."""
+def _compare(plan: Plan, records: Records, claims: Claims) -> dict[str, str]:
+    """Score the metrics that compare runs, where the runs have changed; why some are undefined.
+
+    Rows of which another process carries out a run are left to that process.
+    """
     refused: dict[str, str] = {}
     for definition in plan.definitions:
-        if definition.name in STUDY_METRICS:
+        if definition.name not in STUDY_METRICS:
+            continue
+        rows: dict[str, list[Record]] = {}
+        for record in records.read():
+            rows.setdefault(record.run.label, []).append(record)
+        for row in rows.values():
+            names = [record.folder.name for record in row]
             try:
-                _, reasons = score_agreement(records.read(), definition)
+                if all(claims.claim(name) for name in names):
+                    _, reasons = score_agreement(row, definition)
+                    refused |= reasons
             except OSError as error:
                 raise unwritable(plan.folder, error) from error
-            refused |= reasons
+            finally:
+                for name in names:
+                    claims.release(name)
     return refused

@@ -5,6 +5,7 @@ scores are computed from the stored representation.
 """
 
 import contextlib
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.errors import RequestError
 from bench.store import files, record
 from bench.store.environment import environment
 from bench.store.integrity import Stage, condition
@@ -39,6 +41,7 @@ class Job:
         threads: of the libraries.
         data_dir: where data sets look for files.
         checkpoint_seconds: time between two checkpoints.
+        timeout: seconds that this attempt may take; None for as long as it takes.
     """
 
     run: Run
@@ -48,6 +51,7 @@ class Job:
     threads: int = 1
     data_dir: str | None = None
     checkpoint_seconds: float = 30.0
+    timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,14 @@ class Progress:
     steps: int = 0
     terms: Mapping[str, float] | None = None
     note: str = ""
+
+
+class _Stopped(Exception):
+    """A run was asked to stop between two metrics; the scores so far are written."""
+
+
+class _Skipped(Exception):
+    """What a run needs is not on this machine, such as the files of its data set."""
 
 
 def announce(job: Job) -> None:
@@ -91,12 +103,17 @@ def run_job(
     Args:
         job: what to do.
         watch: called with the progress.
-        stop: asked after every training step whether to stop.
+        stop: asked after every training step, and before every metric, whether to stop.
 
     Returns:
         The status that the run ended with.
     """
     from bench.train.loop import Diverged, Interrupted
+
+    deadline = math.inf if job.timeout is None else time.monotonic() + job.timeout
+
+    def stops() -> bool:
+        return stop() or time.monotonic() > deadline
 
     status = Status("failed")
     seconds: dict[str, float] = {}
@@ -113,9 +130,9 @@ def run_job(
         seconds, reached = dict(status.seconds), status.step
         evaluation = record.read_evaluation(job.folder)
         if evaluation is None or stage in ("train", "encode"):
-            evaluation = _train_and_encode(job, stage == "encode", seconds, watched, stop)
+            evaluation = _train_and_encode(job, stage == "encode", seconds, watched, stops)
             record.write_status(job.folder, replace(status, step=job.run.steps, seconds=seconds))
-        broken = _score(job, evaluation, seconds, watched)
+        broken = _score(job, evaluation, seconds, watched, stops)
         status = replace(_outcome(evaluation, job.run), seconds=seconds)
         if broken:
             status = replace(status, message="; ".join(filter(None, (status.message, broken))))
@@ -123,20 +140,48 @@ def run_job(
         for checkpoint in job.folder.glob(record.CHECKPOINTS):
             checkpoint.unlink(missing_ok=True)
         return status
-    except Interrupted as error:
+    except (Interrupted, _Stopped) as error:
         status = Status("interrupted", reached, str(error), seconds)
+        if time.monotonic() > deadline and not stop():
+            status = timed_out(status, job)
     except Diverged as error:
         status = Status("diverged", error.step, str(error), seconds)
         with contextlib.suppress(OSError):
             files.write_rows(job.folder / record.HISTORY, error.history)
+    except _Skipped as error:
+        status = Status("skipped", reached, str(error), seconds)
     except Exception as error:  # whatever it is, it is this run's end and not the study's
         reason = _reason(error, job.run)
-        status = Status("failed", reached, reason, seconds)
+        state = "out-of-memory" if is_out_of_memory(error) else "failed"
+        status = Status(state, reached, reason, seconds)
         with contextlib.suppress(OSError):
             files.write_text(job.folder / record.ERROR, traceback.format_exc())
     with contextlib.suppress(OSError):  # a full disk: the caller still gets the status
         record.write_status(job.folder, status)
     return status
+
+
+def timed_out(status: Status, job: Job) -> Status:
+    """The status of a run that was stopped after its time."""
+    message = f"took longer than {job.timeout:g} s"
+    if status.message:
+        message = f"{message}; {status.message}"
+    return replace(status, state="timeout", message=message)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory was wanting."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # torch has no type for the memory of the CPU
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate" in str(error)
+
+
+def is_finished(job: Job) -> bool:
+    """Whether nothing of a run is missing."""
+    return condition(job.folder, job.run, job.definitions).stage == "nothing"
 
 
 def _begin(job: Job) -> Status:
@@ -192,6 +237,9 @@ def _train_and_encode(
     """Train the model, then store its weights, representation, pictures' arrays and evaluation.
 
     A model that is `trained` already has its weights in the run's folder.
+
+    Raises:
+        _Skipped: the data set or the model cannot be built here.
     """
     import torch
 
@@ -205,8 +253,11 @@ def _train_and_encode(
     torch.set_num_threads(job.threads)
     torch.backends.cudnn.deterministic = True
     device = torch.device(job.device)
-    data = build_data(run.dataset, run.data_settings, job.data_dir)
-    model = build_model(run, device, data.factors)
+    try:
+        data = build_data(run.dataset, run.data_settings, job.data_dir)
+        model = build_model(run, device, data.factors)
+    except RequestError as error:
+        raise _Skipped(" ".join(str(error).split())) from error
     if trained and run.trained:
         model.load_state_dict(files.read_weights(folder / record.WEIGHTS))
         history = files.read_numbers(folder / record.HISTORY)
@@ -296,6 +347,7 @@ def _score(
     evaluation: Evaluation,
     seconds: dict[str, float],
     watch: Callable[[Progress], None],
+    stop: Callable[[], bool],
 ) -> str:
     """Score the stored representation by the definitions that are missing, and store the scores.
 
@@ -305,6 +357,7 @@ def _score(
 
     Raises:
         MetricError: none of the metrics has a score, as all that are missing are broken.
+        _Stopped: `stop` said so; what is scored is stored.
     """
     from bench.score import MetricError, score
     from bench.store.representation import read_representation
@@ -315,10 +368,14 @@ def _score(
         return ""
     undefined: dict[str, Undefined] = {}
     broken: list[MetricError] = []
+    stopped = ""
     with _timed(seconds, "scoring"):
         watch(Progress("scoring"))
         representation = read_representation(job.folder / record.REPRESENTATION)
         for definition in missing:
+            if stop():
+                stopped = f"stopped before {definition.name} was scored"
+                break
             try:
                 scores[definition.name] = score(representation, definition, job.run.seed)
             except ValueError as error:  # for example one of the posterior, for codes without one
@@ -329,6 +386,8 @@ def _score(
     if undefined:
         both = {**evaluation.undefined, **undefined}
         record.write_evaluation(job.folder, replace(evaluation, undefined=both))
+    if stopped:
+        raise _Stopped(stopped)
     if not broken:
         return ""
     if not scores and not undefined:

@@ -22,7 +22,7 @@ from bench.cli.evaluate import EVALUATE_HELP, evaluate
 from bench.cli.export import EXPORT_HELP, export
 from bench.cli.list import LIST_HELP, list_
 from bench.cli.new import NEW_HELP, new
-from bench.cli.report import COMPARE_HELP, REPORT_HELP, compare, report
+from bench.cli.report import COMPARE_HELP, MERGE_HELP, REPORT_HELP, compare, merge, report
 from bench.cli.reproduce import REPRODUCE_HELP, reproduce
 from bench.cli.run import RUN_HELP, run
 from bench.cli.status import STATUS_HELP, status
@@ -66,6 +66,7 @@ app.command(name="list", help=LIST_HELP)(list_)
 app.command(help=STATUS_HELP)(status)
 app.command(help=REPORT_HELP)(report)
 app.command(help=COMPARE_HELP)(compare)
+app.command(help=MERGE_HELP)(merge)
 
 
 @app.callback(invoke_without_command=True)

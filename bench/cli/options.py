@@ -117,6 +117,35 @@ Metrics = Annotated[
         autocompletion=complete_metrics,
     ),
 ]
+Timeout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Stop a run that takes longer, as in 90s, 30m or 2h; it keeps its checkpoint.",
+    ),
+]
+Retry = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STATES",
+        help="Which runs without scores are tried again: failed, out-of-memory, skipped (the "
+        "default), timeout, diverged; all; none.",
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CELLS",
+        help="These runs only: a model, a row, seed=3, or 'ROW, seed 3'; * is any text. May be "
+        "repeated.",
+    ),
+]
+Share = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="K/N", help="The K-th of N equal shares of the runs; see bench merge."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Notes = Annotated[
     bool, typer.Option("--notes", help="Print the table's notes, and the ranks of models.")

@@ -105,6 +105,7 @@ class _Live:
         self._bars.stop()
 
     def started(self, job: Job) -> None:
+        self._forget(job)  # of an attempt that was out of memory
         self._tasks[job.run.identity] = self._bars.add_task(
             escape(job.run.title), total=job.run.steps, note="starting"
         )
@@ -113,16 +114,23 @@ class _Live:
         if progress.note:
             say(self._console, f"{job.run.title}: {progress.note}")
             return
-        task = self._tasks[job.run.identity]
+        task = self._tasks.get(job.run.identity)
+        if task is None:
+            return
         if progress.phase == "training":
             self._bars.update(task, completed=progress.step, note=_loss(progress))
         else:
             self._bars.update(task, completed=job.run.steps, note=progress.phase)
 
     def ended(self, job: Job, status: Status) -> None:
-        self._bars.remove_task(self._tasks.pop(job.run.identity))
+        self._forget(job)
         self._bars.advance(self._study)
         say(self._console, f"{job.run.title}: {_ending(status)}")
 
     def stopping(self) -> None:
         say(self._console, "stopping: writing checkpoints")
+
+    def _forget(self, job: Job) -> None:
+        task = self._tasks.pop(job.run.identity, None)
+        if task is not None:
+            self._bars.remove_task(task)

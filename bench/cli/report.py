@@ -1,4 +1,4 @@
-"""The commands `bench report` and `bench compare`: what comes of studies that are finished."""
+"""The commands `bench report`, `bench compare` and `bench merge`: what comes of studies."""
 
 import json
 from pathlib import Path
@@ -48,6 +48,18 @@ With --model: between which ranks the model of the first study may be among the 
 second, and which of them it is separated from. Exit code 0 whatever the answer.
 
 Studies of different data are refused, with exit code 2.
+"""
+
+MERGE_HELP = """Put the runs of several folders of one study into one, and write its report.
+
+[bold]Example[/bold]: bench merge shards/1 shards/2 --into results/dsprites-quick
+
+The folders, such as those of bench run --shard 1/2 and --shard 2/2, stay as they are. Folders of
+different data, presets, settings or definitions of metrics are refused, with exit code 2.
+
+Where two folders have different results of the same run, the run is named, the first one stays in
+the tables, and the other is kept in the folder conflicts. Exit code 1 if there is such a run, else
+0.
 """
 
 
@@ -118,6 +130,40 @@ def compare(
     else:
         _print_comparison(comparison, stdout())
     raise typer.Exit(1 if comparison.differs else 0)
+
+
+def merge(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="FOLDER...", help="Studies' folders, e.g. shards/1 shards/2"),
+    ],
+    into: Annotated[
+        Path,
+        typer.Option(metavar="FOLDER", help="A new folder, or one of the same study."),
+    ],
+    notes: Notes = False,
+) -> None:
+    from bench.merge import merge as merge_folders
+    from bench.report.render import console_table
+
+    talk = stderr()
+    with talk.status("reading records") as status:
+        merged = merge_folders(folders, into, watch=status.update)
+    console_table(merged.report.table, stdout(), notes=notes)
+    for path in merged.report.files:
+        say(talk, f"wrote {path}")
+    say(
+        talk,
+        f"{merged.copied} runs copied, {merged.same} had the same results already, "
+        f"{merged.further} had come further in one folder than in another",
+    )
+    for conflict in merged.conflicts:
+        say(
+            talk,
+            f"conflict: {conflict.title}: {conflict.difference}; {conflict.kept} is in the tables, "
+            f"the other is kept in {conflict.aside}",
+        )
+    raise typer.Exit(1 if merged.conflicts else 0)
 
 
 def _print_comparison(comparison: "Comparison", out: Console) -> None:

@@ -1,5 +1,6 @@
 """The command `bench run`."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,9 +18,13 @@ from bench.cli.options import (
     Metrics,
     Models,
     Notes,
+    Only,
     PresetName,
+    Retry,
     Seeds,
     Set,
+    Share,
+    Timeout,
 )
 from bench.console import say, stderr, stdout
 
@@ -54,6 +59,9 @@ betavae.beta=4; bench list jointvae shows what there is to set.
 
 The same command continues where it stopped and never trains a run twice. More --seeds or --models
 add what is missing. Without --metrics, the first four of bench list metrics are scored.
+
+Several bench run may be at work in one folder: each run is carried out by one of them. Exit code 0
+only if every run that was asked for is trained and scored.
 """
 
 
@@ -117,15 +125,25 @@ def run(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop all runs when one fails.")
     ] = False,
+    timeout: Timeout = None,
+    retry: Retry = None,
+    only: Only = None,
+    shard: Share = None,
     checkpoint_seconds: Annotated[
         float,
         typer.Option(min=0, metavar="SECONDS", help="Seconds between two checkpoints of a run."),
     ] = 30.0,
     notes: Notes = False,
 ) -> None:
+    from bench.cells import RETRIED, Selection, parse_retry, parse_shard, parse_timeout
     from bench.execute import Options
     from bench.plan import Request, plan
 
+    selection = Selection(
+        only=only or (),
+        shard=None if shard is None else parse_shard(shard),
+        retry=RETRIED if retry is None else parse_retry(retry),
+    )
     request = Request(
         models=models,
         dataset=dataset,
@@ -149,6 +167,8 @@ def run(
         data_dir=data_dir,
         force=force,
         fail_fast=fail_fast,
+        selection=selection,
+        timeout=None if timeout is None else parse_timeout(timeout),
         checkpoint_seconds=checkpoint_seconds,
     )
     planned = plan(request)
@@ -204,7 +224,7 @@ def print_plan(todo: "Outstanding", console: Console) -> None:
     from bench.presets import PRESETS
 
     plan, study = todo.plan, todo.plan.study
-    done = len(plan.runs) - len(todo.runs)
+    done = len(plan.runs) - len(todo.runs) - len(todo.ended)
     steps = sum(run.steps for run in todo.trained)
     say(console, f"{study.dataset} ({study.source}), preset {study.preset}")
     for note in study.notes:
@@ -232,6 +252,10 @@ def print_plan(todo: "Outstanding", console: Console) -> None:
         say(console, f"  {title}: {words}")
     if len(todo.damaged) > SHOWN:
         say(console, f"  and {len(todo.damaged) - SHOWN:,} more runs that have lost files")
+    if todo.ended:
+        states = Counter(status.state for status in todo.ended.values())
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
+        say(console, f"  not tried again: {counts} (--retry {','.join(states)} does)")
     say(
         console,
         f"{len(plan.runs)} runs: {done} done, {len(todo.runs)} to do, {steps} steps, "
@@ -254,12 +278,16 @@ def in_ranges(seeds: Sequence[int]) -> str:
 
 def _exit_code(outcome: "Outcome", talk: Console) -> int:
     """0 if every planned run is trained and scored; the others are named."""
+    from bench.cells import RETRIED
+    from bench.store.record import SCORED
+
     for title, status in islice(outcome.failed.items(), SHOWN):
         say(talk, f"{title}: {status.state}: {status.message}")
     if len(outcome.failed) > SHOWN:
         more = len(outcome.failed) - SHOWN
         say(talk, f"and {more:,} more: bench status says which, and why")
-    if any(s.state == "failed" or t in outcome.unscored for t, s in outcome.failed.items()):
+    by_default = [t for t, s in outcome.failed.items() if s.state in RETRIED or s.state in SCORED]
+    if by_default:
         again = "The same command tries failed runs again"
         path = next((p for title, p in outcome.errors.items() if title in outcome.failed), None)
         say(talk, f"{again}; {path} says more." if path else f"{again}.")

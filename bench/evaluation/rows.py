@@ -27,6 +27,7 @@ from bench.metrics import STUDY_METRICS, Representation
 from bench.registry import entries
 from bench.score import DEFAULT, evaluate
 from bench.score import definition as definition_of
+from bench.store.claims import locked
 from bench.store.environment import environment
 from bench.store.files import write_json
 from bench.store.record import (
@@ -46,7 +47,7 @@ from bench.store.record import (
 )
 from bench.store.representation import read_representation, write_representation
 from bench.store.run import FROM_FILE, Run
-from bench.store.study import locked, read_study, unwritable
+from bench.store.study import read_study, unwritable
 
 READ = "read.json"  # in the folder of a row: what was read of the file
 COPY = "add it to a copy of the folder"

@@ -19,6 +19,7 @@ from bench.evaluation.reading import what_was_read
 from bench.metrics import STUDY_METRICS
 from bench.score import evaluated_names, score_agreement
 from bench.settings import parse
+from bench.store.claims import locked
 from bench.store.record import (
     REPRESENTATION,
     SETTINGS,
@@ -30,7 +31,7 @@ from bench.store.record import (
     write_scores,
 )
 from bench.store.representation import read_representation
-from bench.store.study import is_study, locked, unwritable
+from bench.store.study import is_study, unwritable
 
 # Scores of runs stay with the runs.
 COPY = "score a copy of the folder elsewhere"

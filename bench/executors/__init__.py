@@ -1,4 +1,4 @@
-"""Where runs run: an executor takes jobs and says how each of them ended."""
+"""Where runs run: an executor takes jobs from a queue and says how each of them ended."""
 
 from typing import Protocol, Self
 
@@ -7,7 +7,10 @@ from bench.worker import Job, Progress
 
 
 class Reporter(Protocol):
-    """Who an executor tells what happens."""
+    """Who an executor tells what happens.
+
+    A run that another process has carried out ends without having started here.
+    """
 
     def started(self, job: Job) -> None: ...
     def progress(self, job: Job, progress: Progress) -> None: ...

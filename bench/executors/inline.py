@@ -3,17 +3,21 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
 
 from bench.executors import Reporter
-from bench.store.record import Status
+from bench.executors.jobs import JobQueue
+from bench.store.record import UNSUCCESSFUL, Status
 from bench.worker import Job, run_job
+
+POLL = 0.25  # seconds
 
 
 def run_inline(
-    jobs: Sequence[Job],
+    jobs: JobQueue,
     reporter: Reporter,
     *,
     fail_fast: bool = False,
@@ -25,21 +29,26 @@ def run_inline(
     raises KeyboardInterrupt at once. Torch's threads and settings are afterwards as before.
 
     Args:
-        jobs: what to do, in this order.
+        jobs: what to do.
         reporter: told what happens.
-        fail_fast: whether the first run that fails or diverges stops the others.
+        fail_fast: whether the first run that ends without scores stops the others.
         ended: called for each job that has ended, with its status.
 
     Returns:
         Whether a signal stopped it.
     """
     with _stopped_by_interrupt() as stopping, _torch_as_before():
-        for job in jobs:
+        while jobs.left and not stopping.is_set():
+            job = jobs.take()
+            if job is None:  # other processes are at what is left
+                time.sleep(POLL)
+                continue
             reporter.started(job)
             status = run_job(job, partial(reporter.progress, job), stopping.is_set)
+            jobs.ended(job)
             reporter.ended(job, status)
             ended(job, status)
-            if stopping.is_set() or (fail_fast and status.state in ("failed", "diverged")):
+            if fail_fast and status.state in UNSUCCESSFUL:
                 break
         return stopping.is_set()
 

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -24,9 +24,12 @@ from types import FrameType
 from typing import Any
 
 from bench.executors import Reporter
-from bench.store.record import Status, read_record, read_status, write_status
-from bench.worker import Job, Progress, run_job
+from bench.executors.jobs import JobQueue
+from bench.store.record import UNSUCCESSFUL, Status, read_record, read_status, write_status
+from bench.worker import Job, Progress, run_job, timed_out
 
+POLL = 0.25  # seconds
+GRACE = 30.0  # seconds after its time in which a run may end itself, with a checkpoint
 PROGRESS_EVERY = 0.2  # seconds between two messages of a worker about the same phase
 
 # glibc keeps what a training step frees for the next step, which wants the same again. By default
@@ -45,16 +48,20 @@ class _Worker:
         pipe: the parent's end of its pipe.
         job: what it does now.
         used: whether it has had a job.
+        began: when it got its job, by the monotonic clock.
+        oom_kills: how many processes the system had killed for want of memory by then.
     """
 
     process: BaseProcess
     pipe: "Connection[Job | str, Progress | Status]"
     job: Job | None = None
     used: bool = False
+    began: float = 0.0
+    oom_kills: int | None = None
 
 
 def run_in_processes(
-    jobs: Sequence[Job],
+    jobs: JobQueue,
     slots: int,
     reporter: Reporter,
     *,
@@ -63,45 +70,59 @@ def run_in_processes(
 ) -> bool:
     """Carry out jobs, at most `slots` at a time.
 
-    Ctrl-C or SIGTERM lets the workers write a checkpoint and end; a second one kills them.
+    Ctrl-C or SIGTERM lets the workers write a checkpoint and end; a second one kills them. A worker
+    that is still at its run `GRACE` seconds after the run's time is killed as well.
+
+    Once a run is out of memory, half as many take place side by side. The run itself is tried once
+    more, alone, when all others have ended.
 
     Args:
-        jobs: what to do, in this order.
+        jobs: what to do.
         slots: number of worker processes.
         reporter: told what happens.
-        fail_fast: whether the first run that fails or diverges stops the others.
+        fail_fast: whether the first run that ends without scores stops the others.
         ended: called for each job that has ended, with its status.
 
     Returns:
         Whether a signal stopped it.
     """
-    waiting = deque(jobs)
     workers: list[_Worker] = []
-    stopping = failed = False
+    alone: deque[Job] = deque()  # out of memory beside others
+    stopping = failed = last = False
     with _counting_signals() as signals:
         try:
-            while waiting or any(worker.job for worker in workers):
-                while waiting and (worker := _free(workers, slots, waiting[0])):
-                    job = waiting.popleft()
-                    if _give(worker, job):
-                        reporter.started(job)
-                    else:  # it died while it was idle: another one takes the job
-                        waiting.appendleft(job)
-                        workers.remove(worker)
-                wait([worker.pipe for worker in workers], timeout=0.25)
+            while jobs.left or alone or any(worker.job for worker in workers):
+                while len(_at_work(workers)) < slots and (job := jobs.take()):
+                    _start(job, workers, slots, reporter)
+                if alone and not last and not jobs.left and not _at_work(workers):
+                    last, slots = True, 1
+                if last and alone and not _at_work(workers):
+                    _start(alone.popleft(), workers, slots, reporter)
+                _wait(workers)
                 for worker in list(workers):
                     running = worker.job
                     status = _listen(worker, reporter, cut_short=len(signals) > 1)
                     if running and status:
-                        failed = failed or status.state in ("failed", "diverged")
+                        if status.state == "out-of-memory":
+                            _dismiss(worker)  # its memory is free at once
+                            workers.remove(worker)
+                            if slots > 1 and not stopping:
+                                slots //= 2
+                                alone.append(running)
+                                _tell(reporter, running, "out of memory: tried again alone later")
+                                continue
+                        failed = failed or status.state in UNSUCCESSFUL
+                        jobs.ended(running)
                         reporter.ended(running, status)
                         ended(running, status)
-                    if worker.job is None and not (waiting and worker.process.is_alive()):
+                    idle = worker.job is None and worker in workers
+                    if idle and not (jobs.left and worker.process.is_alive()):
                         _dismiss(worker)
                         workers.remove(worker)
                 if (signals or (failed and fail_fast)) and not stopping:
                     stopping = True
-                    waiting.clear()
+                    jobs.clear()
+                    alone.clear()
                     reporter.stopping()
                     for worker in workers:
                         with contextlib.suppress(OSError):
@@ -159,18 +180,28 @@ def environment_of_a_worker(threads: int) -> dict[str, str]:
 # --- in the parent
 
 
-def _free(workers: list[_Worker], slots: int, job: Job) -> _Worker | None:
-    """A worker that may take the job, started if there may be one more."""
+def _at_work(workers: list[_Worker]) -> list[_Worker]:
+    return [worker for worker in workers if worker.job is not None]
+
+
+def _start(job: Job, workers: list[_Worker], slots: int, reporter: Reporter) -> None:
+    """Give a job to a worker, where fewer than `slots` have one."""
+    while not _give(worker := _free(workers, slots, job), job):
+        workers.remove(worker)  # it died while it was idle: another one takes the job
+    reporter.started(job)
+
+
+def _free(workers: list[_Worker], slots: int, job: Job) -> _Worker:
+    """A worker that may take the job, started if there is none."""
     idle = [worker for worker in workers if worker.job is None]
     external = job.run.code is not None and not job.run.trained
     for worker in idle:
         if worker.process.is_alive() and not (external and worker.used):
             return worker
-    if len(workers) >= slots:
-        if not idle:
-            return None
-        _dismiss(idle[0])
-        workers.remove(idle[0])
+    while idle and len(workers) >= slots:
+        worker = idle.pop()
+        _dismiss(worker)
+        workers.remove(worker)
     worker = _Worker(*_spawned(_work, job.run.folder, job.threads))
     workers.append(worker)
     return worker
@@ -178,12 +209,25 @@ def _free(workers: list[_Worker], slots: int, job: Job) -> _Worker | None:
 
 def _give(worker: _Worker, job: Job) -> bool:
     """Send a job to a worker; whether that went well."""
+    worker.oom_kills = oom_kills()
     try:
         worker.pipe.send(job)
     except OSError:
         return False
-    worker.job, worker.used = job, True
+    worker.job, worker.used, worker.began = job, True, time.monotonic()
     return True
+
+
+def _wait(workers: list[_Worker]) -> None:
+    """Until a worker says something, but not for long."""
+    if workers:
+        wait([worker.pipe for worker in workers], timeout=POLL)
+    else:
+        time.sleep(POLL)
+
+
+def _tell(reporter: Reporter, job: Job, note: str) -> None:
+    reporter.progress(job, Progress("training", note=note))
 
 
 def _listen(worker: _Worker, reporter: Reporter, cut_short: bool) -> Status | None:
@@ -191,6 +235,7 @@ def _listen(worker: _Worker, reporter: Reporter, cut_short: bool) -> Status | No
     if worker.job is None:
         return None
     job = worker.job
+    late = job.timeout is not None and time.monotonic() - worker.began > job.timeout + GRACE
     try:
         while worker.pipe.poll():
             message = worker.pipe.recv()
@@ -198,20 +243,47 @@ def _listen(worker: _Worker, reporter: Reporter, cut_short: bool) -> Status | No
                 worker.job = None
                 return message
             reporter.progress(job, message)
+        if late:
+            worker.process.kill()
+            worker.process.join()
+            raise EOFError
         return None
     except (EOFError, OSError):
         worker.job = None
         worker.process.join()
-        code = worker.process.exitcode
-        reason = f"the worker process ended with exit code {code}"
-        if code == -9:  # SIGKILL, which Windows has not
-            reason = "the worker process was killed (out of memory?)"
-        status = replace(read_status(job.folder), state="failed", message=reason)
+        status = _of_the_dead(worker, read_status(job.folder))
         if cut_short:
             status = replace(status, state="interrupted", message="stopped at once by Ctrl-C")
+        elif late:
+            status = timed_out(replace(status, message="its process was killed"), job)
         with contextlib.suppress(OSError):
             write_status(job.folder, status)
         return status
+
+
+def _of_the_dead(worker: _Worker, status: Status) -> Status:
+    """The status of a run whose process has ended without one."""
+    code = worker.process.exitcode
+    if code != -9:  # SIGKILL, which Windows has not
+        reason = f"the worker process ended with exit code {code}"
+        return replace(status, state="failed", message=reason)
+    before, now = worker.oom_kills, oom_kills()
+    if before is not None and now is not None and now > before:
+        reason = "the system killed the worker process as memory was wanting"
+        return replace(status, state="out-of-memory", message=reason)
+    reason = "the worker process was killed"
+    if now is None:
+        reason += " (out of memory?)"
+    return replace(status, state="failed", message=reason)
+
+
+def oom_kills() -> int | None:
+    """How many processes the system has killed for want of memory; None where it does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return None
 
 
 def _dismiss(worker: _Worker) -> None:

@@ -1,6 +1,5 @@
 """Request -> reproduction: what a published table needs is run, scored twice, and set beside it."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -27,9 +26,11 @@ from bench.reproduce.table import Reproduction, write_reproduction
 from bench.reproduce.tables import TABLES
 from bench.score import DEFAULT
 from bench.settings import parse_seeds
+from bench.store.claims import locked
+from bench.store.files import copy_folder
 from bench.store.record import FINISHED, REPRESENTATION, read_record, read_status
 from bench.store.run import Run
-from bench.store.study import ELSEWHERE, locked, unwritable, write_study
+from bench.store.study import ELSEWHERE, unwritable, write_study
 
 
 @dataclass(frozen=True)
@@ -292,7 +293,7 @@ def take_over(plan: Plan, runs: Sequence[FinishedRun]) -> None:
         try:
             for finished in runs:
                 target = plan.run_folder(finished.run)
-                _copy(finished.folder, target, plan.folder / ".copy")
+                copy_folder(finished.folder, target, plan.folder / ".copy", leave_out=[PAPER])
         except OSError as error:
             raise unwritable(plan.folder, error) from error
 
@@ -309,18 +310,6 @@ def _finished(run: Run, root: Path) -> Path | None:
             if same and record.scored and (folder / REPRESENTATION).is_file():
                 return folder
     return None
-
-
-def _copy(source: Path, target: Path, unfinished: Path) -> None:
-    """All or nothing: a copy that was cut off is no run."""
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    for path in source.iterdir():
-        if path.is_file() and path.name != PAPER:
-            shutil.copy2(path, unfinished)
-    shutil.rmtree(target, ignore_errors=True)
-    target.parent.mkdir(exist_ok=True)
-    unfinished.rename(target)
 
 
 # --- released weights

@@ -1,8 +1,9 @@
 """What is written to disk, and how: whole files or nothing.
 
-Only this module writes results. A file is written beside its place, synced and renamed, so that
-a kill or a full disk leaves the old file or none. While it is written it is locked, so that what a
-killed writer left can be told from what a living one writes.
+Only this module writes results. A file is written beside its place, synced and renamed, and then
+its folder is synced, so that a kill, a full disk or a machine without power leaves the old file or
+none, and files become permanent in the order in which they were written. While it is written it is
+locked, so that what a killed writer left can be told from what a living one writes.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import gc
 import io
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -56,14 +58,58 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if _syncs():
+                os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_UMASK)  # mkstemp's files are their owner's alone
         if keep is not None and path.exists():
             _put(path, keep)
         _put(temporary, path)
+        _sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def copy_folder(
+    source: Path, target: Path, unfinished: Path, leave_out: Sequence[str] = ()
+) -> None:
+    """Copy a folder in the place of another, all or nothing, without files that are being written.
+
+    Args:
+        source: the folder.
+        target: its copy. A kill at the wrong moment leaves none.
+        unfinished: where the copy is made, on the disk of the target.
+        leave_out: names of files that stay behind.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(source, unfinished, ignore=shutil.ignore_patterns(".*.tmp", *leave_out))
+    if _syncs():
+        for path in unfinished.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+        _sync_folder(unfinished)
+    shutil.rmtree(target, ignore_errors=True)
+    unfinished.rename(target)
+    _sync_folder(target.parent)
+
+
+def _syncs() -> bool:
+    """Whether what is written has to survive a machine without power, too: tests need not."""
+    return os.environ.get("BENCH_FSYNC") != "0"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder permanent, where the system can."""
+    if os.name == "nt" or not _syncs():
+        return
+    with contextlib.suppress(OSError):  # some network folders cannot
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _put(temporary: Path, path: Path) -> None:
@@ -103,8 +149,12 @@ def _temporary(path: Path) -> tuple[int, Path]:
 
 
 def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
     with replacing(path) as file:
-        file.write(text.encode())
+        file.write(data)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -41,8 +41,13 @@ REACH = 2.0  # standard deviations that a traversal covers to each side
 
 # done: trained and scored; collapsed: also, but the decoder uses no code;
 # diverged: a loss stopped being finite; failed: an error, kept in error.txt;
+# timeout: stopped after the time that a run may take, its checkpoint is kept;
+# out-of-memory: tried again alone before that is its end; skipped: cannot be carried out here;
 # interrupted: stopped on request; running: under way, or killed if nothing runs
 FINISHED = ("done", "collapsed", "diverged")
+SCORED = ("done", "collapsed")
+UNSUCCESSFUL = ("diverged", "failed", "timeout", "out-of-memory", "skipped")
+STATES = ("pending", "running", *SCORED, *UNSUCCESSFUL, "interrupted")
 
 _REASON = 200  # characters of what is wrong with a file
 
@@ -54,7 +59,7 @@ class Status:
     """How far a run is.
 
     Attributes:
-        state: `pending`, `running`, `done`, `collapsed`, `diverged`, `failed` or `interrupted`.
+        state: one of `STATES`.
         step: the last training step.
         message: why the run ended as it did, where there is something to say.
         seconds: time spent so far, by phase.
@@ -273,7 +278,7 @@ class Record:
 
     @property
     def scored(self) -> bool:
-        return self.status.state in ("done", "collapsed")
+        return self.status.state in SCORED
 
 
 def read_record(folder: Path) -> Record:

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from bench.errors import RequestError
-from bench.store.files import json_text, read_as, sweep_study, write_text
+from bench.store.files import json_text, read_as, write_text
 
 STUDY = "study.json"
 
@@ -69,8 +67,13 @@ def read_study(folder: Path, remedy: str = "restore it, or name another folder")
         raise RequestError(f"{folder / STUDY} cannot be read ({error}): {remedy}") from error
 
 
-def check_folder(folder: Path, study: StudyRecord) -> None:
+def check_folder(folder: Path, study: StudyRecord, remedy: str = ELSEWHERE) -> None:
     """Whether a study may go on in its folder. Changes nothing.
+
+    Args:
+        folder: of the study.
+        study: what is to be written there.
+        remedy: with what a message ends.
 
     Raises:
         RequestError: the folder is a file, cannot be written, holds something else, or another
@@ -78,21 +81,21 @@ def check_folder(folder: Path, study: StudyRecord) -> None:
     """
     # os.path, as Path.exists raises where a folder above may not be searched
     if os.path.exists(folder) and not os.path.isdir(folder):
-        raise RequestError(f"{folder} is a file: {ELSEWHERE}")
+        raise RequestError(f"{folder} is a file: {remedy}")
     nearest = next(p for p in [folder, *folder.absolute().parents] if os.path.exists(p))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise RequestError(f"{folder} cannot be written ({nearest}): {ELSEWHERE}")
+        raise RequestError(f"{folder} cannot be written ({nearest}): {remedy}")
     if not os.path.exists(folder / STUDY):
-        # a kill may leave the lock, and a temporary file of the store
+        # a kill may leave locks, and a temporary file of the store
         ours = (".lock", f".{STUDY}.")
         if nearest == folder and not all(p.name.startswith(ours) for p in folder.iterdir()):
-            raise RequestError(f"{folder} is not empty and holds no study: {ELSEWHERE}")
+            raise RequestError(f"{folder} is not empty and holds no study: {remedy}")
         return
-    written, wanted = vars(read_study(folder, ELSEWHERE)), _plain(vars(study))
+    written, wanted = vars(read_study(folder, remedy)), _plain(vars(study))
     for key in wanted:
         if key not in ("source", "notes") and written[key] != wanted[key]:
             raise RequestError(
-                f"{folder} was written with {key} {written[key]}, not {wanted[key]}: {ELSEWHERE}"
+                f"{folder} was written with {key} {written[key]}, not {wanted[key]}: {remedy}"
             )
 
 
@@ -111,33 +114,6 @@ def write_study(folder: Path, study: StudyRecord) -> None:
 def unwritable(folder: Path, error: OSError, remedy: str = ELSEWHERE) -> RequestError:
     """What to say where the study's folder refuses a file."""
     return RequestError(f"{folder} cannot be written ({error.strerror}): {remedy}")
-
-
-class locked:
-    """The study's folder for this process alone; the system frees it even after a kill.
-
-    What killed writers have left in it is removed at the start.
-    """
-
-    def __init__(self, folder: Path, remedy: str = ELSEWHERE) -> None:
-        self._folder = folder
-        self._remedy = remedy
-        self._lock = FileLock(folder / ".lock", timeout=0)
-
-    def __enter__(self) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except Timeout:
-            raise RequestError(
-                f"{self._folder}: another bench is at work there; wait for it, or {self._remedy}"
-            ) from None
-        except OSError as error:
-            raise unwritable(self._folder, error, self._remedy) from error
-        sweep_study(self._folder)
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.release()
 
 
 def _plain(value: Any) -> Any:

@@ -116,7 +116,8 @@ def test_what_goes_wrong_in_a_run_is_its_own_affair(run, here: Path) -> None:
     kept = [(folder(here, n) / "status.json").stat().st_mtime_ns for n in ("Diverges", "Fine")]
     (here / "broken").unlink()
     again = run(*names, steps=5)
-    assert "4 runs: 2 done, 2 to do" in again.stderr
+    assert "not tried again: 1 diverged (--retry diverged does)" in again.stderr
+    assert "4 runs: 1 done, 2 to do" in again.stderr
     assert again.returncode == 1
     assert states(here) == {"Diverges": "diverged", **dict.fromkeys(names[1:], fine)}
     assert not (folder(here, "Raises") / "error.txt").exists()

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from bench.store import claims
+from bench.store.claims import Claims
 from bench.store.files import read_json, write_json
 from bench.store.record import SETTINGS
 
@@ -202,10 +204,44 @@ def test_a_report_of_a_broken_run(cli_here, study: Path, name: str) -> None:
     assert "Traceback" not in said.err
 
 
-def test_two_at_once(refused, study: Path) -> None:
+def test_a_folder_that_somebody_has_for_himself(refused, study: Path, monkeypatch) -> None:
+    monkeypatch.setattr(claims, "PATIENCE", 0.1)
     with FileLock(study / ".lock"):
         said = refused(output="study", steps=20)
-    assert "another bench is at work there" in said
+    assert "another bench is at work there; wait for it" in said
+
+
+def test_force_beside_another_that_is_at_work(cli_here, study: Path) -> None:
+    arguments = [part for pair in RUN.items() for part in pair]
+    before = contents(study)
+    with Claims(study):
+        said = cli_here("run", *arguments, "--output", "study", "--steps", "20", "--force")
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert "another bench is at work there, so --force may not remove its runs" in said.err
+    assert contents(study) == before
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("timeout", "2 weeks", "--timeout '2 weeks': give the time that a run may take"),
+        ("timeout", "0", "--timeout '0': give the time"),
+        ("timeout", "-3s", "--timeout '-3s': give the time"),
+        ("timeout", "nan", "--timeout 'nan': give the time"),
+        ("timeout", "400d", "at most a year"),
+        ("retry", "timeouts", "did you mean timeout"),
+        ("retry", "done", "unknown state in --retry 'done'"),
+        ("retry", "", "unknown state in --retry ''"),
+        ("shard", "3", "give which share of how many, as in 2/8"),
+        ("shard", "0/2", "the first is 1/8"),
+        ("shard", "3/2", "the first is 1/8"),
+        ("shard", "2/2", "there are 1 cells, so this share is empty"),
+        ("only", "seed=7", "unknown cell in --only 'seed=7'"),
+        ("only", "jointvae", "unknown cell in --only 'jointvae'"),
+    ],
+)
+def test_a_wrong_choice_of_cells_or_time(refused, option: str, value: str, said: str) -> None:
+    assert said in refused(**{option: value})
 
 
 def test_a_report_of_what_is_no_study(refused, here: Path) -> None:
