@@ -139,11 +139,14 @@ def others_at_work(folder: Path, besides: str | None = None) -> int:
 def claimed(folder: Path) -> set[str]:
     """The runs of a study that a process is at now, by the names of their folders."""
     paths = (folder / _LOCKS).glob("*.lock")
-    return {path.stem for path in paths if _is_held(path)}
+    return {path.stem for path in paths if _is_held(path, unknown=True)}
 
 
-def _is_held(path: Path, *, remove: bool = False) -> bool:
-    """Whether a process has a lock; the file of one that nobody has may be removed."""
+def _is_held(path: Path, *, unknown: bool = False, remove: bool = False) -> bool:
+    """Whether a process has a lock; the file of one that nobody has may be removed.
+
+    In a folder that may only be read it is `unknown`.
+    """
     lock = FileLock(path, timeout=0)
     try:
         with lock:
@@ -151,8 +154,8 @@ def _is_held(path: Path, *, remove: bool = False) -> bool:
                 path.unlink(missing_ok=True)
     except Timeout:
         return True
-    except OSError:  # a folder that may only be read
-        return False
+    except OSError:
+        return unknown
     return False
 
 

@@ -6,12 +6,11 @@ Records that are not readable JSON are no matter of this module: reading them ra
 import json
 import struct
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.errors import RequestError
 from bench.store.files import predecessor
 from bench.store.record import (
     CHECKPOINT,
@@ -24,7 +23,6 @@ from bench.store.record import (
     Definition,
     Record,
     read_evaluation,
-    read_record,
     read_scores,
     read_status,
     unscored,
@@ -151,63 +149,6 @@ def fault(path: Path, *, thorough: bool = False) -> str:
     return ""
 
 
-@dataclass(frozen=True)
-class RunState:
-    """How a run of a study stands.
-
-    Attributes:
-        folder: of the run.
-        title: its row and its seed; the folder's name where no record tells.
-        state: of its status, or `damaged` where there is no readable record.
-        step: the last training step.
-        message: why it ended as it did.
-        faults: what is missing or damaged.
-        explained: as in `Evaluation`.
-    """
-
-    folder: Path
-    title: str
-    state: str
-    step: int = 0
-    message: str = ""
-    faults: tuple[str, ...] = ()
-    explained: float | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether it is trained and scored, and all its files are there."""
-        return self.state in ("done", "collapsed") and not self.faults
-
-
-def survey(study: Path) -> list[RunState]:
-    """How every run of a study stands, also where its record cannot be read."""
-    faults = (f"{SETTINGS} {MISSING}",)
-    states = [
-        RunState(folder, folder.name, "damaged", faults=faults) for folder in lost_runs(study)
-    ]
-    records = []
-    for folder in (path.parent for path in (study / "runs").glob(f"*/{SETTINGS}")):
-        try:
-            records.append(read_record(folder))
-        except RequestError as error:
-            states.append(RunState(folder, folder.name, "damaged", message=str(error)))
-    faults_by_folder = faults_of(records)
-    for record in records:
-        status, evaluation = record.status, record.evaluation
-        states.append(
-            RunState(
-                folder=record.folder,
-                title=record.run.title,
-                state=status.state,
-                step=status.step,
-                message=status.message,
-                faults=faults_by_folder[record.folder],
-                explained=None if evaluation is None else evaluation.explained,
-            )
-        )
-    return sorted(states, key=lambda state: state.folder.name)
-
-
 def lost_runs(study: Path) -> list[Path]:
     """The folders of runs whose settings.json is missing, so that they are no records."""
     folders = (path for path in sorted((study / "runs").glob("*")) if path.is_dir())
@@ -219,21 +160,23 @@ def faults_of(records: Iterable[Record], *, thorough: bool = False) -> dict[Path
 
     A file that no run of the study has is not missed: committed studies leave the large ones out.
     """
-    records = list(records)
-    names = {
-        record.folder: [EVALUATION, SCORES, REPRESENTATION, *[WEIGHTS] * record.run.trained]
-        for record in records
-        if record.scored
-    }
-    kept = {name for files in names.values() for name in files}
-    kept = {name for name in kept if any((folder / name).exists() for folder in names)}
+    return missed({r.folder: faults_by_file(r, thorough=thorough) for r in records})
+
+
+def faults_by_file(record: Record, *, thorough: bool = False) -> dict[str, str]:
+    """What is wrong with each file that a finished run has; empty words where nothing is."""
+    if not record.scored:
+        return {}
+    names = [EVALUATION, SCORES, REPRESENTATION, *[WEIGHTS] * record.run.trained]
+    return {name: fault(record.folder / name, thorough=thorough) for name in names}
+
+
+def missed(faults: Mapping[Path, Mapping[str, str]]) -> dict[Path, tuple[str, ...]]:
+    """The faults of `faults_by_file`, but for files that none of the runs has."""
+    kept = {name for own in faults.values() for name, words in own.items() if words != MISSING}
     return {
-        record.folder: tuple(
-            f"{name} {words}"
-            for name in names.get(record.folder, ())
-            if name in kept and (words := fault(record.folder / name, thorough=thorough))
-        )
-        for record in records
+        folder: tuple(f"{name} {words}" for name, words in own.items() if words and name in kept)
+        for folder, own in faults.items()
     }
 
 

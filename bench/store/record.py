@@ -303,7 +303,7 @@ class Records:
 
     def __init__(self, study: Path) -> None:
         self._runs = study / "runs"
-        self._known: dict[str, tuple[_Stamps, Record]] = {}
+        self._known: dict[str, tuple[Stamps, Record]] = {}
 
     def read(self) -> list[Record]:
         """All runs as they are now, by label, then seed."""
@@ -311,12 +311,12 @@ class Records:
             known = {}
             for name in self._names():
                 folder = self._runs / name
-                stamps = _stamps(folder)  # first: what changes meanwhile is read again next time
-                if stamps[0] is None:  # without its settings it is no run
+                now = stamps(folder)  # first: what changes meanwhile is read again next time
+                if now[0] is None:  # without its settings it is no run
                     continue
                 entry = self._known.get(name)
-                if entry is None or entry[0] != stamps:
-                    entry = stamps, read_record(folder)
+                if entry is None or entry[0] != now:
+                    entry = now, read_record(folder)
                 known[name] = entry
             self._known = known
             records = [record for _, record in known.values()]
@@ -343,19 +343,19 @@ def last_change(study: Path) -> int:
     return max(times)
 
 
-_Stamps = tuple[tuple[int, int, int] | None, ...]
+Stamps = tuple[tuple[int, int, int] | None, ...]
 
 
-def _stamps(folder: Path) -> _Stamps:
+def stamps(folder: Path) -> Stamps:
     """Inode, size and time of the change of each file of a record; None where there is none."""
-    stamps: list[tuple[int, int, int] | None] = []
+    known: list[tuple[int, int, int] | None] = []
     for name in (SETTINGS, STATUS, SCORES, EVALUATION):
         try:
             found = os.stat(f"{folder}/{name}")
-            stamps.append((found.st_ino, found.st_size, found.st_mtime_ns))
+            known.append((found.st_ino, found.st_size, found.st_mtime_ns))
         except OSError:
-            stamps.append(None)
-    return tuple(stamps)
+            known.append(None)
+    return tuple(known)
 
 
 def read_status(folder: Path) -> Status:

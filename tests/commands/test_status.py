@@ -11,7 +11,6 @@ import pytest
 from bench.console import harmless
 from bench.report.write import write_report
 from bench.store.files import read_json, write_json
-from bench.store.integrity import survey
 from bench.store.record import (
     EVALUATION,
     SETTINGS,
@@ -22,6 +21,7 @@ from bench.store.record import (
     write_status,
 )
 from bench.store.study import StudyRecord, read_study, write_study
+from bench.store.survey import survey
 
 STUDY = StudyRecord("toy", {"image_size": 32}, "toy-1", "toy", "smoke", None, {})
 
@@ -94,15 +94,15 @@ def test_a_representation_is_missed_where_others_have_theirs(study: Path, damage
 
     for seed in (0, 1):
         np.savez(folder_of(study, seed) / "representation.npz", codes=np.zeros(3))
-    assert sum(state.complete for state in survey(study)) == 2
+    assert sum(state.complete for state in survey(study).runs) == 2
     damage(folder_of(study, 0) / "representation.npz")
-    (state,) = [state for state in survey(study) if state.faults]
+    (state,) = [state for state in survey(study).runs if state.faults]
     assert state.folder == folder_of(study, 0)
     assert state.faults[0].startswith("representation.npz is ")
 
 
 def test_what_no_run_has_is_not_missed(study: Path) -> None:
-    assert all(state.faults == () for state in survey(study))  # no weights, no representations
+    assert all(state.faults == () for state in survey(study).runs)  # no weights, no representations
 
 
 @pytest.mark.parametrize("name", ["settings.json", "status.json", "scores.json", "evaluation.json"])
