@@ -24,10 +24,12 @@ Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def pytest_configure() -> None:
-    """With BENCH_TEST_ONEDNN=0, convolve without oneDNN, as PyTorch does on some processors.
+    """Write without waiting for the disk: no test outlives its machine.
 
-    PyTorch reads no such variable itself. It holds for this process, not for commands it starts.
+    With BENCH_TEST_ONEDNN=0, convolve without oneDNN, as PyTorch does on some processors. PyTorch
+    reads no such variable itself. It holds for this process, not for commands it starts.
     """
+    os.environ.setdefault("BENCH_FSYNC", "0")
     if os.environ.get("BENCH_TEST_ONEDNN") == "0":
         import torch
 
