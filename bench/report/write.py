@@ -1,6 +1,5 @@
 """Tables and pictures of a study, from its records alone; deleting them loses nothing."""
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +11,14 @@ from bench.errors import RequestError
 from bench.report.table import Table, comparison, run_rows
 from bench.store.files import replacing, sweep_study, write_rows, write_text
 from bench.store.integrity import faults_of, lost_runs
-from bench.store.record import SETTINGS, Record, last_change, read_records
+from bench.store.record import SETTINGS, Record, read_records, state_of
 from bench.store.study import read_study
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAGE = "report.html"
+DRAWN = ".drawn"  # the state of the records of which the plots are
 
 FILES = (
     PAGE,
@@ -66,8 +66,8 @@ def write_report(
 
     Args:
         folder: of the study.
-        pictures: which are drawn; `stale` are those of the study that are older than a record, and
-            those of a run that are missing.
+        pictures: which are drawn; `stale` are those of the study if a record has changed since
+            they were drawn, and those of a run that are missing.
         columns: names of the columns of table.md, table.tex and the table that is returned; all if
             none are named. table.csv has all.
         watch: called with what is being written.
@@ -80,6 +80,7 @@ def write_report(
     study = read_study(folder)
     sweep_study(folder)
     try:
+        state = state_of(folder)  # first: what changes meanwhile is drawn the next time
         records = read_records(folder)
         if not records:
             raise RequestError(f"{folder} holds no run yet: bench run fills it")
@@ -103,14 +104,15 @@ def write_report(
         numbers = frame(records)
         write_scores(folder, numbers)
         watch("plots of the study")
-        since = math.inf if pictures == "all" else last_change(folder)
         plots = folder / "plots"
-        if not _is_newer(plots / "scores", since):
+        drawn = pictures == "stale" and _read(folder / DRAWN) == state
+        if not (drawn and _is_there(plots / "scores")):
             draw_scores(numbers, plots / "scores", table.title)
-        if not _is_newer(plots / "sweeps", since):
+        if not (drawn and _is_there(plots / "sweeps")):
             draw_sweeps(numbers, plots / "sweeps", table.title)
-        if not _is_newer(plots / "curves", since):
+        if not (drawn and _is_there(plots / "curves")):
             draw_curves(records, plots / "curves", table.title)
+        write_text(folder / DRAWN, state)
         for record in records:
             if record.scored and (pictures == "all" or not is_drawn(record)):
                 watch(f"pictures of {record.run.title}")
@@ -166,10 +168,13 @@ def write_scores(folder: Path, numbers: "pd.DataFrame") -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def _is_newer(plot: Path, since: float) -> bool:
-    """Whether both files of a plot are newer than a time in nanoseconds."""
-    files = [plot.with_suffix(suffix) for suffix in (".png", ".pdf")]
-    return all(file.exists() and file.stat().st_mtime_ns > since for file in files)
+def _is_there(plot: Path) -> bool:
+    """Whether both files of a plot are there."""
+    return all(plot.with_suffix(suffix).exists() for suffix in (".png", ".pdf"))
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
 def _noted(table: Table, lost: Sequence[str]) -> Table:

@@ -6,7 +6,7 @@ report.html shows the run also decoder.json, by which it draws; while it trains 
 and checkpoint.previous.pt, after a failure error.txt, and `export/` after `bench export`.
 """
 
-import contextlib
+import hashlib
 import json
 import math
 import os
@@ -330,26 +330,29 @@ class Records:
             return []
 
 
-def last_change(study: Path) -> int:
-    """When anything that a report shows was last changed, in nanoseconds since the epoch."""
+def state_of(study: Path) -> str:
+    """A digest that changes whenever anything changes that a report shows.
+
+    It compares no times, as a clock may have been set back.
+    """
+    digest = hashlib.sha256()
     runs = study / "runs"
-    names = (SETTINGS, STATUS, SCORES, EVALUATION, HISTORY)
-    with os.scandir(runs) as entries:
-        paths = [f"{entry.path}/{name}" for entry in entries for name in names]
-    times = [os.stat(runs).st_mtime_ns]  # a run that was added or removed
-    for path in paths:
-        with contextlib.suppress(OSError):
-            times.append(os.stat(path).st_mtime_ns)
-    return max(times)
+    for name in sorted(os.listdir(runs)) if runs.is_dir() else ():
+        found = stamps(runs / name, (*_RECORD, HISTORY))
+        digest.update(f"{name} {found}\n".encode())
+    return digest.hexdigest()
 
 
 Stamps = tuple[tuple[int, int, int] | None, ...]
 
 
-def stamps(folder: Path) -> Stamps:
+_RECORD = (SETTINGS, STATUS, SCORES, EVALUATION)
+
+
+def stamps(folder: Path, names: Iterable[str] = _RECORD) -> Stamps:
     """Inode, size and time of the change of each file of a record; None where there is none."""
     known: list[tuple[int, int, int] | None] = []
-    for name in (SETTINGS, STATUS, SCORES, EVALUATION):
+    for name in names:
         try:
             found = os.stat(f"{folder}/{name}")
             known.append((found.st_ino, found.st_size, found.st_mtime_ns))

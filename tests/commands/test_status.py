@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,20 @@ import pytest
 
 from bench.console import harmless
 from bench.report.write import write_report
+from bench.store.claims import Claims
 from bench.store.files import read_json, write_json
 from bench.store.record import (
     EVALUATION,
     SETTINGS,
     Evaluation,
+    Status,
     read_records,
     write_evaluation,
     write_scores,
     write_status,
 )
 from bench.store.study import StudyRecord, read_study, write_study
-from bench.store.survey import survey
+from bench.store.survey import Survey, survey
 
 STUDY = StudyRecord("toy", {"image_size": 32}, "toy-1", "toy", "smoke", None, {})
 
@@ -243,3 +246,119 @@ def test_the_report_of_a_study_with_a_lost_evaluation_has_its_scores(study: Path
     (row,) = report.table.rows
     assert row.cells["mig"] is not None
     assert row.cells["mig"].n == 2
+
+
+# what is left, and watching
+
+
+def add(study: Path, make_record: Any, seed: int, state: str, message: str = "") -> Path:
+    """A run without scores."""
+    record = make_record(None, state, seed=seed, message=message)
+    folder = study / "runs" / record.run.folder
+    write_json(folder / SETTINGS, record.run.as_dict())
+    write_status(folder, record.status)
+    return folder
+
+
+def test_what_is_left_and_how_long_it_takes(cli_here, study: Path, make_record) -> None:
+    for seed in range(3, 7):
+        add(study, make_record, seed, "pending")
+    assert "4 of 7 runs left, none at work; 1 s per run, about 4 s one after another" in (
+        cli_here("status", str(study)).out
+    )
+    with Claims(study) as claims:
+        for run in survey(study).left[:2]:
+            assert claims.claim(run.folder.name)
+        said = cli_here("status", str(study)).out
+        assert "4 of 7 runs left, 2 at work; 1 s per run, 7.2e+03 per hour" in said
+        # two halves and two whole ones by two at once
+        assert survey(study).seconds_left == pytest.approx(1.5)
+        left = json.loads(cli_here("status", str(study), "--json").out)["left"]
+        assert (left["runs"], left["at_work"], left["runs_per_hour"]) == (4, 2, 7200)
+    assert survey(study).at_work == 0
+
+
+def test_nothing_tells_how_long_the_first_runs_take(cli_here, study: Path, make_record) -> None:
+    shutil.rmtree(study / "runs")
+    add(study, make_record, 0, "pending")
+    assert "1 of 1 runs left, none at work; no run is finished" in (
+        cli_here("status", str(study)).out
+    )
+
+
+def test_a_run_that_no_process_is_at_was_killed(study: Path, make_record) -> None:
+    folder = add(study, make_record, 3, "running")
+
+    def state() -> tuple[str, bool]:
+        (run,) = [run for run in survey(study).runs if run.folder == folder]
+        return run.state, run.at_work
+
+    assert state() == ("killed", False)
+    with Claims(study) as claims:
+        assert claims.claim(folder.name)
+        assert state() == ("running", True)
+        claims.release(folder.name)
+        assert state() == ("killed", False)
+
+
+def test_of_many_runs_the_reasons_are_counted(cli_here, study: Path, make_record) -> None:
+    for seed in range(3, 40):
+        message = "RuntimeError: out of luck" if seed % 2 else "ValueError: no"
+        add(study, make_record, seed, "failed", message)
+    said = cli_here("status", str(study)).out.splitlines()
+    named = "betavae, seed 11; betavae, seed 13; betavae, seed 15; ..."
+    assert f"19 runs: failed; RuntimeError: out of luck ({named})" in said
+    assert any(line.startswith("18 runs: failed; ValueError: no (betavae") for line in said)
+    assert len(said) == 5
+
+
+def test_watching_ends_when_no_run_is_left(cli_here, study: Path, make_record, monkeypatch) -> None:
+    folder = add(study, make_record, 3, "pending")
+    looked = []
+
+    def sleep(seconds: float) -> None:
+        looked.append(seconds)
+        if len(looked) == 2:
+            write_status(folder, Status("timeout", 50, "took longer than 60 s"))
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    said = cli_here("status", str(study), "--watch")
+    assert said.code == 1
+    assert looked == [2.0, 2.0]
+    lines = said.out.splitlines()
+    assert lines[0].startswith("2 done, 1 failed, 1 pending; 1 of 4 runs left, none at work")
+    assert lines[1:] == [
+        "2 done, 1 failed, 1 timeout",
+        "betavae, seed 2: failed at step 100; out of luck",
+        "betavae, seed 3: timeout at step 50; took longer than 60 s",
+    ]
+    said = cli_here("status", str(study), "--watch", "--json")
+    assert json.loads(said.out)["counts"] == {"done": 2, "failed": 1, "timeout": 1}
+
+
+def test_watching_ends_on_ctrl_c(cli_here, study: Path, make_record, monkeypatch) -> None:
+    add(study, make_record, 3, "pending")
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupted)
+    said = cli_here("status", str(study), "--watch")
+    assert (said.code, said.err) == (1, "")
+
+
+def test_only_what_has_changed_is_surveyed_again(study: Path, monkeypatch) -> None:
+    from bench.store import survey as surveying
+
+    known, read = Survey(study), []
+    original = surveying.read_record
+    monkeypatch.setattr(
+        surveying, "read_record", lambda folder: read.append(folder) or original(folder)
+    )
+    first = known.read()
+    assert len(read) == 3
+    assert known.read() == first
+    assert len(read) == 3
+    write_status(folder_of(study, 2), Status("failed", 1, "again"))
+    assert known.read().runs[2].message == "again"
+    assert read[3:] == [folder_of(study, 2)]
