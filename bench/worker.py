@@ -59,7 +59,7 @@ class Progress:
     """How far a worker is.
 
     Attributes:
-        phase: `training`, `fitting`, `encoding` or `scoring`.
+        phase: `waiting`, `training`, `fitting`, `encoding` or `scoring`.
         step: how much of the phase is done.
         steps: out of how much; 0 where that is not counted.
         terms: the newest means of the objective's terms, in nats per image.

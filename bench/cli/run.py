@@ -279,7 +279,7 @@ def in_ranges(seeds: Sequence[int]) -> str:
 def _exit_code(outcome: "Outcome", talk: Console) -> int:
     """0 if every planned run is trained and scored; the others are named."""
     from bench.cells import RETRIED
-    from bench.store.record import SCORED
+    from bench.store.record import SCORED, UNSUCCESSFUL
 
     for title, status in islice(outcome.failed.items(), SHOWN):
         say(talk, f"{title}: {status.state}: {status.message}")
@@ -291,4 +291,7 @@ def _exit_code(outcome: "Outcome", talk: Console) -> int:
         again = "The same command tries failed runs again"
         path = next((p for title, p in outcome.errors.items() if title in outcome.failed), None)
         say(talk, f"{again}; {path} says more." if path else f"{again}.")
+    by_request = {s.state for s in outcome.failed.values()} & {*UNSUCCESSFUL} - {*RETRIED}
+    if by_request:
+        say(talk, f"--retry {','.join(sorted(by_request))} tries those runs again.")
     return 1 if outcome.failed else 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from bench.executors import Reporter
 from bench.store.claims import Claims
 from bench.store.record import UNSUCCESSFUL, Status, read_status
-from bench.worker import Job, is_finished
+from bench.worker import Job, Progress, is_finished
 
 LOOK_EVERY = 1.0  # seconds between two looks at the runs that other processes are at
 
@@ -33,7 +33,7 @@ class JobQueue:
 
         Args:
             jobs: what is to be done, in this order.
-            reporter: told of runs that another process has ended.
+            reporter: told of runs that another process is at, and has ended.
             claims: of the study's folder; None where no other process can be at the runs.
             prepare: called for each job that is taken, once it is claimed.
         """
@@ -55,6 +55,7 @@ class JobQueue:
             job, before = self._fresh.popleft()
             if not self._claim(job):
                 self._elsewhere.append((job, before))
+                self._reporter.progress(job, Progress("waiting", note="another bench is at it"))
             elif self._is_still_to_do(job, before):
                 return job
         if self._elsewhere and time.monotonic() - self._looked >= LOOK_EVERY:

@@ -227,7 +227,7 @@ def _wait(workers: list[_Worker]) -> None:
 
 
 def _tell(reporter: Reporter, job: Job, note: str) -> None:
-    reporter.progress(job, Progress("training", note=note))
+    reporter.progress(job, Progress("waiting", note=note))
 
 
 def _listen(worker: _Worker, reporter: Reporter, cut_short: bool) -> Status | None:

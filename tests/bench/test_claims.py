@@ -116,7 +116,7 @@ def test_what_a_dead_process_had_claimed_is_free(holder, job, tmp_path: Path, mo
         assert not queue.left
         assert claims.others() == 0
     assert others_at_work(study) == 0
-    assert notes.told == []
+    assert notes.told == [("another bench is at it", "one")]
 
 
 def test_what_another_has_ended_is_not_carried_out_again(job, tmp_path: Path) -> None:
