@@ -189,7 +189,7 @@ def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporte
         stopped = bool(jobs) and _run(jobs, todo.slots, claims, reporter, options)
         if stopped:
             return Outcome(True, _statuses(plan))
-        with claims.alone():
+        with claims.reporting():
             records = Records(plan.folder)
             refused = _compare(plan, records, claims)
             report = write_report(plan.folder, pictures="stale")

@@ -8,7 +8,7 @@ The locks are files in `.locks`, which the last process removes.
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +20,7 @@ from bench.store.study import ELSEWHERE, unwritable
 
 PATIENCE = 30.0  # seconds for which a process waits for another that starts, or scores a study
 
-_LOCK, _LOCKS, _AT_WORK = ".lock", ".locks", "at-work-"
+_LOCK, _LOCKS, _AT_WORK, _REPORT = ".lock", ".locks", "at-work-", "report"
 
 
 class locked:
@@ -97,6 +97,20 @@ class Claims:
         finally:
             lock.release()
 
+    @contextlib.contextmanager
+    def reporting(self) -> Iterator[None]:
+        """No other process that runs cells writes the report inside: the last one has all runs.
+
+        Raises:
+            RequestError: the folder cannot be written.
+        """
+        lock = FileLock(self._locks / _REPORT)
+        _acquire(lock, self._folder, ELSEWHERE)
+        try:
+            yield
+        finally:
+            lock.release()
+
     def others(self) -> int:
         """How many other processes are at work in the folder."""
         own = None if self._presence is None else Path(self._presence.lock_file).name
@@ -136,10 +150,10 @@ def others_at_work(folder: Path, besides: str | None = None) -> int:
     return found
 
 
-def claimed(folder: Path) -> set[str]:
-    """The runs of a study that a process is at now, by the names of their folders."""
-    paths = (folder / _LOCKS).glob("*.lock")
-    return {path.stem for path in paths if _is_held(path, unknown=True)}
+def claimed(folder: Path, runs: Iterable[str]) -> set[str]:
+    """Which of some runs a process is at now, by the names of their folders."""
+    locks = {run: folder / _LOCKS / f"{run}.lock" for run in runs}
+    return {run for run, path in locks.items() if path.exists() and _is_held(path, unknown=True)}
 
 
 def _is_held(path: Path, *, unknown: bool = False, remove: bool = False) -> bool:

@@ -127,25 +127,28 @@ class Survey:
 
     def read(self) -> Standing:
         """How it stands now, also where a record cannot be read."""
-        at_work = claimed(self._study)  # first: what ends meanwhile counts as under way
-        known = {}
-        for folder in (path.parent for path in (self._study / "runs").glob(f"*/{SETTINGS}")):
-            now, entry = stamps(folder), self._known.get(folder.name)
-            if entry is None or entry[0] != now:
-                entry = (now, *_state_of(folder))
-            known[folder.name] = entry
-        self._known = known
-        faults = missed({state.folder: files for _, state, files in known.values()})
+        folders = [path.parent for path in (self._study / "runs").glob(f"*/{SETTINGS}")]
+        self._known = {folder.name: self._looked_at(folder) for folder in folders}
+        unfinished = [n for n, (_, state, _) in self._known.items() if state.state not in SCORED]
+        at_work = claimed(self._study, unfinished)
+        for name in unfinished:  # it may have ended before nobody was at it any more
+            if name not in at_work:
+                self._known[name] = self._looked_at(self._study / "runs" / name)
+        faults = missed({state.folder: files for _, state, files in self._known.values()})
         runs = [
             RunState(folder, folder.name, folder.name, DAMAGED, faults=(f"{SETTINGS} {MISSING}",))
             for folder in lost_runs(self._study)
         ]
-        for _, state, _ in known.values():
+        for _, state, _ in self._known.values():
             busy = state.folder.name in at_work
             killed = state.state == "running" and not busy
             state = replace(state, faults=faults[state.folder], at_work=busy)
             runs.append(replace(state, state=KILLED) if killed else state)
         return Standing(sorted(runs, key=lambda run: run.folder.name))
+
+    def _looked_at(self, folder: Path) -> tuple[Stamps, RunState, Mapping[str, str]]:
+        now, known = stamps(folder), self._known.get(folder.name)
+        return known if known is not None and known[0] == now else (now, *_state_of(folder))
 
 
 def survey(study: Path) -> Standing:

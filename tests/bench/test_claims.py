@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -61,12 +63,12 @@ def test_a_run_is_claimed_by_one(tmp_path: Path) -> None:
             assert mine.claim("a")  # it is mine already
             assert not theirs.claim("a")
             assert theirs.claim("b")
-            assert claimed(tmp_path) == {"a", "b"}
+            assert claimed(tmp_path, "abc") == {"a", "b"}
             mine.release("a")
             mine.release("never claimed")
             assert theirs.claim("a")
         assert mine.claim("b")  # the other has ended
-        assert claimed(tmp_path) == {"b"}
+        assert claimed(tmp_path, "abc") == {"b"}
         assert mine.others() == 0
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
@@ -79,6 +81,26 @@ def test_who_wants_the_folder_alone_waits_for_nobody(tmp_path: Path, monkeypatch
         Claims(tmp_path).__enter__()
     with Claims(tmp_path):
         pass
+
+
+def test_reports_are_written_one_after_another(tmp_path: Path) -> None:
+    order = []
+
+    def report() -> None:
+        with Claims(tmp_path) as theirs:
+            order.append("waits")
+            with theirs.reporting():
+                order.append("theirs")
+
+    with Claims(tmp_path) as mine, mine.reporting():
+        other = threading.Thread(target=report)
+        other.start()
+        while not order:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        order.append("mine")
+    other.join()
+    assert order == ["waits", "mine", "theirs"]
 
 
 @pytest.fixture
@@ -132,10 +154,10 @@ def test_what_another_has_ended_is_not_carried_out_again(job, tmp_path: Path) ->
         assert not queue.left
         assert prepared == taken[:3]
         assert notes.told == [("failed", "ended")]
-        assert claimed(study) == {"old", "stopped", "new"}
+        assert claimed(study, names) == {"old", "stopped", "new"}
         queue.put_back(job("old"))
         queue.ended(job("new"))
-        assert claimed(study) == {"stopped"}
+        assert claimed(study, names) == {"stopped"}
         assert queue.take() == job("old")
         queue.clear()
         assert queue.take() is None

@@ -87,7 +87,7 @@ def carried_out(make_run, tmp_path: Path, monkeypatch) -> Callable[..., Notes]:
         with Claims(tmp_path) as claims:
             queue = JobQueue(jobs, notes, claims)
             assert not run_in_processes(queue, slots, notes)
-            assert claimed(tmp_path) == set()
+            assert claimed(tmp_path, names) == set()
         return notes
 
     return call
