@@ -235,6 +235,7 @@ def test_random_kills_change_no_number(folders: int, tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", NURSERY, str(KILLS), str(folders)],
         cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=LIMIT,

@@ -255,3 +255,18 @@ def test_a_dry_run_writes_nothing(cli_here, tmp_path: Path, monkeypatch) -> None
     assert f"{5 * len(MODELS)} runs: 0 done, {5 * len(MODELS)} to do" in said.out
     assert "results/dsprites-quick" in said.out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_of_some_cells(cli_here, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ("--models", "vae,pca", "--dataset", "toy", "--preset", "smoke", "--seeds", "3")
+
+    def shown(*options: str) -> str:
+        said = cli_here("run", *asked, "--dry-run", *options)
+        assert said.code == 0, said.err
+        return said.out
+
+    assert "6 runs: 0 done, 6 to do" in shown()
+    assert "2 runs: 0 done, 2 to do" in shown("--only", "seed=1")
+    assert "vae: seeds 0, 2;" in shown("--shard", "2/2")  # pca's seed 1 comes before
+    assert "1 runs: 0 done, 1 to do" in shown("--only", "pca", "--shard", "2/2")
