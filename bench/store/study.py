@@ -12,6 +12,10 @@ from bench.store.files import json_text, read_as, write_text
 
 STUDY = "study.json"
 
+# Of a study's records, see bench/store/schema: it rises when a key changes its meaning or goes; a
+# key that is added leaves it as it is. Studies without a number are version 1.
+FORMAT = 1
+
 ELSEWHERE = "choose another folder with --output"
 
 
@@ -48,6 +52,11 @@ class StudyRecord:
         return f"{self.dataset} ({', '.join(parts)})" if parts else self.dataset
 
 
+@dataclass(frozen=True)
+class _Format:
+    format: int = 1
+
+
 def is_study(folder: Path) -> bool:
     """Whether a folder holds a study."""
     return (folder / STUDY).is_file()
@@ -62,6 +71,9 @@ def read_study(folder: Path, remedy: str = "restore it, or name another folder")
     if not is_study(folder):
         raise RequestError(f"{folder} holds no study: name a folder that bench run has written")
     try:
+        written = read_as(folder / STUDY, _Format).format
+        if written > FORMAT:
+            raise ValueError(f"its format is {written}, newer than {FORMAT}: update this package")
         return read_as(folder / STUDY, StudyRecord)
     except (OSError, ValueError) as error:
         raise RequestError(f"{folder / STUDY} cannot be read ({error}): {remedy}") from error
@@ -102,10 +114,14 @@ def check_folder(folder: Path, study: StudyRecord, remedy: str = ELSEWHERE) -> N
 def write_study(folder: Path, study: StudyRecord) -> None:
     """Make the study's folder, unless it is there. Raises RequestError where that fails."""
     # without notes the file is as it was before there were any
-    text = json_text({key: value for key, value in vars(study).items() if key != "notes" or value})
+    values = {key: value for key, value in vars(study).items() if key != "notes" or value}
+    text = json_text({"format": FORMAT, **values})
+    same = [text.encode()]
+    if FORMAT == 1:  # a study from before there was a number stays as it is
+        same.append(json_text(values).encode())
     path = folder / STUDY
     try:
-        if not (path.exists() and path.read_bytes() == text.encode()):
+        if not (path.exists() and path.read_bytes() in same):
             write_text(path, text)
     except OSError as error:
         raise unwritable(folder, error) from error
