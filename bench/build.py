@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.datasets import Factor, FactorData
+from bench.datasets import Factor, FactorData, MissingFileError
 from bench.datasets.pairs import draw_pairs
 from bench.datasets.subsets import Fixed, Scored, Subset
-from bench.errors import RequestError
+from bench.errors import MissingDataError, RequestError
 from bench.registry import digest, resolve
 from bench.settings import Parameter, is_plain, parameters
 from bench.store.record import WEIGHTS, Record
@@ -64,7 +64,12 @@ def build_data(
 def open_data(
     name: str, settings: Mapping[str, Any], data_dir: str | Path | None, target: Any = None
 ) -> FactorData:
-    """As `build_data`, for what a user asked for: every error is a RequestError that names it."""
+    """As `build_data`, for what a user asked for: every error is a RequestError that names it.
+
+    Raises:
+        MissingDataError: its files are not there.
+        RequestError: anything else.
+    """
     target = target or resolve("dataset", name)
     own = digest(name, target, "dataset") is not None
     try:
@@ -72,6 +77,8 @@ def open_data(
         if own:
             _try_data(data)
         return data
+    except MissingFileError as error:
+        raise MissingDataError(str(error)) from error
     except (ValueError, TypeError, OSError) as error:
         # all of the suite's own name themselves
         raise RequestError(f"{name}: {error}" if own else str(error)) from error

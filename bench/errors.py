@@ -21,17 +21,35 @@ class UnknownNameError(RequestError):
     Attributes:
         what: the kind of thing that was looked up, such as `model` or `preset`.
         name: the name as it was given.
+        owner: what the name would belong to, such as a model that has no such setting.
         near: the names that come closest, best first.
     """
 
-    def __init__(self, what: str, name: str, choices: Iterable[str]) -> None:
+    def __init__(self, what: str, name: str, choices: Iterable[str], owner: str = "") -> None:
         choices = list(choices)
-        self.what, self.name = what, name
+        self.what, self.name, self.owner = what, name, owner
         self.near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
         hint = f"choose from {', '.join(choices)}" if choices else "there are none"
         if self.near:
             hint = f"did you mean {' or '.join(self.near)}?"
         super().__init__(f"unknown {what} {name!r}: {hint}")
+
+
+class SettingError(RequestError):
+    """A value that a setting does not take.
+
+    Attributes:
+        owner: the model, data set or metric that has the setting.
+        key: of the setting.
+    """
+
+    def __init__(self, owner: str, key: str, message: str) -> None:
+        self.owner, self.key = owner, key
+        super().__init__(message)
+
+
+class MissingDataError(RequestError):
+    """A data set whose files are not on this machine."""
 
 
 def check_package() -> None:

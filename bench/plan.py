@@ -17,8 +17,8 @@ from bench.build import (
     try_model,
 )
 from bench.datasets import FactorData
-from bench.errors import RequestError, UnknownNameError
-from bench.presets import PRESETS, Preset, Recipe
+from bench.errors import RequestError, SettingError, UnknownNameError
+from bench.presets import PRESETS, Preset, Recipe, scaled
 from bench.registry import digest, names, registry, resolve
 from bench.score import UNLABELLED, applicable, definition, metric_names
 from bench.settings import (
@@ -28,7 +28,7 @@ from bench.settings import (
     parameters,
     parse,
     parse_seeds,
-    split_values,
+    points_of,
     with_owners,
 )
 from bench.store.record import Definition
@@ -40,9 +40,6 @@ BASELINES = "baselines"  # a group of models that may be named as a whole, as `a
 
 MOST_RUNS = 20_000  # in one plan: more are a mistake, or several studies
 MOST_STEPS = 100_000_000  # of a training: a hundred times the longest one that was published
-
-# Settings that are the length of a schedule in steps: a preset's scale with `--steps`.
-_LENGTHS = {"iterations", "warmup", "lr_decay_steps"}
 
 # `--set train.batch_size=32`: the budget, for all models of the study
 _TRAIN = {
@@ -62,7 +59,7 @@ class Request:
         preset: name of the preset.
         seeds: as `parse_seeds` takes them.
         sets: `OWNER.KEY=VALUE`.
-        sweeps: `MODEL.KEY=V1,V2`.
+        sweeps: `MODEL.KEY=V1,V2`; of settings that change together `MODEL.KEY,KEY=V,V;V,V`.
         metrics: names, comma-separated, or `all`; None for the default ones.
         steps: training steps instead of the preset's.
         fix: factors with the one class of each that is trained on and scored; `FACTOR=CLASS`, also
@@ -120,27 +117,14 @@ def plan(request: Request) -> Plan:
     Raises:
         RequestError: something of the request is unknown, wrong or does not go together.
     """
-    if request.preset not in PRESETS:
-        raise UnknownNameError("preset", request.preset, PRESETS)
-    preset = PRESETS[request.preset]
-    if request.steps is not None and request.steps < 1:
-        raise RequestError(f"--steps {request.steps}: must be at least 1")
-    if request.steps is not None and request.steps > MOST_STEPS:
-        raise RequestError(
-            f"--steps {request.steps}: at most {MOST_STEPS:,}, as no training here ends otherwise"
-        )
-    seeds = parse_seeds(request.seeds)
-    addresses = _addresses(request.models)
-    models = _models(addresses)
-    metrics = {name: resolve("metric", name) for name in metric_names(request.metrics)}
-    dataset = resolve("dataset", request.dataset)
-    assigned = _Assigned.of(request, models, dataset, metrics)
-    assigned.check_number_of_runs(list(models), len(seeds))
+    asked = _Asked.of(request)
+    preset, dataset, assigned = asked.preset, asked.dataset, asked.assigned
+    metrics, train = asked.metrics, asked.train
 
     data_settings = _data_settings(request, dataset, preset, assigned)
     data = open_data(request.dataset, data_settings, request.data_dir, dataset)
     if request.metrics is None and not data.factors:
-        metrics |= {name: resolve("metric", name) for name in UNLABELLED}
+        metrics = {**metrics} | {name: resolve("metric", name) for name in UNLABELLED}
     definitions, refused = applicable(
         [definition(name, assigned.sets, metric) for name, metric in metrics.items()], metrics, data
     )
@@ -148,11 +132,6 @@ def plan(request: Request) -> Plan:
         raise RequestError(
             f"no metric is left for {request.dataset}: {'; '.join(dict.fromkeys(refused.values()))}"
         )
-    train = assigned.settings_of("train", _TRAIN)
-    for key, value in train.items():
-        if isinstance(value, int) and value < 1:
-            raise RequestError(f"train.{key}={value}: must be at least 1")
-
     study = StudyRecord(
         dataset=request.dataset,
         data_settings=data_settings,
@@ -168,15 +147,16 @@ def plan(request: Request) -> Plan:
     data_code = digest(request.dataset, dataset, "dataset")
     runs: dict[str, Run] = {}
     found: dict[str, str] = {}
-    for name, target in models.items():
-        address = addresses[name]
+    for name, target in asked.models.items():
+        address = asked.addresses[name]
         recipe = _recipe(preset, address, target, request, train)
-        for variant in _variants(name, address, target, recipe, assigned, data):
-            for seed in seeds:
+        for point in _points(name, address, target, recipe, assigned):
+            settings, changed, tried = _tried(address, target, point, recipe, data)
+            for seed in asked.seeds:
                 run = Run(
                     model=address,
-                    settings=variant.settings,
-                    changed=variant.changed,
+                    settings=settings,
+                    changed=changed,
                     dataset=request.dataset,
                     data_settings=data_settings,
                     fingerprint=data.fingerprint,
@@ -186,7 +166,7 @@ def plan(request: Request) -> Plan:
                     batch_size=recipe.batch_size,
                     rows=min(train.get("rows", preset.rows), data.training),
                     seed=seed,
-                    code=variant.tried.code,
+                    code=tried.code,
                     precision=train.get("precision", "float32") if recipe.steps else "float32",
                     data_code=data_code,
                     display_name="" if name == address else name,
@@ -197,9 +177,56 @@ def plan(request: Request) -> Plan:
                         f"--models: {same.label} and {run.label} are the same model with the same "
                         "settings: leave out one"
                     )
-                if variant.tried.found:
-                    found[run.label] = variant.tried.found
+                if tried.found:
+                    found[run.label] = tried.found
     return Plan(folder, tuple(runs.values()), tuple(definitions), study, refused, found)
+
+
+def runs_without_data(request: Request) -> tuple[Run, ...]:
+    """The runs of a request whose data set cannot be opened: what their rows and steps will be.
+
+    Their identities mean nothing, as pixels and shapes are not known.
+
+    Raises:
+        RequestError: something is unknown or wrong, as far as that can be told without the data.
+    """
+    asked = _Asked.of(request)
+    runs: dict[str, Run] = {}
+    for name, target in asked.models.items():
+        address = asked.addresses[name]
+        recipe = _recipe(asked.preset, address, target, request, asked.train)
+        for point in _points(name, address, target, recipe, asked.assigned):
+            for seed in asked.seeds:
+                run = Run(
+                    model=address,
+                    settings=point.settings,
+                    changed=point.changed,
+                    dataset=request.dataset,
+                    data_settings={},
+                    fingerprint="",
+                    image_shape=(0, 0, 0),
+                    preset=request.preset,
+                    steps=recipe.steps,
+                    batch_size=recipe.batch_size,
+                    rows=asked.train.get("rows", asked.preset.rows),
+                    seed=seed,
+                    display_name="" if name == address else name,
+                )
+                runs.setdefault(run.title, run)
+    return tuple(runs.values())
+
+
+def with_settings_owners(request: Request) -> tuple[list[str], list[str]]:
+    """The texts of --set and --sweep, each with its owner.
+
+    Raises:
+        RequestError: a name is unknown, or a setting belongs to none or to several of the owners.
+    """
+    if all("." in t.partition("=")[0] for t in (*request.sets, *request.sweeps)):
+        return list(request.sets), list(request.sweeps)
+    models = _models(_addresses(request.models))
+    metrics = {name: resolve("metric", name) for name in metric_names(request.metrics)}
+    return _complete(request, models, resolve("dataset", request.dataset), metrics)
 
 
 def default_name(study: StudyRecord, preset: Preset) -> str:
@@ -219,6 +246,60 @@ def default_name(study: StudyRecord, preset: Preset) -> str:
     return name.lstrip("-.")  # of a path such as ./faces: no hidden folder, no option of a shell
 
 
+def _complete(
+    request: Request, models: Mapping[str, Any], dataset: Any, metrics: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    def settings_of_models() -> dict[str, Iterable[str]]:
+        return {name: model_settings(name, target) for name, target in models.items()}
+
+    def all_settings() -> dict[str, Iterable[str]]:
+        scored = {name: parameters(target) for name, target in metrics.items()}
+        own = {request.dataset: parameters(dataset), "train": _TRAIN}
+        return {**settings_of_models(), **scored, **own}
+
+    sets = with_owners("--set", request.sets, all_settings)
+    return sets, with_owners("--sweep", request.sweeps, settings_of_models)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request of which all names are resolved; the data are not opened yet."""
+
+    preset: Preset
+    seeds: Sequence[int]
+    addresses: Mapping[str, str]
+    models: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    dataset: Any
+    assigned: "_Assigned"
+    train: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, request: Request) -> "_Asked":
+        if request.preset not in PRESETS:
+            raise UnknownNameError("preset", request.preset, PRESETS)
+        if request.steps is not None and request.steps < 1:
+            raise RequestError(f"--steps {request.steps}: must be at least 1")
+        if request.steps is not None and request.steps > MOST_STEPS:
+            raise RequestError(
+                f"--steps {request.steps}: at most {MOST_STEPS:,}, as no training here ends "
+                "otherwise"
+            )
+        seeds = parse_seeds(request.seeds)
+        addresses = _addresses(request.models)
+        models = _models(addresses)
+        metrics = {name: resolve("metric", name) for name in metric_names(request.metrics)}
+        dataset = resolve("dataset", request.dataset)
+        assigned = _Assigned.of(request, models, dataset, metrics)
+        assigned.check_number_of_runs(list(models), len(seeds))
+        train = assigned.settings_of("train", _TRAIN)
+        for key, value in train.items():
+            if isinstance(value, int) and value < 1:
+                raise SettingError("train", key, f"train.{key}={value}: must be at least 1")
+        preset = PRESETS[request.preset]
+        return cls(preset, seeds, addresses, models, metrics, dataset, assigned, train)
+
+
 @dataclass(frozen=True)
 class _Assigned:
     """The assignments of --set and --sweep, each known to have an owner."""
@@ -234,16 +315,8 @@ class _Assigned:
         dataset: Any,
         metrics: Mapping[str, Any],
     ) -> "_Assigned":
-        def settings_of_models() -> dict[str, Iterable[str]]:
-            return {name: model_settings(name, target) for name, target in models.items()}
-
-        def all_settings() -> dict[str, Iterable[str]]:
-            scored = {name: parameters(target) for name, target in metrics.items()}
-            own = {request.dataset: parameters(dataset), "train": _TRAIN}
-            return {**settings_of_models(), **scored, **own}
-
-        sets = parse("--set", with_owners("--set", request.sets, all_settings))
-        sweeps = parse("--sweep", with_owners("--sweep", request.sweeps, settings_of_models))
+        complete_sets, complete_sweeps = _complete(request, models, dataset, metrics)
+        sets, sweeps = parse("--set", complete_sets), parse("--sweep", complete_sweeps)
         owners = [*models, request.dataset, *metrics, "train"]
         for assignment, option, allowed in [
             *((a, "--set", owners) for a in sets),
@@ -258,17 +331,20 @@ class _Assigned:
                     f"{what} ({', '.join(models)})"
                 )
             raise UnknownNameError(f"owner in {option}", assignment.owner, allowed)
+        taken = {(a.owner, a.key): "by --set and by --sweep" for a in sets}
         for setting in sweeps:
-            if any((a.owner, a.key) == (setting.owner, setting.key) for a in sets):
-                raise RequestError(
-                    f"{setting.owner}.{setting.key} is given by --set and by --sweep: leave out one"
-                )
+            for key in setting.keys:
+                if how := taken.get((setting.owner, key)):
+                    raise SettingError(
+                        setting.owner, key, f"{setting.owner}.{key} is given {how}: leave out one"
+                    )
+                taken[setting.owner, key] = "by two sweeps"
         return cls(sets, sweeps)
 
     def check_number_of_runs(self, models: Sequence[str], seeds: int) -> None:
         """Raise RequestError where the sweeps multiply to more runs than a study holds."""
         points = {
-            model: math.prod(len(split_values(a)) for a in self.sweeps if a.owner == model)
+            model: math.prod(len(points_of(a)) for a in self.sweeps if a.owner == model)
             for model in models
         }
         runs = seeds * sum(points.values())
@@ -287,11 +363,15 @@ class _Assigned:
     def grid_of(self, owner: str, known: Mapping[str, Parameter]) -> list[dict[str, Any]]:
         """All combinations of the owner's sweeps; one empty combination where there are none."""
         axes = [
-            [(a.key, converted(Assignment(owner, a.key, text), known)) for text in split_values(a)]
+            [
+                {k: converted(Assignment(owner, k, text), known) for k, text in point.items()}
+                for point in points_of(a)
+            ]
             for a in self.sweeps
             if a.owner == owner
         ]
-        return [dict(point) for point in itertools.product(*axes)]
+        points = itertools.product(*axes)
+        return [{k: v for part in point for k, v in part.items()} for point in points]
 
 
 def _addresses(text: str) -> dict[str, str]:
@@ -304,7 +384,7 @@ def _addresses(text: str) -> dict[str, str]:
     groups = {"all": names("model"), BASELINES: GROUPS[BASELINES]}
     addresses: dict[str, str] = {}
     for entry in listed:
-        called, address = _display_name(entry)
+        called, address = display_name(entry)
         for name in [address] if called else groups.get(address, [address]):
             shown = called or name
             if addresses.setdefault(shown, name) != name:
@@ -316,7 +396,7 @@ def _addresses(text: str) -> dict[str, str]:
     return addresses
 
 
-def _display_name(entry: str) -> tuple[str, str]:
+def display_name(entry: str) -> tuple[str, str]:
     """`Warm=./warm.py:Warm` as the name for tables and what it is; without one, an empty name."""
     called, equals, address = (part.strip() for part in entry.partition("="))
     # a path may have that character, too
@@ -372,40 +452,43 @@ def _recipe(
     return replace(recipe, batch_size=train.get("batch_size", recipe.batch_size))
 
 
-def scaled(recipe: Recipe, steps: int) -> Recipe:
-    """A recipe for another number of steps, to which its schedules scale."""
-    settings = dict(recipe.settings)
-    for key in _LENGTHS & settings.keys():
-        if settings[key]:  # 0 is no schedule at all
-            settings[key] = max(1, round(settings[key] * steps / recipe.steps))
-    return replace(recipe, steps=steps, settings=settings)
-
-
 @dataclass(frozen=True)
-class _Variant:
-    """A model with all its settings, those that were changed, and what building it has told."""
+class _Point:
+    """A model with all its settings, and those that were asked for and differ from the preset's."""
 
     settings: Mapping[str, Any]
-    changed: Mapping[str, Any]
-    tried: Tried
+    wanted: Mapping[str, Any]
+    base: Mapping[str, Any]
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        # in the signature's order: the same settings have the same name, however asked for
+        items = self.settings.items()
+        return {k: v for k, v in items if v != self.base[k] and k in self.wanted}
 
 
-def _variants(
-    owner: str, model: str, target: Any, recipe: Recipe, assigned: _Assigned, data: FactorData
-) -> list[_Variant]:
-    """A variant of the model for each combination of its swept settings."""
+def _points(
+    owner: str, model: str, target: Any, recipe: Recipe, assigned: _Assigned
+) -> list[_Point]:
+    """The model with each combination of its swept settings."""
     known = model_settings(model, target)
     defaults = {key: p.default for key, p in known.items()}
     base = {**defaults, **{k: v for k, v in recipe.settings.items() if k in defaults}}
     fixed = assigned.settings_of(owner, known)
-    variants = []
+    points = []
     for point in assigned.grid_of(owner, known):
         wanted = {**fixed, **point}
         settings = {**base, **{k: v for k, v in wanted.items() if v != base[k]}}
-        of_data = settings_of_data(target, settings, data)
-        settings |= {k: v for k, v in of_data.items() if k not in wanted}
-        tried = try_model(model, target, settings, data, recipe.batch_size)
-        # in the signature's order: the same settings have the same name, however asked for
-        changed = {k: v for k, v in settings.items() if v != base[k] and k in wanted}
-        variants.append(_Variant(settings, changed, tried))
-    return variants
+        points.append(_Point(settings, wanted, base))
+    return points
+
+
+def _tried(
+    model: str, target: Any, point: _Point, recipe: Recipe, data: FactorData
+) -> tuple[Mapping[str, Any], Mapping[str, Any], Tried]:
+    """Settings with those that the data decide, what was changed, and what building has told."""
+    of_data = settings_of_data(target, point.settings, data)
+    own = {k: v for k, v in of_data.items() if k not in point.wanted}
+    complete = replace(point, settings={**point.settings, **own})
+    tried = try_model(model, target, complete.settings, data, recipe.batch_size)
+    return complete.settings, complete.changed, tried

@@ -9,7 +9,7 @@ pixels have a quarter of the nats of 64x64.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -28,6 +28,19 @@ class Recipe:
     batch_size: int = 64
     settings: Mapping[str, Any] = field(default_factory=dict)
     source: str = "ours"
+
+
+# Settings that are the length of a schedule in steps: a preset's scale with `--steps`.
+_LENGTHS = {"iterations", "warmup", "lr_decay_steps"}
+
+
+def scaled(recipe: Recipe, steps: int) -> Recipe:
+    """A recipe for another number of steps, to which its schedules scale."""
+    settings = dict(recipe.settings)
+    for key in _LENGTHS & settings.keys():
+        if settings[key]:  # 0 is no schedule at all
+            settings[key] = max(1, round(settings[key] * steps / recipe.steps))
+    return replace(recipe, steps=steps, settings=settings)
 
 
 # By model, or by "model on data set" where the data ask for other settings.

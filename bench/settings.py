@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from bench.errors import RequestError, UnknownNameError
+from bench.errors import RequestError, SettingError, UnknownNameError
 
 MOST_SEEDS = 1_000
 
@@ -53,11 +53,21 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Assignment:
-    """`owner.key=text`, as given."""
+    """`owner.key=text`, as given; of a sweep that pairs settings, `owner.key,key=text`."""
 
     owner: str
     key: str
     text: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The settings: one, or those that a sweep pairs."""
+        return tuple(key.strip() for key in self.key.split(","))
+
+
+def owner_of(text: str) -> str:
+    """The owner in `OWNER.KEY=VALUE`; empty where there is none."""
+    return text.partition("=")[0].rpartition(".")[0].strip()
 
 
 def parse(option: str, texts: Iterable[str]) -> list[Assignment]:
@@ -103,9 +113,10 @@ def with_owners(
     complete = []
     for text in texts:
         key = text.partition("=")[0].strip()
-        if key.isidentifier() and "=" in text:
+        parts = [part.strip() for part in key.split(",")]
+        if all(part.isidentifier() for part in parts) and "=" in text:
             known = settings()
-            owners = [owner for owner, keys in known.items() if key in keys]
+            owners = [owner for owner, keys in known.items() if set(parts) <= {*keys}]
             if not owners:
                 every = dict.fromkeys(k for keys in known.values() for k in keys)
                 raise UnknownNameError(f"setting in {option}", key, every)
@@ -119,6 +130,36 @@ def with_owners(
     return complete
 
 
+def points_of(assignment: Assignment) -> list[dict[str, str]]:
+    """The points of a sweep, each the texts of its settings by key.
+
+    Raises:
+        RequestError: a point of paired settings does not have a value for each, or commas stand
+            between brackets and inside of them.
+    """
+    keys = assignment.keys
+    if len(keys) == 1:
+        return [{keys[0]: text} for text in split_values(assignment)]
+    points = []
+    for text in assignment.text.split(";"):
+        values = _outside_brackets(text)
+        if len(values) != len(keys):
+            raise SettingError(
+                assignment.owner,
+                assignment.key,
+                f"--sweep {assignment.owner}.{assignment.key}: {_short(text.strip())!r} is not "
+                f"{len(keys)} values; write one for each setting, and points separated by "
+                "semicolons, as in '1,10;2,20'",
+            )
+        points.append(dict(zip(keys, values, strict=True)))
+    return points
+
+
+def _outside_brackets(text: str) -> list[str]:
+    """Split at the commas that stand in no brackets."""
+    return [part.strip() for part in re.split(r",(?![^(\[]*[)\]])", text)]
+
+
 def split_values(assignment: Assignment) -> list[str]:
     """The values of a sweep: split at semicolons, or else at commas.
 
@@ -130,9 +171,11 @@ def split_values(assignment: Assignment) -> list[str]:
         return [part.strip() for part in text.split(";")]
     if re.search(r"[)\]]\s*,|,\s*[(\[]", text):
         values = "; ".join(re.findall(r"[(\[][^()\[\]]*[)\]]|[^,()\[\]]+", text))
-        raise RequestError(
+        raise SettingError(
+            assignment.owner,
+            assignment.key,
             f"--sweep {assignment.owner}.{assignment.key}={_short(text)}: separate values that "
-            f"have commas of their own by semicolons, as in '{_short(values)}'"
+            f"have commas of their own by semicolons, as in '{_short(values)}'",
         )
     if re.fullmatch(r"\s*[(\[].*[)\]]\s*", text):
         return [text]
@@ -165,7 +208,7 @@ def converted(assignment: Assignment, known: Mapping[str, Parameter]) -> Any:
     """
     owner, key, text = assignment.owner, assignment.key, assignment.text
     if key not in known:
-        raise UnknownNameError(f"setting of {owner}", key, known)
+        raise UnknownNameError(f"setting of {owner}", key, known, owner)
     annotation = known[key].annotation
     value: Any = text
     if getattr(annotation, "__origin__", None) is tuple:
@@ -176,14 +219,16 @@ def converted(assignment: Assignment, known: Mapping[str, Parameter]) -> Any:
         value = TypeAdapter(annotation, config=finite).validate_python(value)
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
-        raise RequestError(
-            f"{owner}.{key}={_short(text)}: {problem[0].lower()}{problem[1:]}"
+        raise SettingError(
+            owner, key, f"{owner}.{key}={_short(text)}: {problem[0].lower()}{problem[1:]}"
         ) from None
     except Exception as error:  # an annotation that pydantic does not know
         reason = " ".join(str(error).split())
-        raise RequestError(
+        raise SettingError(
+            owner,
+            key,
             f"{owner}.{key} cannot be set: its annotation is no type of plain values "
-            f"({type(error).__name__}: {_short(reason)})"
+            f"({type(error).__name__}: {_short(reason)})",
         ) from error
     _check_size(assignment, value)
     return value
@@ -197,9 +242,11 @@ def _parts_of_tuple(assignment: Assignment) -> tuple[str, ...]:
         if text.startswith(opening) and text.endswith(closing):
             inside = text[1:-1]
     if set(inside) & set("()[]"):
-        raise RequestError(
+        raise SettingError(
+            assignment.owner,
+            assignment.key,
             f"{assignment.owner}.{assignment.key}={_short(text)}: write one list of values, such "
-            "as (3,4)"
+            "as (3,4)",
         )
     return tuple(part for part in inside.split(",") if part.strip())
 
@@ -212,12 +259,18 @@ def _check_size(assignment: Assignment, value: Any) -> None:
     most, reason = limits.get(assignment.key, (_LARGEST, "no whole number here is larger"))
     parts = value if isinstance(value, tuple) else (value,)
     if isinstance(value, tuple) and len(value) > MOST_CATEGORIES:
-        raise RequestError(f"{name}: {len(value)} values, at most {MOST_CATEGORIES:,} are taken")
+        raise SettingError(
+            assignment.owner,
+            assignment.key,
+            f"{name}: {len(value)} values, at most {MOST_CATEGORIES:,} are taken",
+        )
     for part in parts:
         whole = isinstance(part, int) and not isinstance(part, bool)
         if whole and abs(part) > (most if part > 0 else _LARGEST):
-            raise RequestError(
-                f"{name}={_short(assignment.text)}: at most {most:,} is taken, as {reason}"
+            raise SettingError(
+                assignment.owner,
+                assignment.key,
+                f"{name}={_short(assignment.text)}: at most {most:,} is taken, as {reason}",
             )
 
 

@@ -18,8 +18,8 @@ LEAVES = ("models", "metrics", "datasets")
 # by side and do not know one another.
 ORDER = (
     *("errors", "console", "streams", "registry", "settings", "store", "presets", "external"),
-    *("build", "train", "encode", "score", "report", "plan", "cells", "worker", "executors"),
-    *("execute", "evaluation check data export compare merge"),
+    *("build", "train", "encode", "score", "report", "plan", "studyfile", "cells", "worker"),
+    *("executors", "execute", "estimate", "evaluation check data export compare merge"),
     *("reproduce", "cli", "api"),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms.split()}

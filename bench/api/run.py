@@ -6,7 +6,7 @@ import multiprocessing
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from bench.api.naming import known_to_this_process_only, name_of, names_of
 from bench.api.study import Study, load
@@ -14,18 +14,20 @@ from bench.errors import RequestError
 
 if TYPE_CHECKING:
     from bench.datasets import FactorData
-    from bench.execute import Outstanding
+    from bench.execute import Options, Outstanding
     from bench.executors import Reporter
+    from bench.plan import Plan
 
 Named = str | Callable[..., Any] | Any  # a name, or the class, function or network itself
 
 
+@overload
 def run(
     models: Named | Sequence[Named] | Mapping[str, Named],
     dataset: "str | Path | FactorData | Callable[..., FactorData]",
     *,
-    preset: str = "quick",
-    seeds: int | str | Sequence[int] = 3,
+    preset: str | None = None,
+    seeds: int | str | Sequence[int] | None = None,
     settings: Mapping[str, Any] | None = None,
     sweep: Mapping[str, Sequence[Any]] | None = None,
     metrics: Named | Sequence[Named] | None = None,
@@ -42,21 +44,74 @@ def run(
     fail_fast: bool = False,
     checkpoint_seconds: float = 30.0,
     progress: bool = True,
-) -> Study:
+) -> Study: ...
+@overload
+def run(
+    models: str | Path,
+    dataset: None = None,
+    *,
+    preset: str | None = None,
+    seeds: int | str | Sequence[int] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    sweep: Mapping[str, Sequence[Any]] | None = None,
+    metrics: Named | Sequence[Named] | None = None,
+    steps: int | None = None,
+    fix: Sequence[str] = (),
+    correlate: Sequence[str] = (),
+    hold_out: Sequence[str] = (),
+    jobs: int | None = 1,
+    threads: int = 1,
+    device: str = "auto",
+    output: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    force: bool = False,
+    fail_fast: bool = False,
+    checkpoint_seconds: float = 30.0,
+    progress: bool = True,
+) -> Study | list[Study]: ...
+def run(
+    models: Named | Sequence[Named] | Mapping[str, Named],
+    dataset: "str | Path | FactorData | Callable[..., FactorData] | None" = None,
+    *,
+    preset: str | None = None,
+    seeds: int | str | Sequence[int] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    sweep: Mapping[str, Sequence[Any]] | None = None,
+    metrics: Named | Sequence[Named] | None = None,
+    steps: int | None = None,
+    fix: Sequence[str] = (),
+    correlate: Sequence[str] = (),
+    hold_out: Sequence[str] = (),
+    jobs: int | None = 1,
+    threads: int = 1,
+    device: str = "auto",
+    output: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    force: bool = False,
+    fail_fast: bool = False,
+    checkpoint_seconds: float = 30.0,
+    progress: bool = True,
+) -> Study | list[Study]:
     """Train models, score them, and write tables and plots, as `bench run` does.
 
     The same call continues where it stopped and never trains a run twice. With `jobs=1` the runs
     take place in this process, one after another; more jobs need processes of their own, and so
     a script whose calls stand below `if __name__ == "__main__":`.
 
+    `run("study.yaml")` carries out the study of a file, or a shipped one by its name; what else is
+    given overrides it.
+
     Args:
         models: names, comma-separated or in a list; `all`; or classes and networks themselves,
-            also such as this notebook defines. A mapping gives each its name in tables.
+            also such as this notebook defines. A mapping gives each its name in tables. Without a
+            data set: the file of a study, or the name of a shipped one.
         dataset: name of the data set, a file of arrays, or a data set itself.
-        preset: name of the preset.
-        seeds: a number of seeds, a text as `--seeds` takes it, or the seeds in a list.
+        preset: name of the preset; None for the study's, or quick.
+        seeds: a number of seeds, a text as `--seeds` takes it, or the seeds in a list; None for the
+            study's, or 3.
         settings: by `OWNER.KEY`, as in `{"jointvae.gamma": 30, "train.rows": 10_000}`.
-        sweep: a row of the table per value, as in `{"betavae.beta": [1, 2, 4]}`.
+        sweep: a row of the table per value, as in `{"betavae.beta": [1, 2, 4]}`; of settings that
+            change together, as in `{"dipvae1.lambda_od,lambda_d": [(1, 10), (2, 20)]}`.
         metrics: names, or functions; None for the default ones.
         steps: training steps instead of the preset's; schedules scale with them.
         fix: train and score on one class of a factor only, `FACTOR=CLASS`.
@@ -73,21 +128,22 @@ def run(
         progress: whether to print the plan and the progress on stderr.
 
     Returns:
-        The finished study. Runs that failed or diverged are in it with their status.
+        The finished study. Runs that failed or diverged are in it with their status. Of a file that
+        names several data sets a list, with a study for each.
 
     Raises:
         RequestError: something of the request is unknown, wrong or does not go together.
         KeyboardInterrupt: it was stopped; checkpoints are written, the same call continues.
     """
-    from bench.execute import Options, execute
-    from bench.plan import Request, plan
+    from bench.execute import Options
+    from bench.studyfile.choices import Choices, study_definition
 
     in_process = jobs == 1
-    request = Request(
-        models=names_of("model", models),
-        dataset=name_of("dataset", dataset),
+    choices = Choices(
+        models=None if dataset is None else names_of("model", models),
+        dataset=None if dataset is None else name_of("dataset", dataset),
         preset=preset,
-        seeds=_seeds(seeds),
+        seeds=None if seeds is None else _seeds(seeds),
         sets=[f"{key}={_text(value)}" for key, value in (settings or {}).items()],
         sweeps=[_sweep(key, values) for key, values in (sweep or {}).items()],
         metrics=None if metrics is None else names_of("metric", metrics),
@@ -98,19 +154,36 @@ def run(
         output=None if output is None else Path(output),
         data_dir=None if data_dir is None else str(data_dir),
     )
+    if dataset is None and not isinstance(models, str | Path):
+        raise RequestError("run: name a data set, or the file of a study in the place of models")
+    definition = study_definition(str(models) if dataset is None else None, choices)
     if not in_process:
-        _check_processes(request.models, request.dataset, request.metrics or "")
-    planned = plan(request)
+        for request in definition.requests:
+            _check_processes(request.models, request.dataset, request.metrics or "")
     options = Options(
         jobs=jobs,
         threads=threads,
         device=device,
-        data_dir=request.data_dir,
+        data_dir=choices.data_dir,
         force=force,
         fail_fast=fail_fast,
         checkpoint_seconds=checkpoint_seconds,
         in_process=in_process,
     )
+    plans = definition.plans()
+    studies = [_finished(planned, options, progress) for planned in plans]
+    if len(studies) == 1:
+        return studies[0]
+    from bench.report.write import write_studies
+
+    write_studies([planned.folder for planned in plans])
+    return studies
+
+
+def _finished(planned: "Plan", options: "Options", progress: bool) -> Study:
+    """Carry out a plan; the study that came of it."""
+    from bench.execute import execute
+
     outcome = execute(planned, options, _shown if progress else lambda todo: _Silent())
     if outcome.stopped:
         raise KeyboardInterrupt("stopped: the same call continues from the last checkpoints")

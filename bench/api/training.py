@@ -62,8 +62,7 @@ def fit(
     from bench.build import build_model, is_trained, model_settings, try_model
     from bench.execute import choose_device
     from bench.models import VAE
-    from bench.plan import scaled
-    from bench.presets import PRESETS, Recipe
+    from bench.presets import PRESETS, Recipe, scaled
     from bench.registry import resolve
     from bench.store.run import Run
     from bench.train.loop import Diverged, train

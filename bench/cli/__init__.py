@@ -41,6 +41,7 @@ LIBRARIES = (
         "typer",
         "rich",
         "pydantic",
+        "pyyaml",
         "platformdirs",
         "filelock",
     ),

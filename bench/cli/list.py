@@ -15,6 +15,7 @@ from bench.presets import PRESETS, Preset, Recipe
 from bench.registry import KINDS, Kind, entries, resolve
 from bench.reproduce.tables import TABLES
 from bench.settings import Parameter, parameters
+from bench.studyfile.shipped import about, shipped
 
 LIST_HELP = """Describe what there is, one line each, or all about one name.
 
@@ -36,7 +37,8 @@ def list_(
         str | None,
         typer.Argument(
             metavar="[KIND | NAME]",
-            help="models, metrics, datasets, presets, reproductions, or a name of one of them.",
+            help="models, metrics, datasets, presets, reproductions, studies, or a name of one of "
+            "them.",
             autocompletion=complete_listed,
             show_default=False,
         ),
@@ -49,6 +51,8 @@ def list_(
         _print({name: preset.description for name, preset in PRESETS.items()})
     elif what == "reproductions":
         _print({name: table.title for name, table in TABLES.items()})
+    elif what == "studies":
+        _print({name: about(name) for name in shipped()})
     elif what in _KINDS:
         _print_entries(_KINDS[what])
     else:
@@ -58,7 +62,8 @@ def list_(
 def _names() -> dict[str, list[str]]:
     """The names of each kind of thing."""
     known = {what: [entry.name for entry in entries(kind)] for what, kind in _KINDS.items()}
-    return known | {"presets": list(PRESETS), "reproductions": list(TABLES)}
+    known |= {"presets": list(PRESETS), "reproductions": list(TABLES)}
+    return known | {"studies": list(shipped())}
 
 
 def _print(lines: Mapping[str, str]) -> None:
@@ -90,8 +95,18 @@ def _described(what: str) -> Iterator[Iterator[str]]:
             yield _preset(what, PRESETS[what])
         elif kind == "reproductions":
             yield iter([f"{what}: {TABLES[what].title}", f"bench reproduce {what} --dry-run"])
+        elif kind == "studies":
+            yield _study(what)
         else:
             yield _target(_KINDS[kind], what)
+
+
+def _study(name: str) -> Iterator[str]:
+    """What a study is for, and its file, which is short and can be copied."""
+    yield f"{name} (study): {about(name)}"
+    yield f"bench run {name} --dry-run"
+    yield ""
+    yield from shipped()[name].read_text(encoding="utf-8").splitlines()
 
 
 def _target(kind: Kind, name: str) -> Iterator[str]:

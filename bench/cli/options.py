@@ -4,6 +4,7 @@ Completing reads sources and imports no model: the shell waits for it.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,8 +22,16 @@ def complete_metrics(incomplete: str) -> list[str]:
     return _last_of_list(incomplete, [*_names("metric"), "all"])
 
 
-def complete_dataset(incomplete: str) -> list[str]:
-    return _beginning(incomplete, _names("dataset"))
+def complete_datasets(incomplete: str) -> list[str]:
+    return _last_of_list(incomplete, _names("dataset"))
+
+
+def complete_study(incomplete: str) -> list[str]:
+    """A shipped study, or a file in the folder at hand."""
+    from bench.studyfile.shipped import shipped
+
+    files = sorted(str(path) for path in Path().glob("*.y*ml"))
+    return _beginning(incomplete, [*shipped(), *files])
 
 
 def complete_preset(incomplete: str) -> list[str]:
@@ -42,8 +51,11 @@ def complete_reproduction(incomplete: str) -> list[str]:
 
 def complete_listed(incomplete: str) -> list[str]:
     """What `bench list` takes."""
-    kinds = [*(f"{kind}s" for kind in KINDS), "presets", "reproductions"]
+    from bench.studyfile.shipped import shipped
+
+    kinds = [*(f"{kind}s" for kind in KINDS), "presets", "reproductions", "studies"]
     named = [*complete_preset(incomplete), *complete_reproduction(incomplete)]
+    named += _beginning(incomplete, shipped())
     return [*_beginning(incomplete, kinds), *complete_any(incomplete), *named]
 
 
@@ -63,7 +75,7 @@ def _last_of_list(incomplete: str, names: Iterable[str]) -> list[str]:
 
 
 Models = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="MODELS",
         help="Models by name, comma-separated; NAME=MODEL gives one a name in tables; all; "
@@ -72,22 +84,28 @@ Models = Annotated[
     ),
 ]
 Dataset = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="NAME",
-        help="Data set by name, or your own: an npz file or a folder of pictures.",
-        autocompletion=complete_dataset,
+        help="Data set by name, or your own: an npz file or a folder of pictures. Several "
+        "comma-separated.",
+        autocompletion=complete_datasets,
     ),
 ]
 PresetName = Annotated[
-    str,
+    str | None,
     typer.Option(
-        metavar="PRESET", help="Budget: see bench list presets.", autocompletion=complete_preset
+        metavar="PRESET",
+        help="Budget: see bench list presets. (Default: quick.)",
+        autocompletion=complete_preset,
     ),
 ]
 Seeds = Annotated[
-    str,
-    typer.Option(metavar="SEEDS", help="A number of seeds (5), a range (0-4) or a list (3,7)."),
+    str | None,
+    typer.Option(
+        metavar="SEEDS",
+        help="A number of seeds (5), a range (0-4) or a list (3,7). (Default: 3.)",
+    ),
 ]
 DataDir = Annotated[
     str | None,

@@ -1,5 +1,6 @@
 """The command `bench run`."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
@@ -15,6 +16,7 @@ from bench.cli.options import (
     Device,
     DryRun,
     Jobs,
+    Json,
     Metrics,
     Models,
     Notes,
@@ -25,10 +27,14 @@ from bench.cli.options import (
     Set,
     Share,
     Timeout,
+    complete_study,
 )
 from bench.console import say, stderr, stdout
+from bench.errors import RequestError
+from bench.estimate.words import in_ranges, lines_of, lines_of_all
 
 if TYPE_CHECKING:
+    from bench.estimate.preview import Preview
     from bench.execute import Options, Outcome, Outstanding
     from bench.executors import Reporter
     from bench.plan import Plan
@@ -54,7 +60,12 @@ RUN_HELP = """Train models, score them, and write tables and plots.
 
   bench run --models betavae --dataset dsprites --hold-out shape=heart,orientation=0-9
 
-A setting that several of the models, metrics and data have needs its owner, as in --set
+  bench run study.yaml --dry-run
+
+  bench run quick-comparison --seeds 2
+
+STUDY is a YAML file, or the name of a shipped one: bench list studies. Options override what it
+says. A setting that several of the models, metrics and data have needs its owner, as in --set
 betavae.beta=4; bench list jointvae shows what there is to set.
 
 The same command continues where it stopped and never trains a run twice. More --seeds or --models
@@ -66,17 +77,26 @@ only if every run that was asked for is trained and scored.
 
 
 def run(
-    models: Models,
-    dataset: Dataset,
-    preset: PresetName = "quick",
-    seeds: Seeds = "3",
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]",
+            help="A study's YAML file, or the name of a shipped study.",
+            autocompletion=complete_study,
+            show_default=False,
+        ),
+    ] = None,
+    models: Models = None,
+    dataset: Dataset = None,
+    preset: PresetName = None,
+    seeds: Seeds = None,
     set_: Set = None,
     sweep: Annotated[
         list[str] | None,
         typer.Option(
             metavar="MODEL.KEY=V1,V2",
             help="One row per value; lists by semicolons, 'MODEL.KEY=3,4;5'. Several sweeps "
-            "multiply.",
+            "multiply; settings that change together are one, 'MODEL.KEY,KEY=1,10;2,20'.",
         ),
     ] = None,
     metrics: Metrics = None,
@@ -115,10 +135,22 @@ def run(
     device: Device = "auto",
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Folder of the study. (Default: results/DATA-PRESET.)"),
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of the study. (Default: results/DATA-PRESET, or results/STUDY.)",
+        ),
     ] = None,
     data_dir: DataDir = None,
     dry_run: DryRun = False,
+    pilot: Annotated[
+        bool,
+        typer.Option(
+            "--pilot",
+            help="With --dry-run: train some steps of each kind of run that no finished run is "
+            "like, to tell how long it takes.",
+        ),
+    ] = False,
+    as_json: Json = False,
     force: Annotated[
         bool, typer.Option("--force", help="Train the planned runs again from the start.")
     ] = False,
@@ -137,14 +169,17 @@ def run(
 ) -> None:
     from bench.cells import RETRIED, Selection, parse_retry, parse_shard, parse_timeout
     from bench.execute import Options
-    from bench.plan import Request, plan
+    from bench.studyfile.choices import Choices, study_definition
 
     selection = Selection(
         only=only or (),
         shard=None if shard is None else parse_shard(shard),
         retry=RETRIED if retry is None else parse_retry(retry),
     )
-    request = Request(
+    for option, value in (("--json", as_json), ("--pilot", pilot)):
+        if value and not dry_run:
+            raise RequestError(f"{option} goes with --dry-run")
+    choices = Choices(
         models=models,
         dataset=dataset,
         preset=preset,
@@ -160,6 +195,7 @@ def run(
         output=output,
         data_dir=data_dir,
     )
+    definition = study_definition(study, choices)
     options = Options(
         jobs=jobs,
         threads=threads,
@@ -171,13 +207,37 @@ def run(
         timeout=None if timeout is None else parse_timeout(timeout),
         checkpoint_seconds=checkpoint_seconds,
     )
-    planned = plan(request)
     if dry_run:
-        from bench.execute import outstanding
+        from bench.estimate.preview import preview
 
-        print_plan(outstanding(planned, options), stdout())
+        shown = preview(definition, options, with_pilot=pilot)
+        if as_json:
+            print(json.dumps({"studies": [part.as_dict() for part in shown]}, allow_nan=False))
+        else:
+            print_previews(shown, stdout())
         return
-    raise typer.Exit(execute_and_show(planned, options, stdout(), stderr(), notes=notes))
+    raise typer.Exit(_execute_all(definition.plans(), options, stdout(), stderr(), notes=notes))
+
+
+def _execute_all(
+    plans: Sequence["Plan"], options: "Options", out: Console, talk: Console, *, notes: bool
+) -> int:
+    """Carry out the plans of a study one after another; the exit code."""
+    if len(plans) == 1:
+        return execute_and_show(plans[0], options, out, talk, notes=notes)
+    from bench.execute import outstanding
+    from bench.report.write import write_studies
+
+    for planned in plans:  # what is wrong with the last one is said before the first one starts
+        outstanding(planned, options)
+    codes = []
+    for planned in plans:
+        codes.append(execute_and_show(planned, options, out, talk, notes=notes))
+        if codes[-1] == 130 or (codes[-1] and options.fail_fast):
+            return codes[-1]
+    for path in write_studies([planned.folder for planned in plans]):
+        say(out, str(path))
+    return max(codes)
 
 
 def execute_and_show(
@@ -263,17 +323,18 @@ def print_plan(todo: "Outstanding", console: Console) -> None:
     )
 
 
-def in_ranges(seeds: Sequence[int]) -> str:
-    """`0, 1, 2`; of more than ten seeds `0-49, 60`."""
-    if len(seeds) <= 10:
-        return ", ".join(map(str, seeds))
-    ranges: list[list[int]] = []
-    for seed in seeds:
-        if ranges and seed == ranges[-1][1] + 1:
-            ranges[-1][1] = seed
-        else:
-            ranges.append([seed, seed])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
+def print_previews(parts: Sequence["Preview"], out: Console) -> None:
+    """The plan of each data set of a study, the states of its runs, and what is left will take."""
+    for part in parts:
+        if part.todo is not None:
+            print_plan(part.todo, out)
+        for line in lines_of(part):
+            say(out, line)
+        if len(parts) > 1:
+            out.print()
+    if len(parts) > 1:
+        for line in lines_of_all(parts):
+            say(out, line)
 
 
 def _exit_code(outcome: "Outcome", talk: Console) -> int:

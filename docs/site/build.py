@@ -37,6 +37,7 @@ PAGES = {
     "Statistics": "docs/statistics.md",
     "Reproductions": "docs/reproductions.md",
     "Studies": "docs/studies.md",
+    "Records": "docs/records.md",
     "Performance": "docs/performance.md",
     "API reference": "reference",
     "Changelog": "CHANGELOG.md",
@@ -44,7 +45,7 @@ PAGES = {
 }
 
 COPIED = {".png", ".svg", ".jpg", ".html"}  # as they are
-LANGUAGES = {".py": "python", ".toml": "toml", ".txt": "text", "": "text"}
+LANGUAGES = {".py": "python", ".json": "json", ".toml": "toml", ".txt": "text", "": "text"}
 RECORDS = ("table.md", "reproduction.md")  # what a link to a folder of records leads to
 
 FENCED = re.compile(r"^( *)(```+|~~~+)[^\n]*\n.*?^\1\2[`~]* *$", re.M | re.S)

@@ -14,6 +14,7 @@ from bench.datasets import DATASETS
 from bench.metrics import METRICS, STUDY_METRICS
 from bench.models import GROUPS, MODELS
 from bench.presets import PRESETS
+from bench.studyfile.shipped import shipped
 
 REGISTRIES = {
     "models": MODELS,
@@ -89,7 +90,7 @@ def test_without_an_argument_the_kinds_are_listed(cli_here) -> None:
     said = cli_here("list")
     assert said.code == 0
     kinds = [line.split()[0] for line in said.out.splitlines()]
-    assert set(kinds) == {*REGISTRIES, "reproductions"}
+    assert set(kinds) == {*REGISTRIES, "reproductions", "studies"}
     assert f"{len(MODELS)} names: bench list models" in said.out
 
 
@@ -120,12 +121,22 @@ def test_all_about_a_model(cli_here) -> None:
         ("digits", "bench data list digits"),
         ("smoke", "200 steps of 32 images"),
         ("jointvae-mnist", "bench reproduce jointvae-mnist --dry-run"),
+        ("locatello2019", "bench run locatello2019 --dry-run"),
+        ("locatello2019", "lambda_od, lambda_d: [[1, 10], [2, 20]"),
     ],
 )
 def test_all_about_other_names(cli_here, name: str, shown: str) -> None:
     said = cli_here("list", name)
     assert said.code == 0, said.err
     assert shown in said.out
+
+
+def test_the_shipped_studies_are_listed(cli_here) -> None:
+    said = cli_here("list", "studies")
+    assert said.code == 0
+    lines = dict(line.split(maxsplit=1) for line in said.out.splitlines())
+    assert lines.keys() == shipped().keys()
+    assert lines["locatello2019"].startswith("The 12,600 models of Locatello et al. 2019")
 
 
 def test_every_name_can_be_described(cli_here) -> None:
@@ -201,6 +212,8 @@ def completed(line: str, cwd: Path) -> list[str]:
         ("bench list categ", ["categoricalvae"]),
         ("bench check kl_", ["kl_decomposition"]),
         ("bench reproduce released", ["released-jointvae"]),
+        ("bench run quick-t", ["quick-tuning"]),
+        ("bench run --dataset toy,shapes", ["toy,shapes3d"]),
     ],
 )
 def test_the_shell_completes_names(line: str, offered: list[str], tmp_path: Path) -> None:

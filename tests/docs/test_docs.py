@@ -14,9 +14,12 @@ from scipy.stats import ttest_ind
 from bench.datasets import DATASETS
 from bench.metrics import METRICS, STUDY_METRICS
 from bench.models import GROUPS, MODELS, NETWORKS
+from bench.plan import runs_without_data
 from bench.presets import PRESETS
 from bench.report.frame import sweeps_of
 from bench.store.record import read_records
+from bench.studyfile.choices import Choices, study_definition
+from bench.studyfile.shipped import shipped
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS, REFERENCE = ROOT / "docs", ROOT / "results" / "reference"
@@ -66,6 +69,54 @@ def test_commands_of_the_data_page(command: str, cli_here, tmp_path, monkeypatch
         Image.fromarray(image).save(f"faces/{k}.png")
     said = cli_here(*shlex.split(command)[1:], "--dry-run")
     assert said.code == 0, said.err
+
+
+STUDIES_PAGE = (DOCS / "studies.md").read_text()
+
+
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", STUDIES_PAGE, re.DOTALL))
+def test_the_files_of_the_page_on_studies(text: str, cli_here, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("strengths.yaml").write_text(text)
+    said = cli_here("run", "strengths.yaml", "--dry-run")
+    assert said.code == 0, said.err
+    if "seeds: 5" in text:
+        assert "2 data sets, 70 runs: 70 to do" in said.out
+        assert "2 data sets, 70 runs: 70 to do" in STUDIES_PAGE
+
+
+@pytest.mark.parametrize(
+    "command", re.findall(r"^    (bench run strengths[^#\n]*)", STUDIES_PAGE, re.MULTILINE)
+)
+def test_commands_of_the_page_on_studies(command: str, cli_here, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = re.findall(r"```yaml\n(.*?)```", STUDIES_PAGE, re.DOTALL)[0]
+    Path("strengths.yaml").write_text(text)
+    words = [word for word in shlex.split(command)[1:] if word not in ("--dry-run", "--pilot")]
+    assert cli_here(*words, "--dry-run").code == 0
+
+
+def test_every_shipped_study_is_on_the_page_with_its_number_of_runs() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| ([\d,]+) \|", STUDIES_PAGE, re.MULTILINE)
+    listed = {name: int(number.replace(",", "")) for name, number in rows}
+    counted = {
+        name: sum(
+            len(runs_without_data(request))
+            for request in study_definition(name, Choices()).requests
+        )
+        for name in shipped()
+    }
+    assert listed == counted
+
+
+def test_the_code_of_the_page_on_records_runs() -> None:
+    page = (DOCS / "records.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(code, {})
+    names = re.findall(r"bench/store/schema/(\w+)\.json", page)
+    assert sorted(names) == sorted(
+        path.stem for path in (ROOT / "bench" / "store" / "schema").glob("*.json")
+    )
 
 
 def test_every_model_has_a_section_in_its_group() -> None:

@@ -228,3 +228,37 @@ def test_the_threads_of_the_process_are_as_before(tmp_path: Path) -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_study_of_a_file_is_that_of_the_command(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "models: [random, factors]\ndatasets: [toy, digits]\npreset: smoke\nseeds: 2\n"
+    Path("both.yaml").write_text(f"{text}metrics: [mig]\n")
+    quiet = {"seeds": 1, "progress": False}
+    studies = bench.run("both.yaml", **quiet)
+    assert [study.definition.dataset for study in studies] == ["toy", "digits"]
+    assert [len(study.runs) for study in studies] == [2, 2]
+    assert Path("results/both/scores.csv").exists()
+    one = bench.run(Path("both.yaml"), output="one/toy", steps=None, **quiet)
+    assert [study.folder for study in one] == [Path("one/toy/toy"), Path("one/toy/digits")]
+    Path("toy.yaml").write_text("models: random\ndataset: toy\npreset: smoke\nmetrics: mig\n")
+    single = bench.run("toy.yaml", **quiet)
+    assert single.run("random").status.state == "done"
+    by_words = bench.run("random", "toy", preset="smoke", metrics="mig", output="w", **quiet)
+    assert [r.name for r in by_words.runs] == [r.name for r in single.runs]
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ("nothing.yaml", "there is no such file"),
+        ("betavae", "unknown study"),
+        (["vae"], "data set"),
+    ],
+)
+def test_without_a_data_set_a_study_is_meant(
+    models, said: str, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(bench.RequestError, match=said):
+        bench.run(models)
