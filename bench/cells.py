@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from bench.errors import RequestError, UnknownNameError
+from bench.plan import Plan
 from bench.store.record import UNSUCCESSFUL
 from bench.store.run import Run
 
@@ -139,6 +140,25 @@ def share_of(runs: Iterable[Run], shard: Shard) -> list[Run]:
     """
     dealt = sorted(runs, key=lambda run: (run.dataset, run.label, run.seed, run.identity))
     return dealt[shard.number - 1 :: shard.of]
+
+
+def plans_with_cells(plans: Sequence[Plan], selection: Selection) -> list[Plan]:
+    """The plans of a study of which cells are asked for: --only may name one of its data sets.
+
+    Raises:
+        NoCellsError: there is none.
+    """
+    found: list[Plan] = []
+    refused: NoCellsError | None = None
+    for plan in plans:
+        try:
+            select(plan.runs, selection)
+            found.append(plan)
+        except NoCellsError as error:
+            refused = refused or error
+    if refused and not found:
+        raise refused
+    return found
 
 
 def _matches(run: Run, pattern: str) -> bool:

@@ -223,6 +223,9 @@ def _execute_all(
     plans: Sequence["Plan"], options: "Options", out: Console, talk: Console, *, notes: bool
 ) -> int:
     """Carry out the plans of a study one after another; the exit code."""
+    from bench.cells import plans_with_cells
+
+    plans = plans_with_cells(plans, options.selection)
     if len(plans) == 1:
         return execute_and_show(plans[0], options, out, talk, notes=notes)
     from bench.execute import outstanding

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from bench.cells import NoCellsError, select
 from bench.estimate.like import Estimate, estimate, folders_in
 from bench.execute import Options, Outstanding, outstanding
-from bench.plan import Plan
 from bench.store.record import read_status
 from bench.store.run import Run
 from bench.studyfile.definition import Blocked, StudyDefinition
@@ -112,20 +112,29 @@ def preview(
     Raises:
         RequestError: as planning and `outstanding`.
     """
-    found = []
+    found: list[Preview] = []
+    refused: NoCellsError | None = None
     for planned in study.plans_of_what_is_here():
-        if isinstance(planned, Blocked):
-            cells = tuple(Cell(run, BLOCKED) for run in planned.runs)
-            none = Estimate(None, None, None, 0, "no estimate, as the data set is not here")
-            found.append(Preview(cells, none, blocked=planned))
+        try:
+            if isinstance(planned, Blocked):
+                chosen = select(planned.runs, options.selection)
+                cells = tuple(Cell(run, BLOCKED) for run in chosen)
+                none = Estimate(None, None, None, 0, "no estimate, as the data set is not here")
+                found.append(Preview(cells, none, blocked=planned))
+                continue
+            todo = outstanding(planned, options)
+        except NoCellsError as error:  # --only may name one of the data sets
+            refused = refused or error
             continue
-        todo = outstanding(planned, options)
         taken = estimate(todo, options, with_pilot)
-        found.append(Preview(tuple(_cells(planned, todo)), taken, todo))
+        found.append(Preview(tuple(_cells(todo)), taken, todo))
+    if refused and not found:
+        raise refused
     return tuple(found)
 
 
-def _cells(plan: Plan, todo: Outstanding) -> Iterator[Cell]:
+def _cells(todo: Outstanding) -> Iterator[Cell]:
+    plan = todo.plan
     left = {run.folder for run in todo.runs}
     started = folders_in(plan.folder / "runs")
     for run in plan.runs:

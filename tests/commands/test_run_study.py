@@ -147,6 +147,18 @@ def test_data_that_is_not_here_does_not_stop_a_dry_run(previewed, cli_here) -> N
     assert not Path("study").exists()
 
 
+def test_some_cells_of_several_data_sets(previewed, cli_here) -> None:
+    Path("study.yaml").write_text(STUDY.replace("dataset: toy", "datasets: [cars3d, toy, digits]"))
+    (toy,) = previewed("study.yaml", "--only", "toy")
+    assert (toy["dataset"], toy["counts"]) == ("toy", {"to do": 6})
+    parts = previewed("study.yaml", "--only", "seed=1", "--shard", "1/2")
+    assert [part["counts"] for part in parts] == [{"blocked": 1}, {"to do": 1}, {"to do": 1}]
+    refused = cli_here("run", "study.yaml", "--dataset", "toy,digits", "--only", "nobody")
+    assert refused.code == 2
+    assert "unknown cell in --only 'nobody'" in refused.err
+    assert not Path("study").exists()
+
+
 def test_several_data_sets_are_run_and_reported_together(bench, folder: Path) -> None:
     text = "models: [random, factors]\ndatasets: [toy, digits]\npreset: smoke\nseeds: 1\n"
     Path("both.yaml").write_text(f"{text}metrics: [mig]\n")
