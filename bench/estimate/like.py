@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, Self
+from typing import Any
 
 from bench.errors import RequestError
 from bench.execute import Options, Outstanding
-from bench.executors.inline import run_inline
 from bench.plan import Plan
 from bench.store.environment import environment
 from bench.store.record import (
@@ -28,7 +27,7 @@ from bench.store.record import (
     read_status,
 )
 from bench.store.run import Run, read_run
-from bench.worker import Job
+from bench.worker import Job, run_job
 
 _LOOKED_AT = 500  # run folders of a study that are looked at for like runs
 _LIKE = 10  # runs of each kind that are measured
@@ -231,19 +230,6 @@ def _measured(folder: Path, run: Run) -> _Measured | None:
     )
 
 
-class _Nobody:
-    """Whom a pilot tells what happens: nobody."""
-
-    def started(self, job: Job) -> None: ...
-    def progress(self, job: Job, progress: Any) -> None: ...
-    def ended(self, job: Job, status: Any) -> None: ...
-    def stopping(self) -> None: ...
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
-
-
 def _pilot(
     run: Run, todo: Outstanding, options: Options, definitions: Sequence[Definition]
 ) -> _Measured | None:
@@ -258,6 +244,5 @@ def _pilot(
             threads=options.threads,
             data_dir=options.data_dir,
         )
-        if run_inline([job], _Nobody()):
-            raise KeyboardInterrupt
+        run_job(job)
         return _measured(job.folder, short)
