@@ -86,6 +86,7 @@ class Outstanding:
         damaged: finished runs of which files are missing or damaged, by their titles: what is
             wrong, and what becomes of it.
         ended: runs that have ended without scores and are not tried again, by their titles.
+        renamed: runs whose records have another display name, as they are called now.
     """
 
     plan: Plan
@@ -95,6 +96,7 @@ class Outstanding:
     device: str
     damaged: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, Status] = field(default_factory=dict)
+    renamed: Sequence[Run] = ()
 
     @property
     def trained(self) -> Sequence[Run]:
@@ -155,7 +157,13 @@ def outstanding(plan: Plan, options: Options) -> Outstanding:
     slots = min(jobs, max(1, len(runs)))
     damaged = {run.title: words for run in plan.runs if (words := conditions[run.identity].words)}
     without_scores = {run.title: ended[run.identity] for run in plan.runs if run.identity in ended}
-    return Outstanding(plan, runs, encoded, slots, device, damaged, without_scores)
+    stored = {record.folder.name: record.run for record in records}
+    renamed = [
+        replace(stored[run.folder], display_name=run.display_name)
+        for run in plan.runs
+        if run.folder in stored and stored[run.folder].display_name != run.display_name
+    ]
+    return Outstanding(plan, runs, encoded, slots, device, damaged, without_scores, renamed)
 
 
 def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporter]) -> Outcome:
@@ -221,6 +229,8 @@ def _prepare_folder(todo: Outstanding, claims: Claims, options: Options) -> None
                     for name in (WEIGHTS, REPRESENTATION):  # so that the worker trains it again
                         (plan.run_folder(run) / name).unlink(missing_ok=True)
                     claims.release(run.folder)
+            for run in todo.renamed:
+                write_json(plan.run_folder(run) / SETTINGS, run.as_dict())
             for run in plan.runs:  # finished ones that have lost it: the folder's name is theirs
                 folder = plan.run_folder(run)
                 if folder.is_dir() and not (folder / SETTINGS).exists():

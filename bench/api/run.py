@@ -35,6 +35,7 @@ def run(
     fix: Sequence[str] = (),
     correlate: Sequence[str] = (),
     hold_out: Sequence[str] = (),
+    factors: str | Sequence[str] | None = None,
     jobs: int | None = 1,
     threads: int = 1,
     device: str = "auto",
@@ -42,6 +43,10 @@ def run(
     data_dir: str | Path | None = None,
     force: bool = False,
     fail_fast: bool = False,
+    timeout: float | str | None = None,
+    retry: str | Sequence[str] | None = None,
+    only: str | Sequence[str] = (),
+    shard: str | None = None,
     checkpoint_seconds: float = 30.0,
     progress: bool = True,
 ) -> Study: ...
@@ -59,6 +64,7 @@ def run(
     fix: Sequence[str] = (),
     correlate: Sequence[str] = (),
     hold_out: Sequence[str] = (),
+    factors: str | Sequence[str] | None = None,
     jobs: int | None = 1,
     threads: int = 1,
     device: str = "auto",
@@ -66,6 +72,10 @@ def run(
     data_dir: str | Path | None = None,
     force: bool = False,
     fail_fast: bool = False,
+    timeout: float | str | None = None,
+    retry: str | Sequence[str] | None = None,
+    only: str | Sequence[str] = (),
+    shard: str | None = None,
     checkpoint_seconds: float = 30.0,
     progress: bool = True,
 ) -> Study | list[Study]: ...
@@ -82,6 +92,7 @@ def run(
     fix: Sequence[str] = (),
     correlate: Sequence[str] = (),
     hold_out: Sequence[str] = (),
+    factors: str | Sequence[str] | None = None,
     jobs: int | None = 1,
     threads: int = 1,
     device: str = "auto",
@@ -89,6 +100,10 @@ def run(
     data_dir: str | Path | None = None,
     force: bool = False,
     fail_fast: bool = False,
+    timeout: float | str | None = None,
+    retry: str | Sequence[str] | None = None,
+    only: str | Sequence[str] = (),
+    shard: str | None = None,
     checkpoint_seconds: float = 30.0,
     progress: bool = True,
 ) -> Study | list[Study]:
@@ -117,13 +132,18 @@ def run(
         fix: train and score on one class of a factor only, `FACTOR=CLASS`.
         correlate: train on correlated factors, `FACTOR:FACTOR=SIGMA`.
         hold_out: train without combinations, `FACTOR=CLASSES,...`.
+        factors: names of the factors that are scored; None for all.
         jobs: number of runs side by side; None for one per core.
         threads: of each run.
         device: auto, cpu, cuda, cuda:1 or mps.
         output: folder of the study; results/DATA-PRESET if not given.
         data_dir: where data files are.
         force: whether to train the planned runs again from the start.
-        fail_fast: whether the first run that fails stops the others.
+        fail_fast: whether the first run that ends without scores stops the others.
+        timeout: what a run may take: seconds, or a text such as `2h`.
+        retry: which runs that ended without scores are tried again, as `--retry` takes them.
+        only: the cells to carry out: rows, seeds (`seed=3`) or names of runs' folders.
+        shard: one of several equal shares of the cells, such as `2/8`.
         checkpoint_seconds: time between two checkpoints of a run.
         progress: whether to print the plan and the progress on stderr.
 
@@ -135,6 +155,14 @@ def run(
         RequestError: something of the request is unknown, wrong or does not go together.
         KeyboardInterrupt: it was stopped; checkpoints are written, the same call continues.
     """
+    from bench.cells import (
+        RETRIED,
+        Selection,
+        parse_retry,
+        parse_shard,
+        parse_timeout,
+        plans_with_cells,
+    )
     from bench.execute import Options
     from bench.studyfile.choices import Choices, study_definition
 
@@ -151,6 +179,7 @@ def run(
         fix=_texts("fix", fix),
         correlate=_texts("correlate", correlate),
         hold_out=_texts("hold_out", hold_out),
+        factors=None if factors is None else ",".join(_texts("factors", factors)),
         output=None if output is None else Path(output),
         data_dir=None if data_dir is None else str(data_dir),
     )
@@ -167,10 +196,16 @@ def run(
         data_dir=choices.data_dir,
         force=force,
         fail_fast=fail_fast,
+        selection=Selection(
+            only=_texts("only", only),
+            shard=None if shard is None else parse_shard(shard),
+            retry=RETRIED if retry is None else parse_retry(",".join(_texts("retry", retry))),
+        ),
+        timeout=None if timeout is None else parse_timeout(str(timeout)),
         checkpoint_seconds=checkpoint_seconds,
         in_process=in_process,
     )
-    plans = definition.plans()
+    plans = plans_with_cells(definition.plans(), options.selection)
     studies = [_finished(planned, options, progress) for planned in plans]
     if len(studies) == 1:
         return studies[0]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from bench.console import size_in_words
+from bench.console import size_in_words, time_in_words
 
 if TYPE_CHECKING:
     from bench.estimate.preview import Cell, Preview
@@ -42,8 +42,8 @@ def lines_of(part: "Preview") -> Iterator[str]:
         return
     size = part.estimate.size
     disk = "" if size is None else f", {size_in_words(size)} on disk"
-    slots = part.todo.slots
-    yield f"time: about {duration(wall)} with {slots} side by side{disk}; {part.estimate.basis}"
+    beside = f"{part.todo.slots} side by side"
+    yield f"time: about {time_in_words(wall)} with {beside}{disk}; {part.estimate.basis}"
 
 
 def lines_of_all(parts: Sequence["Preview"]) -> Iterator[str]:
@@ -56,25 +56,11 @@ def lines_of_all(parts: Sequence["Preview"]) -> Iterator[str]:
     known = [wall for wall in walls if wall is not None]
     if known:
         rest = "" if len(known) == len(parts) else f", {len(known)} of {len(parts)} data sets"
-        yield f"time: about {duration(sum(known))} in all{rest}"
+        yield f"time: about {time_in_words(sum(known))} in all{rest}"
 
 
 def in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {state}" for state, count in counts.items())
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it: `40 s`, `12 min`, `3 h 20 min`, `5 days 4 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days:,} days {hours} h" if hours else f"{days:,} days"
 
 
 def in_ranges(seeds: Sequence[int]) -> str:

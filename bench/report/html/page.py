@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench import __version__
+from bench.console import time_in_words
 from bench.registry import entries
 from bench.report.columns import Column, Metrics, definition_words, title_of, values_of
 from bench.report.html import charts
@@ -208,7 +209,7 @@ def _facts(
         facts.append((name, _distinct(str(held.get(name) or "") for held in packages)))
     days = started[:1] if started[:1] == started[-1:] else [started[0], started[-1]]
     facts.append(("Runs begun", " to ".join(days)))
-    facts.append(("Time of all runs", _duration(seconds) if seconds else ""))
+    facts.append(("Time of all runs", time_in_words(seconds) if seconds else ""))
     return [(name, words) for name, words in facts if words]
 
 
@@ -224,13 +225,6 @@ def _distinct(values: Iterable[str]) -> str:
     known = list(dict.fromkeys(value for value in values if value))
     more = f" and {len(known) - VALUES} more" if len(known) > VALUES else ""
     return "; ".join(known[:VALUES]) + more
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} seconds"
 
 
 def _by_reason(left_out: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]]:

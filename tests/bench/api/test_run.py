@@ -262,3 +262,24 @@ def test_without_a_data_set_a_study_is_meant(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(bench.RequestError, match=said):
         bench.run(models)
+
+
+def test_some_cells_of_several_data_sets(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text("models: [vae, betavae]\ndatasets: [toy, digits]\n")
+    options = {"output": "out", "seeds": 1, **SMALL}
+    study = bench.run("study.yaml", only=["toy"], shard="1/2", timeout="1h", **options)
+    assert study.folder == Path("out/toy")
+    assert [run.label for run in study.runs] == ["betavae"]
+    assert not Path("out/digits").exists()
+    with pytest.raises(bench.RequestError, match="cell in --only 'dsprites'"):
+        bench.run("study.yaml", only="dsprites", **options)
+
+
+def test_a_finished_run_gets_the_name_that_its_model_has_now(tmp_path: Path) -> None:
+    output = {"seeds": 1, "output": tmp_path / "study", **SMALL}
+    (before,) = bench.run("betavae", "toy", **output).runs
+    (after,) = bench.run({"Ours": "betavae"}, "toy", **output).runs
+    assert (before.label, after.label) == ("betavae", "Ours")
+    assert after.folder == before.folder
+    assert after.scores == before.scores
