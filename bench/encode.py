@@ -52,9 +52,7 @@ def encode_drawn(
 
     `watch` gets how many rows are done, and of how many.
     """
-    stream = numpy_stream(seed, "scored rows")
-    rows = stream.permutation(data.training)[:count]
-    held_out = data.training + stream.permutation(data.held_out)[:count]
+    rows, held_out = scored_rows(data, count, seed)
     total = len(rows) + len(held_out)
     encoded = encode(model, data, rows, device, lambda done: watch(done, total))
     if not len(held_out):
@@ -65,6 +63,16 @@ def encode_drawn(
         representation=replace(encoded.representation, test=test.representation),
         held_out_reconstruction=test.reconstruction,
     )
+
+
+def scored_rows(data: FactorData, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Up to `count` training rows drawn by the seed, and up to as many of those held out.
+
+    Fewer of the same seed are the first of them.
+    """
+    stream = numpy_stream(seed, "scored rows")
+    rows = stream.permutation(data.training)[:count]
+    return rows, data.training + stream.permutation(data.held_out)[:count]
 
 
 def encode(

@@ -25,6 +25,7 @@ from bench.store.record import (
     ERROR,
     REPRESENTATION,
     SCORED,
+    SCORE_HISTORY,
     SETTINGS,
     UNSUCCESSFUL,
     WEIGHTS,
@@ -57,6 +58,7 @@ class Options:
         selection: which cells of the plan are asked for.
         timeout: seconds that a run may take in this attempt; None for as long as it takes.
         checkpoint_seconds: time between two checkpoints of a run.
+        score_every: training steps between two rows of quick scores; None for none.
         in_process: whether the runs take place in this process, one after another, and nothing is
             started: `jobs` is then 1.
     """
@@ -70,6 +72,7 @@ class Options:
     selection: Selection = Selection()
     timeout: float | None = None
     checkpoint_seconds: float = 30.0
+    score_every: int | None = None
     in_process: bool = False
 
 
@@ -87,6 +90,7 @@ class Outstanding:
             wrong, and what becomes of it.
         ended: runs that have ended without scores and are not tried again, by their titles.
         renamed: runs whose records have another display name, as they are called now.
+        score_every: as in `Options`.
     """
 
     plan: Plan
@@ -97,11 +101,25 @@ class Outstanding:
     damaged: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, Status] = field(default_factory=dict)
     renamed: Sequence[Run] = ()
+    score_every: int | None = None
 
     @property
     def trained(self) -> Sequence[Run]:
         """Those of `runs` that need training, which come last."""
         return self.runs[len(self.encoded) :]
+
+    @property
+    def unscored_by_step(self) -> int:
+        """How many runs have been trained without the scores by step that are asked for."""
+        if self.score_every is None:
+            return 0
+        left = {run.identity for run in self.trained}
+        return sum(
+            run.trained
+            and run.identity not in left
+            and not (self.plan.run_folder(run) / SCORE_HISTORY).exists()
+            for run in self.plan.runs
+        )
 
 
 @dataclass(frozen=True)
@@ -163,7 +181,9 @@ def outstanding(plan: Plan, options: Options) -> Outstanding:
         for run in plan.runs
         if run.folder in stored and stored[run.folder].display_name != run.display_name
     ]
-    return Outstanding(plan, runs, encoded, slots, device, damaged, without_scores, renamed)
+    return Outstanding(
+        plan, runs, encoded, slots, device, damaged, without_scores, renamed, options.score_every
+    )
 
 
 def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporter]) -> Outcome:
@@ -250,11 +270,11 @@ def _check_alone(claims: Claims, folder: Path) -> None:
 
 def _checked(options: Options) -> str:
     """The device to compute on, if all options make sense."""
-    for name in ("jobs", "threads"):
+    for name in ("jobs", "threads", "score_every"):
         value = getattr(options, name)
         if value is not None and value < 1:
-            raise RequestError(f"--{name} {value}: must be at least 1")
-        if value is not None and value > MOST_AT_ONCE:
+            raise RequestError(f"--{name.replace('_', '-')} {value}: must be at least 1")
+        if value is not None and value > MOST_AT_ONCE and name != "score_every":
             raise RequestError(
                 f"--{name} {value}: at most {MOST_AT_ONCE:,}, as no machine has more"
             )
@@ -321,6 +341,7 @@ def _job(run: Run, todo: Outstanding, options: Options) -> Job:
         data_dir=options.data_dir,
         checkpoint_seconds=options.checkpoint_seconds,
         timeout=options.timeout,
+        score_every=options.score_every,
     )
 
 

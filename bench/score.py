@@ -1,5 +1,6 @@
 """Representation -> scores: which metrics, by which definition, and what they gave."""
 
+import contextlib
 import json
 import math
 import time
@@ -41,6 +42,12 @@ UNLABELLED = ("active_units", "total_correlation", "kl_decomposition", "udr")
 
 # minutes of all cores; every other metric takes seconds
 SLOW = ("dci",)
+
+# scored while a model trains: a few tenths of a second on `TRIED` rows of ten latents
+QUICK = tuple(
+    name for name in METRICS if name not in ("dci", "dci_fast", "betavae_score", "infomec")
+)
+TRIED = 2_000  # rows that are scored while a model trains
 
 SPREAD = 0.01  # of the largest standard deviation, from which a deterministic latent is active
 COLLAPSED = 0.99  # of the mean image's error: above, the decoder uses no code
@@ -250,6 +257,37 @@ def score(
             "texts, lists and arrays, and None for NaN"
         ) from error
     return entry
+
+
+def quick_scores(
+    representation: Representation,
+    definitions: Iterable[Definition],
+    seed: int,
+    *,
+    reconstruction: float | None = None,
+) -> dict[str, float]:
+    """The values of the definitions that are in `QUICK`, then what `evaluate` says, by name.
+
+    What is undefined or not finite is left out.
+
+    Args:
+        representation: what is scored.
+        definitions: of metrics, quick or not.
+        seed: of the metrics' random draws.
+        reconstruction: the decoder's error, in nats per image.
+    """
+    numbers: dict[str, float] = {}
+    for definition in definitions:
+        if definition.name in QUICK:
+            # what is wrong with a metric, the scores of the finished run say
+            with contextlib.suppress(ValueError, MetricError):
+                numbers[definition.name] = score(representation, definition, seed).value
+    evaluation = evaluate(representation, reconstruction=reconstruction)
+    for name in ("reconstruction", "kl_total", "active_latents"):
+        number = getattr(evaluation, name)
+        if number is not None:
+            numbers[name] = number
+    return {name: float(number) for name, number in numbers.items() if math.isfinite(number)}
 
 
 def standard_errors(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from bench.datasets import FactorData
-    from bench.models import Encoder
+    from bench.models import VAE, Encoder
 
 FITTED = 10_000  # images for a model that is fitted at once instead of trained in steps
 
@@ -42,6 +42,7 @@ class Job:
         data_dir: where data sets look for files.
         checkpoint_seconds: time between two checkpoints.
         timeout: seconds that this attempt may take; None for as long as it takes.
+        score_every: training steps between two rows of quick scores; None for none.
     """
 
     run: Run
@@ -52,6 +53,7 @@ class Job:
     data_dir: str | None = None
     checkpoint_seconds: float = 30.0
     timeout: float | None = None
+    score_every: int | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def run_job(
     except Diverged as error:
         status = Status("diverged", error.step, str(error), seconds)
         with contextlib.suppress(OSError):
-            files.write_rows(job.folder / record.HISTORY, error.history)
+            _write_histories(job, error.history, error.scores)
     except _Skipped as error:
         status = Status("skipped", reached, str(error), seconds)
     except Exception as error:  # whatever it is, it is this run's end and not the study's
@@ -326,13 +328,17 @@ def _train(
             checkpoint=job.folder / record.CHECKPOINT,
             checkpoint_seconds=job.checkpoint_seconds,
             identity=run.identity,
+            score_every=job.score_every,
+            score=_quick_scores(job, model, data, device),
             watch=lambda step, terms: watch(Progress("training", step, run.steps, terms)),
             stop=stop,
             notice=lambda text: watch(Progress("training", 0, run.steps, note=text)),
         )
         seconds["training"] = round(state.seconds, 2)
         seconds["data"] = round(state.data_seconds, 2)  # part of the training
-        files.write_rows(job.folder / record.HISTORY, state.history)
+        if state.scores:
+            seconds["scoring_while_training"] = round(state.scoring_seconds, 2)
+        _write_histories(job, state.history, state.scores)
         return state.history
     if type(model).fit is not Encoder.fit:
         drawn = data.draw(numpy_stream(run.seed, "fitted rows"), FITTED)
@@ -340,6 +346,39 @@ def _train(
         with _timed(seconds, "fitting"):
             model.fit(images(data, drawn, device))
     return []
+
+
+def _quick_scores(
+    job: Job, model: "VAE", data: "FactorData", device: "torch.device"
+) -> Callable[[], dict[str, float]]:
+    """What scores the model on the first of the rows that the finished run is scored on."""
+    from bench.encode import encode, scored_rows
+    from bench.score import TRIED, quick_scores
+
+    run = job.run
+    rows, _ = scored_rows(data, min(run.rows, TRIED), run.seed)
+
+    def scores() -> dict[str, float]:
+        try:
+            encoded = encode(model, data, rows, device)
+        except ValueError:  # codes that are not finite: the next mean of a term says so
+            return {}
+        return quick_scores(
+            encoded.representation,
+            job.definitions,
+            run.seed,
+            reconstruction=encoded.reconstruction,
+        )
+
+    return scores
+
+
+def _write_histories(
+    job: Job, history: list[dict[str, float]], scores: list[dict[str, float]]
+) -> None:
+    files.write_rows(job.folder / record.HISTORY, history)
+    if scores:
+        files.write_rows(job.folder / record.SCORE_HISTORY, scores)
 
 
 def _score(

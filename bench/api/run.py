@@ -48,6 +48,7 @@ def run(
     only: str | Sequence[str] = (),
     shard: str | None = None,
     checkpoint_seconds: float = 30.0,
+    score_every: int | None = None,
     progress: bool = True,
 ) -> Study: ...
 @overload
@@ -145,6 +146,8 @@ def run(
         only: the cells to carry out: rows, seeds (`seed=3`) or names of runs' folders.
         shard: one of several equal shares of the cells, such as `2/8`.
         checkpoint_seconds: time between two checkpoints of a run.
+        score_every: training steps between two rows of quick scores on 2,000 images, which
+            `FinishedRun.score_history` gives; the weights are the same with and without.
         progress: whether to print the plan and the progress on stderr.
 
     Returns:
@@ -203,6 +206,7 @@ def run(
         ),
         timeout=None if timeout is None else parse_timeout(str(timeout)),
         checkpoint_seconds=checkpoint_seconds,
+        score_every=score_every,
         in_process=in_process,
     )
     plans = plans_with_cells(definition.plans(), options.selection)

@@ -10,6 +10,7 @@ from bench.errors import RequestError, UnknownNameError
 from bench.metrics import Representation
 from bench.store.record import (
     REPRESENTATION,
+    SCORE_HISTORY,
     Evaluation,
     Record,
     Status,
@@ -120,6 +121,16 @@ class FinishedRun:
             RequestError: it cannot be read, or holds what is no number.
         """
         return read_history(self.folder)
+
+    def score_history(self) -> "pandas.DataFrame":
+        """The quick scores on 2,000 images while the model trained, a row per time it was scored.
+
+        Empty for a run that was trained without `score_every`.
+
+        Raises:
+            RequestError: it cannot be read, or holds what is no number.
+        """
+        return read_history(self.folder, SCORE_HISTORY)
 
     def _check_finished(self) -> None:
         if not self.record.scored:

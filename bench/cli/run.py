@@ -165,6 +165,14 @@ def run(
         float,
         typer.Option(min=0, metavar="SECONDS", help="Seconds between two checkpoints of a run."),
     ] = 30.0,
+    score_every: Annotated[
+        int | None,
+        typer.Option(
+            metavar="STEPS",
+            help="Score the models also while they train, after every so many steps, on 2,000 "
+            "images, by those of the metrics that are quick. Their weights stay the same.",
+        ),
+    ] = None,
     notes: Notes = False,
 ) -> None:
     from bench.cells import RETRIED, Selection, parse_retry, parse_shard, parse_timeout
@@ -206,6 +214,7 @@ def run(
         selection=selection,
         timeout=None if timeout is None else parse_timeout(timeout),
         checkpoint_seconds=checkpoint_seconds,
+        score_every=score_every,
     )
     if dry_run:
         from bench.estimate.preview import preview
@@ -285,6 +294,7 @@ def show_outcome(
 def print_plan(todo: "Outstanding", console: Console) -> None:
     """What is asked for, what is left to do of it, and how."""
     from bench.presets import PRESETS
+    from bench.score import TRIED
 
     plan, study = todo.plan, todo.plan.study
     done = len(plan.runs) - len(todo.runs) - len(todo.ended)
@@ -319,6 +329,10 @@ def print_plan(todo: "Outstanding", console: Console) -> None:
         states = Counter(status.state for status in todo.ended.values())
         counts = ", ".join(f"{count} {state}" for state, count in states.items())
         say(console, f"  not tried again: {counts} (--retry {','.join(states)} does)")
+    if todo.score_every is not None:
+        say(console, f"  scored every {todo.score_every} steps, too, on up to {TRIED:,} images")
+    if number := todo.unscored_by_step:
+        say(console, f"  not so {number} of the runs, which are trained already: --force does it")
     say(
         console,
         f"{len(plan.runs)} runs: {done} done, {len(todo.runs)} to do, {steps} steps, "

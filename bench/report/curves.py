@@ -1,4 +1,4 @@
-"""Training curves: what the runs logged while they trained."""
+"""Training curves: what the runs logged while they trained, and how they were scored meanwhile."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from bench.errors import RequestError, UnknownNameError
+from bench.metrics import TITLES
+from bench.report.columns import is_bounded
 from bench.report.style import COLOURS, WIDTH, current, figure, folded, legend_of, titled
-from bench.store.record import Record, read_history
+from bench.score import TRIED
+from bench.store.record import HISTORY, SCORE_HISTORY, Record, read_history
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +30,8 @@ _TERMS = {
     "discriminator_loss": "Discriminator loss, nats",
     "mmd": "MMD",
 }
+# Beside the scores of a model that trains.
+_FACTS = {"kl_total": "KL, nats", "active_latents": "Active latents"}
 STEEP = ("loss", "reconstruction")  # on a linear scale the first steps would hide all others
 _CAPACITY, _KL = "capacity", "kl"
 _RUN = ("study", "run", "label", "seed")  # columns of histories that are no terms
@@ -59,13 +64,29 @@ def histories(records: HasRecords | Sequence[Record]) -> "pd.DataFrame":
     Raises:
         RequestError: a history cannot be read.
     """
+    return _histories(records, HISTORY)
+
+
+def score_histories(records: HasRecords | Sequence[Record]) -> "pd.DataFrame":
+    """How the models were scored while they trained: a row per run and time that it was scored.
+
+    Returns:
+        Columns `study`, `run`, `label`, `seed`, `step`, and one per score, by the metric's name,
+        with `reconstruction` and `kl_total` (nats per image) and `active_latents`. Runs that were
+        not scored while they trained have no row.
+    """
+    return _histories(records, SCORE_HISTORY)
+
+
+def _histories(records: HasRecords | Sequence[Record], name: str) -> "pd.DataFrame":
+    """The rows of a file of each run."""
     import pandas as pd
 
     if isinstance(records, HasRecords):
         records = records.records
     parts = []
     for record in records:
-        rows = read_history(record.folder)
+        rows = read_history(record.folder, name)
         if len(rows):
             folder, run = record.folder, record.run
             study = folder.parent.parent.name
@@ -120,7 +141,16 @@ def curves(
 
 def draw_curves(numbers: Histories, path: Path, title: str) -> None:
     """A file with a panel per logged term. Where nothing was logged, nothing is written."""
-    logged = Logged.of(numbers)
+    _draw_panels(Logged.of(numbers), path, f"{title}: one line per seed")
+
+
+def draw_score_curves(records: Sequence[Record], path: Path, title: str) -> None:
+    """A file with a panel per score of the models that trained. Without any, nothing is written."""
+    about = f"{title}: scores on up to {TRIED:,} images while training, one line per seed"
+    _draw_panels(Logged.of_scores(records), path, about)
+
+
+def _draw_panels(logged: "Logged", path: Path, title: str) -> None:
     panels = list(logged.panels)
     if not panels:
         return
@@ -139,7 +169,7 @@ def draw_curves(numbers: Histories, path: Path, title: str) -> None:
             panel.set_xlabel("step")
         handles = logged.handles(*panels)
         drawn.legend(handles=handles, loc="outside lower center", ncols=ncols, frameon=False)
-        drawn.suptitle(titled(f"{title}: one line per seed"), fontsize=8)
+        drawn.suptitle(titled(title), fontsize=8)
 
 
 @dataclass(frozen=True)
@@ -172,6 +202,11 @@ class Logged:
     styles: Mapping[str, Mapping[str, Any]]
 
     @classmethod
+    def of_scores(cls, records: Sequence[Record]) -> "Logged":
+        """The scores while training, of which 0 is as good a number as any."""
+        return cls._from(score_histories(records), zeros=True)
+
+    @classmethod
     def of(cls, numbers: Histories) -> "Logged":
         import pandas as pd
 
@@ -188,20 +223,25 @@ class Logged:
             )
         if "step" not in rows:
             raise RequestError("the frame has no column step: training curves need it")
+        return cls._from(rows, zeros=False)
+
+    @classmethod
+    def _from(cls, rows: "pd.DataFrame", *, zeros: bool) -> "Logged":
         about = [name for name in _RUN if name in rows]
         groups = (
             [group for _, group in rows.groupby(about, sort=False, dropna=False)]
             if about
             else [rows]
         )
-        panels: dict[str, list[Curve]] = {term: [] for term in _TERMS}
+        panels: dict[str, list[Curve]] = {} if zeros else {term: [] for term in _TERMS}
         labels = []
         for group in groups:
             label = str(group["label"].iloc[0]) if "label" in group and len(group) else ""
             labels.append(label)
             numeric = group.select_dtypes("number").drop(columns=["step", *about], errors="ignore")
             # a term that is 0 throughout is that of latents that the model has not
-            terms = [str(name) for name in numeric if numeric[name].fillna(0).any()]
+            some = numeric.notna() if zeros else numeric.fillna(0)
+            terms = [str(name) for name in numeric if some[name].any()]
             for term in terms:
                 known = group[["step", term]].dropna()
                 curve = Curve(label, term, known["step"].tolist(), known[term].tolist())
@@ -230,19 +270,28 @@ def _draw_curves(panel: Axes, logged: Logged, term: str) -> None:
         style = logged.styles[curve.label]
         if curve.term != term:
             style = {**style, "linestyle": "dashed", "linewidth": 1.2, "zorder": 3}
-        panel.plot(curve.steps, curve.values, **{"linewidth": 0.7, **style})
+        marker = "." if len(curve.steps) == 1 else None  # which no line shows
+        panel.plot(curve.steps, curve.values, **{"linewidth": 0.7, "marker": marker, **style})
     if term in STEEP and all(value > 0 for curve in drawn for value in curve.values):
         panel.set_yscale("log")
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         panel.yaxis.set_minor_formatter(NullFormatter())
+    if is_share(term, drawn):
+        panel.set_ylim(-0.03, 1.03)
     panel.set_title(folded(heading(term), 40))
     panel.grid(linewidth=0.3)
 
 
+def is_share(term: str, drawn: Sequence[Curve]) -> bool:
+    """Whether the curves of a panel are those of a score from 0 to 1."""
+    return is_bounded(term) and all(0 <= value <= 1 for curve in drawn for value in curve.values)
+
+
 def heading(term: str) -> str:
     """The title of a term's panel."""
-    return _TERMS.get(term, term.replace("_", " ").capitalize())
+    known = {**TITLES, **_TERMS, **_FACTS}
+    return known.get(term, term.replace("_", " ").capitalize())
 
 
 def _panel_of(term: str, terms: Sequence[str]) -> str:

@@ -30,6 +30,7 @@ FILES = (
     "scores.parquet",
     "plots/scores.png",
     "plots/curves.png",
+    "plots/score_curves.png",
     "plots/sweeps.png",
 )
 
@@ -85,7 +86,7 @@ def write_report(
         if not records:
             raise RequestError(f"{folder} holds no run yet: bench run fills it")
         from bench.report.columns import shown, shown_study
-        from bench.report.curves import draw_curves
+        from bench.report.curves import draw_curves, draw_score_curves
         from bench.report.frame import frame
         from bench.report.html.page import write_page
         from bench.report.pictures import draw_run, is_drawn
@@ -112,6 +113,8 @@ def write_report(
             draw_sweeps(numbers, plots / "sweeps", table.title)
         if not (drawn and _is_there(plots / "curves")):
             draw_curves(records, plots / "curves", table.title)
+        if not (drawn and _is_there(plots / "score_curves")):
+            draw_score_curves(records, plots / "score_curves", table.title)
         write_text(folder / DRAWN, state)
         for record in records:
             if record.scored and (pictures == "all" or not is_drawn(record)):

@@ -1,9 +1,10 @@
 """What came out of a run, as it is kept in the run's folder.
 
 A folder holds settings.json, status.json, evaluation.json, scores.json, history.csv,
-environment.json, weights.safetensors, representation.npz, samples.npz and pictures; where
-report.html shows the run also decoder.json, by which it draws; while it trains also checkpoint.pt
-and checkpoint.previous.pt, after a failure error.txt, and `export/` after `bench export`.
+environment.json, weights.safetensors, representation.npz, samples.npz and pictures; of a run that
+was scored while it trained score_history.csv; where report.html shows the run also decoder.json, by
+which it draws; while it trains also checkpoint.pt and checkpoint.previous.pt, after a failure
+error.txt, and `export/` after `bench export`.
 """
 
 import hashlib
@@ -28,6 +29,7 @@ STATUS = "status.json"
 EVALUATION = "evaluation.json"
 SCORES = "scores.json"
 HISTORY = "history.csv"
+SCORE_HISTORY = "score_history.csv"
 ENVIRONMENT = "environment.json"
 WEIGHTS = "weights.safetensors"
 REPRESENTATION = "representation.npz"
@@ -338,7 +340,7 @@ def state_of(study: Path) -> str:
     digest = hashlib.sha256()
     runs = study / "runs"
     for name in sorted(os.listdir(runs)) if runs.is_dir() else ():
-        found = stamps(runs / name, (*_RECORD, HISTORY))
+        found = stamps(runs / name, (*_RECORD, HISTORY, SCORE_HISTORY))
         digest.update(f"{name} {found}\n".encode())
     return digest.hexdigest()
 
@@ -380,26 +382,26 @@ def read_evaluation(folder: Path) -> Evaluation | None:
     return _read(folder, EVALUATION, Evaluation, _completed)
 
 
-def read_history(folder: Path) -> "pd.DataFrame":
+def read_history(folder: Path, name: str = HISTORY) -> "pd.DataFrame":
     """The means of all terms of the objective, in nats per image, a row per interval of steps.
 
-    Empty for a model that is not trained in steps.
+    Or, of the other file, the scores while training. Empty for a run that has no such file.
 
     Raises:
         RequestError: it cannot be read, or holds what is no number.
     """
     import pandas as pd
 
-    path = folder / HISTORY
+    path = folder / name
     try:
         rows = pd.read_csv(path) if path.exists() else pd.DataFrame({"step": []})
     except pd.errors.EmptyDataError:
         rows = pd.DataFrame({"step": []})
     except (OSError, ValueError) as error:
-        raise _unreadable(folder, HISTORY, error) from error
-    for name in ["step", *rows.columns]:
-        if name not in rows.columns or not pd.api.types.is_numeric_dtype(rows[name]):
-            raise _unreadable(folder, HISTORY, ValueError(f"{name} is no column of numbers"))
+        raise _unreadable(folder, name, error) from error
+    for column in ["step", *rows.columns]:
+        if column not in rows.columns or not pd.api.types.is_numeric_dtype(rows[column]):
+            raise _unreadable(folder, name, ValueError(f"{column} is no column of numbers"))
     return rows
 
 

@@ -35,12 +35,14 @@ class Diverged(Exception):
     Attributes:
         step: the end of the interval in which that was seen.
         history: the rows before it.
+        scores: the rows of scores before it.
     """
 
-    def __init__(self, step: int, terms: list[str], history: list[dict[str, float]]) -> None:
-        super().__init__(f"{' and '.join(terms)} not finite by step {step}")
-        self.step = step
-        self.history = history
+    def __init__(self, state: "TrainingState", terms: list[str]) -> None:
+        super().__init__(f"{' and '.join(terms)} not finite by step {state.step}")
+        self.step = state.step
+        self.history = state.history
+        self.scores = state.scores
 
 
 class Interrupted(Exception):
@@ -59,6 +61,8 @@ class TrainingState:
         count: number of steps in the current interval.
         seconds: time spent training.
         data_seconds: the part of it that went into drawing batches.
+        scores: one row per time that the model was scored, with the step and the scores.
+        scoring_seconds: time spent on that, besides `seconds`.
     """
 
     step: int = 0
@@ -67,6 +71,8 @@ class TrainingState:
     count: int = 0
     seconds: float = 0.0
     data_seconds: float = 0.0
+    scores: list[dict[str, float]] = field(default_factory=list)
+    scoring_seconds: float = 0.0
 
 
 @without_denormals()
@@ -82,6 +88,8 @@ def train(
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 30.0,
     identity: str | None = None,
+    score_every: int | None = None,
+    score: Callable[[], Mapping[str, float]] = lambda: {},
     watch: Callable[[int, dict[str, float]], None] = lambda step, terms: None,
     stop: Callable[[], bool] = lambda: False,
     notice: Callable[[str], None] = lambda text: None,
@@ -103,6 +111,10 @@ def train(
         checkpoint: file of the checkpoint; None for none.
         checkpoint_seconds: time between two checkpoints.
         identity: of the run; a checkpoint of another run is not gone on from.
+        score_every: steps between two calls of `score`; None for none. It is also called after the
+            last step.
+        score: gives scores of the model, which is in evaluation mode meanwhile. The training goes
+            on as if it had not been called.
         watch: called after every step with the step and the newest row of the history.
         stop: asked after every step whether to stop.
         notice: called with a line about each checkpoint that is set aside.
@@ -143,6 +155,11 @@ def train(
             state.sums[name] = state.sums[name] + term if name in state.sums else term
         if state.count == interval or step == steps:
             close_interval(state)
+        if score_every and (step % score_every == 0 or step == steps):
+            before = time.monotonic()
+            state.scores.append({"step": step, **_undisturbed(model, score, device)})
+            state.scoring_seconds += time.monotonic() - before
+            started += time.monotonic() - before
         watch(step, state.history[-1] if state.history else {})
         if step < steps and stop():
             save()
@@ -165,9 +182,24 @@ def close_interval(state: TrainingState) -> None:
     values = (torch.stack(list(state.sums.values())) / state.count).tolist()
     broken = [name for name, value in zip(names, values, strict=True) if not math.isfinite(value)]
     if broken:
-        raise Diverged(state.step, broken, state.history)
+        raise Diverged(state, broken)
     state.history.append({"step": state.step, **dict(zip(names, values, strict=True))})
     state.sums, state.count = {}, 0
+
+
+def _undisturbed(
+    model: VAE, score: Callable[[], Mapping[str, float]], device: torch.device
+) -> Mapping[str, float]:
+    """The scores of a model in evaluation mode; its mode and torch's generators stay."""
+    modes = [(module, module.training) for module in model.modules()]
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        model.eval()
+        try:
+            return score()
+        finally:
+            model.train(modes[0][1])
+            for module, training in modes:
+                module.training = training
 
 
 def checkpoint_of(

@@ -35,6 +35,7 @@ PAGES = {
     "Adding a model": "docs/adding-a-model.md",
     "Adding a data set": "docs/adding-a-data-set.md",
     "Statistics": "docs/statistics.md",
+    "Looking at a study": "docs/looking.md",
     "Reproductions": "docs/reproductions.md",
     "Studies": "docs/studies.md",
     "Records": "docs/records.md",

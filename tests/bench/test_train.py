@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from bench.datasets import Toy
+from bench.encode import encode
 from bench.models import MODELS, VAE, AnnealedVAE, FactorVAE, JointVAE, Objective
 from bench.streams import lent_global_torch_stream, numpy_stream, rows_stream, torch_stream
 from bench.train import loop
@@ -125,6 +126,63 @@ def test_a_stopped_training_ends_where_an_undisturbed_one_does(
     assert given.history == expected.history
     assert [row["step"] for row in given.history] == list(range(1, 61))
     assert not all(map(torch.equal, stopped.parameters(), straight.parameters()))
+
+
+@pytest.mark.parametrize("name", [n for n, m in MODELS.items() if issubclass(m, VAE)])
+def test_a_model_that_is_scored_meanwhile_ends_as_without(
+    name: str, data: Toy, tmp_path: Path
+) -> None:
+    straight, checkpoint = build(name), tmp_path / "checkpoint.pt"
+    expected = run(straight, data, 9)
+    rows = np.arange(70)
+
+    def scored(model: VAE, **more: Any) -> TrainingState:
+        def score() -> dict[str, float]:
+            assert not model.training
+            return {
+                "error": encode(model, data, rows, CPU).reconstruction,
+                "drawn": float(torch.rand(1)),
+            }
+
+        return run(model, data, 9, score_every=2, score=score, checkpoint=checkpoint, **more)
+
+    first, last = build(name), build(name)
+    with pytest.raises(Interrupted):
+        scored(first, stop=after(5))
+    copy = checkpoint.read_bytes()
+    for _ in range(2):  # the second time as after a kill beyond the checkpoint
+        checkpoint.write_bytes(copy)
+        last = build(name)
+        given = scored(last)
+        assert_same(last, straight)
+        assert given.history == expected.history
+        assert [row["step"] for row in given.scores] == [2, 4, 6, 8, 9]
+    errors = [row["error"] for row in given.scores]
+    assert len(set(errors)) == 5
+    assert errors[-1] == encode(last.eval(), data, rows, CPU).reconstruction
+
+
+def test_scoring_changes_neither_modes_nor_what_torch_draws(data: Toy) -> None:
+    def dropping() -> VAE:
+        model = tiny()
+        model.decoder.append(nn.Dropout(0.2))
+        model.encoder.append(nn.BatchNorm1d(model.latents.parameters))
+        return model
+
+    def trained(**more: Any) -> VAE:
+        model = dropping()
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            run(model, data, 8, **more)
+        return model
+
+    model = trained()
+    drawn: list[float] = []
+    assert_same(
+        trained(score_every=2, score=lambda: drawn.append(float(torch.rand(1))) or {}), model
+    )
+    assert len(drawn) == 4
+    assert model.training
 
 
 class Slowing(FactorVAE):

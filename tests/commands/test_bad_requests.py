@@ -58,6 +58,7 @@ def refused(cli_here, here: Path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        ({"score_every": 0}, "--score-every 0: must be at least 1"),
         ({"models": "betavea"}, "did you mean betavae"),
         ({"models": "mine.py:Mine"}, "no such file: mine.py"),
         ({"dataset": "dsprits"}, "did you mean dsprites"),

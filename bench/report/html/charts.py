@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.report.columns import bounds_of, is_bounded, is_independent, title_of
-from bench.report.curves import STEEP, Curve, Logged, heading
+from bench.report.curves import STEEP, Curve, Logged, heading, is_share
 from bench.report.frame import kinds_of, score_keys
 from bench.report.statistics import summarise
 from bench.store.record import Record
@@ -231,10 +231,19 @@ class CurvePlot:
     y_ticks: Sequence[tuple[float, str]]
 
 
-def curve_plots(records: Sequence[Record]) -> tuple[list[CurvePlot], list[str]]:
-    """The plots of all terms that were logged, and the models by their number."""
-    logged = Logged.of(list(records))
-    labels = list(logged.styles)
+def curve_plots(
+    records: Sequence[Record],
+) -> tuple[list[CurvePlot], list[CurvePlot], list[str]]:
+    """The plots of all terms that were logged, of all scores while training, and the models.
+
+    A model's place in the last list is its number in the plots.
+    """
+    terms, scores = Logged.of(list(records)), Logged.of_scores(records)
+    labels = list(dict.fromkeys([*terms.styles, *scores.styles]))
+    return _curve_plots(terms, labels), _curve_plots(scores, labels), labels
+
+
+def _curve_plots(logged: Logged, labels: Sequence[str]) -> list[CurvePlot]:
     left, right, top, height = PLOT
     plots = []
     for term, curves in logged.panels.items():
@@ -246,15 +255,18 @@ def curve_plots(records: Sequence[Record]) -> tuple[list[CurvePlot], list[str]]:
         x = Axis(0, max(steps) or 1, left, WIDTH - right)
         steep = term in STEEP and min(values) > 0
         y = axis_of(values, top + height, top, logarithmic=steep)
+        if is_share(term, curves):
+            y = Axis(-0.02, 1.02, top + height, top)
         lines = []
         for curve, own in points:
             if own:
                 path = "L".join(f"{x.place(step):g} {y.place(value):g}" for step, value in own)
+                path += "h3" if len(own) == 1 else ""  # a point alone would not be seen
                 lines.append(
                     (labels.index(curve.label), curve.term != term, f"M{path}", curve.label)
                 )
         plots.append(CurvePlot(heading(term), lines, x.ticks, y.ticks))
-    return plots, labels
+    return plots
 
 
 def _points(curve: Curve) -> list[tuple[float, float]]:

@@ -24,6 +24,7 @@ from bench.report.html.texts import script_json, without_folders
 from bench.report.pictures import Information, Use, mark
 from bench.report.render import mean_text, range_text
 from bench.report.table import Row, Table
+from bench.score import TRIED
 from bench.store.files import write_text
 from bench.store.record import ERROR, Record
 from bench.store.study import StudyRecord
@@ -79,7 +80,7 @@ def page(
     explorer = Explorer.of(medians)
     plots, kinds, more_models = charts.score_plots(numbers)
     drawn = _drawn_curves(shown, medians)
-    curves, labels = charts.curve_plots(drawn)
+    curves, score_curves, labels = charts.curve_plots(drawn)
     models, no_pictures = _models(medians)
     script = Markup(asset("decoder.js") + asset("explorer.js") + asset("page.js"))
     style = Markup(asset("style.css"))
@@ -105,6 +106,8 @@ def page(
             any_collapsed=any(record.status.state == "collapsed" for record in shown),
             more_models=more_models,
             curve_plots=curves,
+            score_curve_plots=score_curves,
+            tried=TRIED,
             curve_labels=labels,
             more_curves=len(shown) - len(drawn),
             nats=charts.nats(numbers),

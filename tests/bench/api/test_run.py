@@ -283,3 +283,39 @@ def test_a_finished_run_gets_the_name_that_its_model_has_now(tmp_path: Path) -> 
     assert (before.label, after.label) == ("betavae", "Ours")
     assert after.folder == before.folder
     assert after.scores == before.scores
+
+
+def test_scores_while_training_change_no_number_and_are_drawn(tmp_path: Path) -> None:
+    call: dict[str, Any] = {**SMALL, "metrics": ["mig", "discrete_accuracy", "dci_fast"]}
+    plain = bench.run("jointvae", "toy", seeds=1, output=tmp_path / "plain", **call)
+    call = {**call, "output": tmp_path / "scored", "score_every": 8}
+    study = bench.run("jointvae", "toy", seeds=1, **call)
+    (ours,), (other,) = study.runs, plain.runs
+    assert ours.name == other.name  # which holds the identity
+    for name, weights in ours.model().state_dict().items():
+        assert torch.equal(weights, other.model().state_dict()[name])
+    assert {k: float(v) for k, v in ours.scores.items()} == {
+        k: float(v) for k, v in other.scores.items()
+    }
+    assert ours.history().equals(other.history())
+
+    rows = ours.score_history()
+    facts = ["reconstruction", "kl_total", "active_latents"]
+    assert list(rows) == ["step", "mig", "discrete_accuracy", *facts]
+    assert list(rows["step"]) == [8, 16, 20]
+    # toy has fewer than 2,000 images, so that the last row is on those of the finished run
+    assert rows["mig"].iloc[-1] == float(ours.scores["mig"])
+    assert rows["kl_total"].iloc[-1] == pytest.approx(ours.evaluation.kl_total)
+    assert rows["reconstruction"].iloc[-1] == pytest.approx(ours.evaluation.reconstruction)
+    assert other.score_history().empty
+
+    drawn = {path.stem for path in (study.folder / "plots").iterdir()}
+    assert "score_curves" in drawn
+    assert "score_curves" not in {path.stem for path in (plain.folder / "plots").iterdir()}
+    words = "Scores while training, on up to 2,000 images"
+    assert words in (study.folder / "report.html").read_text()
+    assert words not in (plain.folder / "report.html").read_text()
+
+    before = (ours.folder / "score_history.csv").read_bytes()
+    bench.run("jointvae", "toy", seeds=1, **{**call, "score_every": 2})  # trains nothing again
+    assert (ours.folder / "score_history.csv").read_bytes() == before
