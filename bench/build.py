@@ -134,8 +134,10 @@ def data_of(record: Record, data_dir: str | Path | None) -> FactorData:
     return data
 
 
-def model_of(record: Record, data: FactorData) -> "Encoder":
+def model_of(record: Record, data: FactorData | None = None) -> "Encoder":
     """The trained model of a run, on the CPU, for evaluation.
+
+    Only a model that encodes factors needs the data.
 
     Raises:
         RequestError: the weights cannot be read, or the model is another one now.
@@ -145,7 +147,8 @@ def model_of(record: Record, data: FactorData) -> "Encoder":
 
     run, path = record.run, record.folder / WEIGHTS
     try:
-        model = build_model(run, torch.device("cpu"), data.factors)
+        factors = () if data is None else data.factors
+        model = build_model(run, torch.device("cpu"), factors)
         if path.exists() or model.state_dict():
             model.load_state_dict(load_file(path))
     except RequestError:

@@ -203,8 +203,8 @@ def plant(tmp_path: Path) -> Plant:
         ("bench/plan.py", "importlib.import_module('bench.execute')"),
         ("bench/train/loop.py", "from bench.score import score"),
         ("bench/train/loop.py", "from ..score import score"),
-        ("bench/check/model.py", "from bench.export import export"),  # side by side
-        ("bench/export.py", "from bench.check.model import check"),
+        ("bench/check/model.py", "from bench.export.programs import export"),  # side by side
+        ("bench/export/programs.py", "from bench.check.model import check"),
         ("bench/cli/run.py", "from bench.api import run"),
         ("bench/plan.py", "from bench.helpers import help"),  # not a room
         ("bench/plan.py", "from bench import evaluate"),  # the public interface

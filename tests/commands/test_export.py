@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from bench.cli.export import export as command
 from bench.datasets import Toy
 from bench.errors import RequestError
-from bench.export import ExportError, export_run
+from bench.export.programs import ExportError, export_run
 from bench.store.run import FROM_FILE
 from bench.worker import Job, run_job
 

@@ -159,7 +159,7 @@ def export_run(
         RequestError: the run cannot be exported, or a file cannot be read or written.
         ExportError: torch cannot export the model, or the export does not give the run's codes.
     """
-    record = _finished(folder)
+    record = finished(folder)
     data = data_of(record, data_dir)
     model = model_of(record, data)
     # the layout that makes training fast would stay in the files
@@ -194,7 +194,7 @@ def export_run(
 # --- the run
 
 
-def _finished(folder: Path) -> Record:
+def finished(folder: Path) -> Record:
     """The record of a run's folder, if the run is finished and has an encoder of images."""
     if not (folder / records.SETTINGS).exists():
         runs = sorted((folder / "runs").glob(f"*/{records.SETTINGS}"))
