@@ -78,6 +78,7 @@ def run(
     only: str | Sequence[str] = (),
     shard: str | None = None,
     checkpoint_seconds: float = 30.0,
+    score_every: int | None = None,
     progress: bool = True,
 ) -> Study | list[Study]: ...
 def run(
@@ -106,6 +107,7 @@ def run(
     only: str | Sequence[str] = (),
     shard: str | None = None,
     checkpoint_seconds: float = 30.0,
+    score_every: int | None = None,
     progress: bool = True,
 ) -> Study | list[Study]:
     """Train models, score them, and write tables and plots, as `bench run` does.

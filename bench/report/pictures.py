@@ -147,7 +147,8 @@ def mark(index: int, use: Use, information: Information | None) -> str:
     return ""
 
 
-_MEANINGS = {
+# What the words beside a latent mean, where they do not speak for themselves.
+MEANINGS = {
     "constant": "capacity met by a constant (nearly the same value for every image)",
     "no factor": f"below {TELLS:.0%} of every factor",
 }
@@ -371,7 +372,7 @@ def _notes(
         notes.append("Bold: the factor it tells most, and how much (mutual information / entropy).")
     if "inactive" in marks:
         notes.append("No latent is in use.")
-    notes += [f"{word}: {_MEANINGS[word]}." for word in _MEANINGS if word in marks]
+    notes += [f"{word}: {MEANINGS[word]}." for word in MEANINGS if word in marks]
     left = [name for name in latents if name not in shown]
     idle = [name for name in left if not use.active[latents.index(name)]]
     if idle:
@@ -423,7 +424,7 @@ def draw_information(record: Record, evaluation: Evaluation, information: Inform
     use = Use.of(evaluation)
     width = min(WIDTH, 2.1 + max(0.45 * len(information.factors), 1.4))
     marks = {mark(index, use, information) for index in use.order}
-    meanings = [f"{word}: {_MEANINGS[word]}" for word in _MEANINGS if word in marks]
+    meanings = [f"{word}: {MEANINGS[word]}" for word in MEANINGS if word in marks]
     text = "\n".join(textwrap.fill(meaning, int(20 * width)) for meaning in meanings)
     height = 0.95 + 0.24 * len(use.amounts) + 0.11 * text.count("\n")
     with figure(record.folder / "information", width, height) as drawn:
@@ -461,7 +462,7 @@ def _heat_map(panel: Axes, use: Use, information: Information) -> list[str]:
     panel.tick_params(axis="both", length=0)
     panel.tick_params(axis="y", rotation=0)
     panel.set_ylabel(f"latent ({use.title})")
-    return [f"{word}: {_MEANINGS[word]}" for word in _MEANINGS if word in marks]
+    return [f"{word}: {MEANINGS[word]}" for word in MEANINGS if word in marks]
 
 
 def _symbol(latent: str) -> str:

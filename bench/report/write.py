@@ -12,7 +12,7 @@ from bench.report.table import Table, comparison, run_rows
 from bench.store.files import replacing, sweep_study, write_rows, write_text
 from bench.store.integrity import faults_of, lost_runs
 from bench.store.record import SETTINGS, Record, read_records, state_of
-from bench.store.study import read_study
+from bench.store.study import is_study, read_study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,26 +132,30 @@ def write_report(
 
 
 def write_studies(folders: Sequence[Path]) -> tuple[Path, ...]:
-    """Write the frame of several studies into the folder that holds them all.
+    """Write the frame and the page of several studies into the folder that holds them all.
 
-    The column study has their paths below it.
+    The column study has their paths below it. Where that folder is a study itself, its own page
+    stays.
 
     Raises:
         RequestError: a record cannot be read, or the folder cannot be written.
     """
     from bench.report.columns import shown
     from bench.report.frame import frame
+    from bench.report.html.studies import write_studies_page
 
     resolved = list(dict.fromkeys(folder.resolve() for folder in folders))
     try:
         above = Path(os.path.commonpath([folder.parent for folder in resolved]))
     except ValueError:  # two drives
         raise RequestError("no folder holds all of these studies: report them one by one") from None
-    studies = {
-        folder.relative_to(above).as_posix(): shown(read_records(folder)) for folder in resolved
-    }
+    names = {folder.relative_to(above).as_posix(): folder for folder in resolved}
+    studies = {name: shown(read_records(folder)) for name, folder in names.items()}
     try:
-        return write_scores(above, frame(studies))
+        pages = [] if is_study(above) else [above / PAGE]
+        for page in pages:
+            write_studies_page(page, names)
+        return (*pages, *write_scores(above, frame(studies)))
     except OSError as error:
         raise RequestError(f"{above} cannot be written: {error}") from error
 

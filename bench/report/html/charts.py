@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.report.columns import bounds_of, is_bounded, is_independent, title_of
 from bench.report.curves import STEEP, Curve, Logged, heading, is_share
-from bench.report.frame import kinds_of, score_keys
+from bench.report.frame import BASELINES, kinds_of, score_keys
 from bench.report.statistics import summarise
 from bench.store.record import Record
 
@@ -131,6 +131,7 @@ class ScorePlot:
         rows: from top to bottom.
         ticks: of the horizontal axis, places and numbers.
         chance: place of the score by chance; None where none is known.
+        baselines: places of the means of the baselines, and of their rows.
         height: of the drawing.
     """
 
@@ -138,6 +139,7 @@ class ScorePlot:
     rows: Sequence[ScoreRow]
     ticks: Sequence[tuple[float, str]]
     chance: float | None
+    baselines: Sequence[tuple[float, float]]
     height: float
 
 
@@ -165,7 +167,8 @@ def score_plots(numbers: "pd.DataFrame") -> tuple[list[ScorePlot], list[str], in
     for key in keys:
         own = finite[finite["metric"] == key]
         groups = {str(label): group for label, group in own.groupby("label")}
-        plots.append(_score_plot(key, own, groups, shown, colours))
+        baselines = [label for label in shown if kinds[label] == BASELINES]
+        plots.append(_score_plot(key, own, groups, shown, colours, baselines))
     return plots, names, len(labels) - len(shown)
 
 
@@ -175,6 +178,7 @@ def _score_plot(
     groups: Mapping[str, "pd.DataFrame"],
     labels: Sequence[str],
     colours: Mapping[str, int],
+    baselines: Sequence[str],
 ) -> ScorePlot:
     first, last = LABELS + 6.0, WIDTH - 8.0
     values = own["value"].tolist()
@@ -204,7 +208,9 @@ def _score_plot(
             )
         )
     chance = axis.place(sum(chances) / len(chances)) if chances else None
-    return ScorePlot(title_of(key), rows, axis.ticks, chance, ROW * (len(labels) + 0.4) + 16)
+    means = [(row.mean, row.y) for row in rows if row.whole in baselines and row.mean is not None]
+    height = ROW * (len(labels) + 0.4) + 16
+    return ScorePlot(title_of(key), rows, axis.ticks, chance, means, height)
 
 
 def _cut(label: str) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from bench.metrics import Representation
 from bench.report.html.drawn import drawn_decoder
 from bench.report.html.images import png
 from bench.report.html.texts import script_json, without_folders
-from bench.report.pictures import Information, Use, mark
+from bench.report.pictures import MEANINGS, Information, Use, mark
 from bench.store.files import read_arrays
 from bench.store.record import REACH, REPRESENTATION, SAMPLES, WEIGHTS, Evaluation, Record
 from bench.store.representation import read_representation
@@ -44,22 +44,26 @@ class Explorer:
     left_out: Sequence[tuple[str, str]]
 
     @classmethod
-    def of(cls, records: Sequence[tuple[Record, Record]]) -> "Explorer":
+    def of(
+        cls, records: Sequence[tuple[Record, Record]], studies: Sequence[str] = ()
+    ) -> "Explorer":
         """The explorer of the runs that stand for their models.
 
         Args:
             records: each as it is stored, and under the names that are shown.
+            studies: to which they belong, where there are several.
         """
         models: list[dict[str, Any]] = []
         weights, room = [], LIMIT
         left_out: list[tuple[str, str]] = []
-        for record, shown in records:
-            label = shown.run.label
+        for index, (record, shown) in enumerate(records):
+            study = f"{studies[index]}: " if studies else ""
+            label = study + shown.run.label
             if len(models) == MODELS:
                 left_out.append((label, f"the page has room for {MODELS} models"))
                 continue
             try:
-                model, block = _model(record, shown.run.title, room)
+                model, block = _model(record, study + shown.run.title, room)
             except LeftOutError as error:
                 left_out.append((label, str(error)))
                 continue
@@ -98,7 +102,7 @@ def _model(record: Record, title: str, room: int) -> tuple[dict[str, Any], bytes
         raise LeftOutError(f"its weights ({len(weights) / 1e6:.1f} MB) have no room on the page")
     model = {
         "title": without_folders(title),
-        "about": "" if record.run.code is None else _about_stand_in(record),
+        "about": _about(record, {latent["mark"] for latent in latents}),
         "decoder": drawn.spec,
         "latents": latents,
         "examples": [
@@ -138,12 +142,16 @@ def _codes(representation: Representation) -> np.ndarray:
     return np.concatenate([representation.codes, *blocks], axis=1).astype(np.float32)
 
 
-def _about_stand_in(record: Record) -> str:
-    network = record.run.settings.get("network", "dupont")
-    return (
-        f"Drawn by the suite's decoder {network} with this model's weights, without the model's "
-        "own code; its reconstructions are those that the run has stored."
-    )
+def _about(record: Record, marks: Collection[str]) -> str:
+    """What is to be said of a model: the words beside its latents, and how it is drawn."""
+    words = [f"{word}: {meaning}." for word, meaning in MEANINGS.items() if word in marks]
+    if record.run.code is not None:
+        network = record.run.settings.get("network", "dupont")
+        words.append(
+            f"Drawn by the suite's decoder {network} with this model's weights, without the "
+            "model's own code; its reconstructions are those that the run has stored."
+        )
+    return " ".join(words)
 
 
 def _latents(

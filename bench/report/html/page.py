@@ -15,13 +15,21 @@ from markupsafe import Markup
 from bench import __version__
 from bench.console import time_in_words
 from bench.registry import entries
-from bench.report.columns import Column, Metrics, definition_words, title_of, values_of
+from bench.report.columns import (
+    Column,
+    Metrics,
+    definition_words,
+    is_ranked,
+    title_of,
+    values_of,
+)
+from bench.report.frame import BASELINES, kinds_of
 from bench.report.html import charts
 from bench.report.html.drawn import environment_of
 from bench.report.html.explorer import Explorer
 from bench.report.html.images import Strip, strips
 from bench.report.html.texts import script_json, without_folders
-from bench.report.pictures import Information, Use, mark
+from bench.report.pictures import MEANINGS, Information, Use, mark
 from bench.report.render import mean_text, range_text
 from bench.report.table import Row, Table
 from bench.score import TRIED
@@ -38,7 +46,9 @@ ROWS = 2_000  # of a table; more are in the csv files
 MODELS = 60  # with pictures and a heat map
 PICTURES = 4_000_000  # bytes of all pictures, in text
 FAILURES = 30  # whose traceback is shown
+FIRST_FAILURES = 20  # in sight; more are one click away
 TRACEBACK = 6_000  # characters, from the end
+_QUIET = ("skipped", "interrupted", "running", "pending")  # nothing went wrong with these
 VALUES = 6  # different values of a fact, such as a device, before the rest is counted
 
 
@@ -76,52 +86,63 @@ def page(
     numbers: "pd.DataFrame",
 ) -> str:
     """The page of a study as text; the arguments are those of `write_page`."""
-    medians = _medians(list(zip(records, shown, strict=True)), table)
+    medians = medians_of(list(zip(records, shown, strict=True)), table, kinds_of(numbers))
     explorer = Explorer.of(medians)
     plots, kinds, more_models = charts.score_plots(numbers)
     drawn = _drawn_curves(shown, medians)
     curves, score_curves, labels = charts.curve_plots(drawn)
     models, no_pictures = _models(medians)
+    return filled(
+        "page.html.jinja",
+        explorer,
+        title=table.title,
+        states=states_of(shown),
+        facts=_facts(study, shown, records),
+        table=comparison_cells(table),
+        columns=table.columns,
+        definitions=_definitions(shown),
+        score_plots=plots,
+        kinds=kinds,
+        any_baseline=any(plot.baselines for plot in plots),
+        any_collapsed=any(record.status.state == "collapsed" for record in shown),
+        more_models=more_models,
+        curve_plots=curves,
+        score_curve_plots=score_curves,
+        tried=TRIED,
+        curve_labels=labels,
+        more_curves=len(shown) - len(drawn),
+        nats=charts.nats(numbers),
+        kl_parts=list(charts.KL_PARTS.values()),
+        models=models,
+        no_pictures=no_pictures,
+        more_pictures=max(0, len(medians) - MODELS),
+        runs=_runs(shown, table.columns),
+        run_columns=[column for column in table.columns if column.is_score],
+        failures=_failures(records, shown),
+        first_failures=FIRST_FAILURES,
+        notes=list(table.notes),
+        charts=charts,
+    )
+
+
+def filled(template: str, explorer: Explorer, **values: Any) -> str:
+    """A template with what all pages have: the explorer, the looks, the controls, the policy."""
     script = Markup(asset("decoder.js") + asset("explorer.js") + asset("page.js"))
     style = Markup(asset("style.css"))
     return (
         _environment()
-        .get_template("page.html.jinja")
+        .get_template(template)
         .render(
-            title=table.title,
             style=style,
             script=script,
             style_hash=_hash(style),
             script_hash=_hash(script),
-            states=_states(shown),
-            facts=_facts(study, shown, records),
             explorer=explorer,
             explorer_json=script_json(explorer.models),
             left_out=_by_reason(explorer.left_out),
-            table=_comparison(table),
-            columns=table.columns,
-            definitions=_definitions(shown),
-            score_plots=plots,
-            kinds=kinds,
-            any_collapsed=any(record.status.state == "collapsed" for record in shown),
-            more_models=more_models,
-            curve_plots=curves,
-            score_curve_plots=score_curves,
-            tried=TRIED,
-            curve_labels=labels,
-            more_curves=len(shown) - len(drawn),
-            nats=charts.nats(numbers),
-            kl_parts=list(charts.KL_PARTS.values()),
-            models=models,
-            no_pictures=no_pictures,
-            more_pictures=max(0, len(medians) - MODELS),
-            runs=_runs(shown, table.columns),
-            run_columns=[column for column in table.columns if column.is_score],
-            failures=_failures(records, shown),
-            notes=list(table.notes),
             rows=ROWS,
-            charts=charts,
             version=__version__,
+            **values,
         )
     )
 
@@ -147,8 +168,14 @@ def _hash(text: str) -> str:
 # --- which runs
 
 
-def _medians(pairs: Sequence[tuple[Record, Record]], table: Table) -> list[tuple[Record, Record]]:
-    """Of each row of the table the run in the middle by the first score, as stored and as shown."""
+def medians_of(
+    pairs: Sequence[tuple[Record, Record]], table: Table, kinds: Mapping[str, str]
+) -> list[tuple[Record, Record]]:
+    """Of each row of the table the run in the middle by the first score, as stored and as shown.
+
+    The best model comes first, by its mean of the first score that models are ranked by; baselines,
+    and models whose run collapsed, come last.
+    """
     metrics = Metrics.of([shown for _, shown in pairs])
     keys = [column.key for column in table.columns if column.is_score]
     groups: dict[str, list[tuple[Record, Record]]] = {row.label: [] for row in table.rows}
@@ -160,8 +187,17 @@ def _medians(pairs: Sequence[tuple[Record, Record]], table: Table) -> list[tuple
         value = values_of(pair[1], metrics).get(keys[0], math.nan) if keys else math.nan
         return value if math.isfinite(value) else -math.inf
 
+    ranked = next((column.key for column in table.columns if is_ranked(column.key)), None)
+    cells = {row.label: row.cells.get(ranked) if ranked else None for row in table.rows}
+
+    def rank(pair: tuple[Record, Record]) -> tuple[bool, bool, float]:
+        run, status = pair[1].run, pair[1].status
+        cell = cells[run.label]
+        last = kinds.get(run.label) == BASELINES, status.state == "collapsed"
+        return *last, math.inf if cell is None else -cell.mean
+
     ordered = (sorted(group, key=place) for group in groups.values())
-    return [group[(len(group) - 1) // 2] for group in ordered if group]
+    return sorted((group[(len(group) - 1) // 2] for group in ordered if group), key=rank)
 
 
 def _drawn_curves(
@@ -176,7 +212,7 @@ def _drawn_curves(
 # --- what this is
 
 
-def _states(shown: Sequence[Record]) -> list[tuple[str, int]]:
+def states_of(shown: Sequence[Record]) -> list[tuple[str, int]]:
     """How many runs have which status, the finished ones first."""
     counts = Counter(record.status.state for record in shown)
     return sorted(counts.items(), key=lambda item: (item[0] != "done", -item[1]))
@@ -258,7 +294,7 @@ class Cell:
     best: bool = False
 
 
-def _comparison(table: Table) -> list[tuple[Row, list[Cell]]]:
+def comparison_cells(table: Table) -> list[tuple[Row, list[Cell]]]:
     return [(row, [_cell(row, column) for column in table.columns]) for row in table.rows[:ROWS]]
 
 
@@ -313,6 +349,7 @@ class Model:
         latents: its rows: the latent with its use, what is wrong with it, and of each factor the
             share and its step on the scale of colours, 0 to 10.
         by: what the latents are sorted by.
+        meanings: of the words that say what is wrong with a latent.
     """
 
     title: str
@@ -320,6 +357,7 @@ class Model:
     factors: Sequence[str]
     latents: Sequence[tuple[str, str, Sequence[tuple[float, int]]]]
     by: str
+    meanings: Sequence[str] = ()
 
 
 def _models(medians: Sequence[tuple[Record, Record]]) -> tuple[list[Model], list[str]]:
@@ -353,7 +391,9 @@ def _model(record: Record, pictures: Sequence[Strip]) -> Model:
         steps = [min(10, max(0, round(10 * share))) for share in shares]
         words = mark(index, use, information)
         rows.append((f"{name}, {use.words(index)}", words, list(zip(shares, steps, strict=True))))
-    return Model(record.run.title, pictures, information.factors, rows, use.title)
+    marks = {words for _, words, _ in rows}
+    meanings = [f"{word}: {meaning}" for word, meaning in MEANINGS.items() if word in marks]
+    return Model(record.run.title, pictures, information.factors, rows, use.title, meanings)
 
 
 # --- what went wrong
@@ -366,22 +406,27 @@ class Failure:
     Attributes:
         title: of the run.
         state: of its status.
+        step: the last training step.
         message: why.
         traceback: of the error; empty where none is kept.
     """
 
     title: str
     state: str
+    step: int
     message: str
     traceback: str
 
 
 def _failures(records: Sequence[Record], shown: Sequence[Record]) -> list[Failure]:
-    """Every run that has no scores; the first ones with their traceback."""
+    """Every run that has no scores, those that went wrong first; the first with their traceback."""
+
+    def rank(pair: tuple[Record, Record]) -> int:
+        return _QUIET.index(pair[1].status.state) + 1 if pair[1].status.state in _QUIET else 0
+
     failures: list[Failure] = []
-    for stored, record in zip(records, shown, strict=True):
-        if record.scored:
-            continue
+    pairs = (pair for pair in zip(records, shown, strict=True) if not pair[1].scored)
+    for stored, record in sorted(pairs, key=rank):
         text, path = "", stored.folder / ERROR
         if len(failures) < FAILURES and path.exists():
             try:
@@ -391,5 +436,5 @@ def _failures(records: Sequence[Record], shown: Sequence[Record]) -> list[Failur
             if len(text) > TRACEBACK:
                 text = f"…\n{text[-TRACEBACK:]}"
         status = record.status
-        failures.append(Failure(record.run.title, status.state, status.message, text))
+        failures.append(Failure(record.run.title, status.state, status.step, status.message, text))
     return failures

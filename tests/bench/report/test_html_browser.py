@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from bench.build import build_model
-from bench.report.write import PAGE, write_report
+from bench.report.write import PAGE, write_report, write_studies
 from bench.store.files import read_arrays, read_weights
 from bench.store.record import read_records
 from tests.bench.report.conftest import HOSTILE
@@ -240,6 +240,29 @@ def test_two_models_side_by_side_show_the_same_image(finished, browse) -> None:
         assert len(set(held["originals"])) == 1
     assert held["open"] == "false"
     assert held["left"] == 1
+
+
+def test_models_of_two_studies_stand_side_by_side(finished, browse, tmp_path) -> None:
+    for name in ("one", "b & <i>two"):
+        shutil.copytree(finished.folder, tmp_path / name)
+    page = write_studies([tmp_path / "one", tmp_path / "b & <i>two"])[0]
+    held = browse(
+        page,
+        """
+        $("#compare").click();
+        await wait(100);
+        const titles = all("#panels select").map((s) => s.selectedOptions[0].textContent);
+        const drawn = all("#panels canvas").map((canvas) => pixels(canvas).some((v) => v));
+        const table = all("table.sortable")[1];
+        $("button", table.tHead.rows[0].cells[2]).click();
+        const order = all("[aria-sort]").map((head) => head.getAttribute("aria-sort"));
+        return { titles, drawn, order, problems: all("#panels .problem").map((p) => p.hidden) };
+        """,
+    )
+    assert {title.rpartition(": ")[0] for title in held["titles"]} == {"one", "b & <i>two"}
+    assert held["drawn"] == [True, True]
+    assert held["problems"] == [True, True]
+    assert held["order"] == ["descending"]
 
 
 def test_a_decoder_that_computes_something_else_draws_nothing(finished, browse, tmp_path) -> None:

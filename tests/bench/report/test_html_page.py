@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from bench.report.html import page as page_module
 from bench.report.html.page import page
 from bench.report.html.texts import script_json, without_folders
 from bench.report.table import comparison
-from bench.report.write import FILES, PAGE, write_report
+from bench.report.write import FILES, PAGE, write_report, write_studies
 from bench.store.files import read_weights, write_arrays, write_weights
 from bench.store.record import Record, read_records
 from bench.store.study import read_study
@@ -308,13 +309,14 @@ def test_weights_that_have_no_room_are_left_out(study: Path, monkeypatch) -> Non
     assert "have no room on the page" in parsed(study).text
     monkeypatch.setattr(explorer_module, "LIMIT", 10**9)
     monkeypatch.setattr(explorer_module, "MODELS", 1)
-    assert "jointvae: the page has room for 1 models" in reasons(study)
+    assert re.search("(jointvae|betavae): the page has room for 1 models", reasons(study))
 
 
 def test_pictures_that_have_no_room_are_left_out(study: Path, monkeypatch) -> None:
     monkeypatch.setattr(page_module, "PICTURES", 10)
     found = parsed(study)
-    assert "Without pictures, which the page has no room for: betavae, jointvae" in found.text
+    about = "Without pictures, which the page has no room for"
+    assert re.search(f"{about}: (betavae, jointvae|jointvae, betavae)", found.text)
     assert "What each latent tells of each factor" in found.text
 
 
@@ -569,3 +571,106 @@ def test_no_asset_ends_its_own_element() -> None:
         assert "</" not in text
         assert "<!--" not in text
         assert text.isascii() or name != "decoder.js"
+
+
+# --- what stands first
+
+
+def order_of_models(text: str) -> list[str]:
+    """The models in the order of their pictures and heat maps."""
+    section = text[text.index('<section id="models"') : text.index('<section id="runs"')]
+    return [title.split(",")[0] for title in re.findall(r"<summary>(.*?)</summary>", section)]
+
+
+def test_the_best_model_comes_first(study: Path) -> None:
+    for best in ("jointvae", "betavae"):
+        for folder in (study / "runs").iterdir():
+            scores = json.loads((folder / "scores.json").read_text())
+            scores["mig"]["value"] = 0.6 if folder.name.startswith(best) else 0.1
+            (folder / "scores.json").write_text(json.dumps(scores))
+            change(folder / "status.json", state="done")
+        assert parsed(study).data[0]["title"].startswith(best)
+        assert order_of_models(text_of(study))[0] == best
+
+
+def test_collapsed_runs_and_baselines_come_last(study: Path, make_record) -> None:
+    records = [replace(r, status=replace(r.status, state="done")) for r in read_records(study)]
+    best = next(r for r in records if r.run.model == "jointvae")
+    better = {
+        "mig": replace(best.scores["mig"], value=0.9),
+        **{name: score for name, score in best.scores.items() if name != "mig"},
+    }
+    baseline = replace(best, run=replace(best.run, model="factors", steps=0), scores=better)
+    collapsed = replace(
+        best,
+        run=replace(best.run, model="vae"),
+        scores=better,
+        status=replace(best.status, state="collapsed"),
+    )
+    visible = [*records, baseline, collapsed]
+    text = page(STUDY, visible, visible, comparison(visible, STUDY), frame(visible))
+    order = order_of_models(text)
+    assert set(order[:2]) == {"jointvae", "betavae"}
+    assert order[2:] == ["vae", "factors"]
+    assert text.count('class="baseline"') > len(better), "its mean is a line in each plot"
+
+
+def test_runs_that_went_wrong_stand_before_those_that_did_not_start(
+    write: Write, make_record
+) -> None:
+    states = ["pending", "running", "interrupted", "skipped", "timeout", "out-of-memory", "failed"]
+    records = [make_record(0.5, seed=99)]
+    for seed, state in enumerate([*states, "diverged", "pending"]):
+        records.append(make_record(None, state, seed=seed, message=f"why {seed}", evaluation={}))
+    text = write(records).text
+    section = text[text.index("Runs without scores") :]
+    places = [section.index(f"seed {seed}: {state}") for seed, state in enumerate(states)]
+    assert max(places[4:]) < min(places[:4])
+    assert "seed 4: timeout at step 100: why 4" in section
+    for state in states:
+        assert f"{1 + (state == 'pending')} {state}" in text  # in the line on top
+
+
+def test_many_failures_are_one_click_away(write: Write, make_record) -> None:
+    records = [make_record(None, "failed", seed=seed, message="no") for seed in range(230)]
+    found = write(records)
+    assert "210 other runs" in found.text
+    assert "And 30 others: runs.csv names them." in found.text
+    assert found.text.count(": failed at step 100: no") == 200
+
+
+# --- several studies
+
+
+def test_several_studies_have_a_page_of_their_own(study: Path, tmp_path: Path) -> None:
+    hostile = "b & <i>'\"c"
+    other = shutil.copytree(study, tmp_path / hostile)
+    for path in (study, other):
+        write_report(path)
+    paths = write_studies([study, other])
+    assert paths[0] == tmp_path / PAGE
+    text = paths[0].read_text()
+    found = Parsed.of(text)
+    titles = [model["title"] for model in found.data]
+    assert len(titles) == 4
+    first = {"study", hostile}
+    assert {title.rpartition(": ")[0] for title in titles[:2]} == first, "the best of each first"
+    links = [a["href"] for tag, a in found.elements if tag == "a"]
+    anchors = {f"#{a['id']}" for _, a in found.elements if "id" in a}
+    pages = [link for link in links if not link.startswith("#")]
+    assert set(links) - set(pages) <= anchors
+    assert [(tmp_path / unquote(link)).exists() for link in pages] == [True, True]
+    assert "<i>" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    assert found.text.count("toy, preset smoke") == 2
+    names = [a for tag, a in found.elements if tag == "table"]
+    assert len(names) == 2
+
+
+def test_the_page_of_a_study_above_others_stays(study: Path) -> None:
+    inside = [shutil.copytree(study / "runs", study / name / "runs") for name in ("a", "b")]
+    for runs in inside:
+        shutil.copy(study / "study.json", runs.parent)
+    before = (study / PAGE).read_bytes()
+    paths = write_studies([runs.parent for runs in inside])
+    assert study / "scores.csv" in paths
+    assert (study / PAGE).read_bytes() == before
