@@ -240,10 +240,13 @@ def load(folder: str | Path, *, data_dir: str | Path | None = None) -> Study:
     Raises:
         RequestError: the folder holds no study, or a record cannot be read.
     """
+    from bench.report.columns import named
+
     path = Path(folder)
     definition = read_study(path)
     directory = None if data_dir is None else Path(data_dir)
-    return Study(path, definition, tuple(FinishedRun(r, directory) for r in read_records(path)))
+    records = named(read_records(path))
+    return Study(path, definition, tuple(FinishedRun(record, directory) for record in records))
 
 
 def published() -> "pandas.DataFrame":

@@ -27,8 +27,10 @@ REPORT_HELP = """Rebuild the tables and plots of studies or reproductions, from 
 
   bench report results/dsprites-quick results/digits-quick
 
-Of several studies, scores.csv in the folder that holds them has the numbers of all, with the column
-study; so has scores.parquet where pyarrow is installed.
+Of several studies, the folder that holds them gets scores.csv with the numbers of all, and the
+column study; table.md and table.tex with a table per score and a column per study; and where models
+have ten runs, or three data sets, interquartile means, performance profiles and critical
+differences.
 """
 
 COMPARE_HELP = """Say what differs between two studies, or where a model stands among known ones.

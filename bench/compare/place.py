@@ -15,7 +15,6 @@ from bench.report.columns import (
     is_ranked,
     title_of,
 )
-from bench.report.comparable import Comparable
 from bench.report.frame import BASELINES, frame, kinds_of
 from bench.report.statistics import (
     CONFIDENCE,
@@ -26,6 +25,7 @@ from bench.report.statistics import (
     improvement,
     welch,
 )
+from bench.report.table.comparable import Comparable
 from bench.store.record import Record
 
 

@@ -18,7 +18,6 @@ from bench.report.columns import (
     title_of,
     values_of,
 )
-from bench.report.comparable import unreadable
 from bench.report.statistics import (
     CONFIDENCE,
     ENOUGH,
@@ -30,6 +29,7 @@ from bench.report.statistics import (
     summarise,
     welch,
 )
+from bench.report.table.comparable import unreadable
 from bench.store.record import Record, read_records
 from bench.store.study import StudyRecord, read_study
 

@@ -28,16 +28,29 @@ class Column:
     """A number of each run.
 
     Attributes:
-        key: of `values_of`.
+        key: of the cells of a table.
         title: the heading.
         digits: decimal places shown.
         is_score: whether it is a score, or else a fact about the training.
+        metric: key of `values_of`, where it is another.
+        labels: the rows that may have a number here; all if there is nothing.
     """
 
     key: str
     title: str
     digits: int
     is_score: bool = True
+    metric: str | None = None
+    labels: frozenset[str] | None = None
+
+    @property
+    def source(self) -> str:
+        """The key of `values_of`."""
+        return self.metric or self.key
+
+    def has(self, label: str) -> bool:
+        """Whether a row may have a number here."""
+        return self.labels is None or label in self.labels
 
 
 @dataclass(frozen=True)
@@ -214,8 +227,10 @@ def _distinction(definition: Definition, rivals: Sequence[Definition]) -> str:
 def shown(records: Sequence[Record]) -> list[Record]:
     """The records under the names that tables and pictures show.
 
-    Of two models in files of the same name, each keeps the folders that tell them apart.
+    Of two models in files of the same name, each keeps the folders that tell them apart. Settings
+    that were swept are named in all rows of the model, as `named` does it.
     """
+    records = named(records)
     models = _shortest([record.run.model for record in records])
     renamed = []
     for record in records:
@@ -229,6 +244,28 @@ def shown(records: Sequence[Record]) -> list[Record]:
             display_name=one_line(run.display_name),
         )
         renamed.append(record if other == run else replace(record, run=other))
+    return renamed
+
+
+def named(records: Sequence[Record]) -> list[Record]:
+    """The records under labels that name all swept settings of a model, also the preset's values.
+
+    A run that has the preset's value of a setting which other runs of its model do not have is
+    stored without it: whether there are others is not known of a run alone.
+    """
+    settings: dict[str, dict[str, None]] = {}
+    for record in records:
+        settings.setdefault(record.run.shown_model, {}).update(dict.fromkeys(record.run.changed))
+    renamed = []
+    for record in records:
+        run = record.run
+        keys = [
+            key for key in settings[run.shown_model] if key in (run.settings.keys() | run.changed)
+        ]
+        if len(keys) > len(run.changed):
+            changed = {key: run.changed.get(key, run.settings.get(key)) for key in keys}
+            record = replace(record, run=replace(run, changed=changed))
+        renamed.append(record)
     return renamed
 
 

@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union, runtime_checkable
 
 from bench.errors import RequestError
+from bench.presets import PRESETS, scaled
 from bench.registry import entries
-from bench.report.columns import Metrics, definition_words, each_value, is_part, title_of
+from bench.report.columns import (
+    Metrics,
+    definition_words,
+    each_value,
+    is_part,
+    named,
+    title_of,
+)
 from bench.store.record import Record
 from bench.store.run import Run
 
@@ -27,6 +35,7 @@ _OF_A_RUN = {
     "dataset": "text",
     "fingerprint": "text",
     "preset": "text",
+    "tuned": "text",
     "steps": "int64",
     "batch_size": "int64",
     "rows": "int64",
@@ -70,12 +79,15 @@ def frame(records: Sequence[Record] | Mapping[str, Sequence[Record]]) -> "pd.Dat
 
         - `study`: the name given, or else the name of the study's folder.
         - `run`: name of the run's folder.
-        - `model`, `label`: the model, and the row of the table (the model and what was changed).
+        - `model`, `label`: the model, and the row of the table (the model and what was changed, or
+          swept in the study).
         - `seed`, `steps`, `batch_size`, `rows`: of the run; `rows` is the number of images scored.
         - `status`, `message`: what became of the run, and why.
         - `collapsed`: whether the decoder uses no code.
         - `dataset`, `fingerprint`: the data (with the factors that are fixed), its exact pixels.
         - `preset`: its name; `entered` of codes from a file.
+        - `tuned`: how its settings were chosen; missing of codes from a file and of what is not
+          trained.
         - `seconds`: all that the run took.
         - `from_file`: whether these are codes from a file instead of a model's.
         - `setting`, `setting_value`: the one number in which the scored runs of the model differ
@@ -99,11 +111,13 @@ def frame(records: Sequence[Record] | Mapping[str, Sequence[Record]]) -> "pd.Dat
     studies = records if isinstance(records, Mapping) else _by_folder(records)
     metrics = Metrics.of([record for group in studies.values() for record in group])
     runs, values, counts = [], [], []
-    for study, group in studies.items():
+    for study, stored in studies.items():
+        group = named(stored)
         settings = {sweep.model: sweep.setting for sweep in sweeps_of(group)}
         for record in group:
             setting = settings.get(record.run.shown_model)
-            runs.append((study, *_run(record), setting, _number(record.run, setting)))
+            swept = (setting, _number(record.run, setting))
+            runs.append((study, *_run(record, setting), *swept))
             own = list(_values(record, metrics)) or [_NO_VALUE]
             values += own
             counts.append(len(own))
@@ -250,8 +264,8 @@ def _by_folder(records: Sequence[Record]) -> dict[str, list[Record]]:
     return studies
 
 
-def _run(record: Record) -> tuple[Any, ...]:
-    """What the columns of a run hold, without the study and what was swept."""
+def _run(record: Record, setting: str | None) -> tuple[Any, ...]:
+    """What the columns of a run hold, without the study and the setting that was swept."""
     run, status = record.run, record.status
     return (
         record.folder.name,
@@ -264,12 +278,31 @@ def _run(record: Record) -> tuple[Any, ...]:
         _data_name(run),
         run.fingerprint,
         run.preset,
+        _tuned(run, setting),
         run.steps,
         run.batch_size,
         run.rows,
         sum(seconds for phase, seconds in status.seconds.items() if phase != "data"),  # in training
         run.from_file,
     )
+
+
+def _tuned(run: Run, setting: str | None) -> str | None:
+    """How the settings of a run were chosen."""
+    if not run.trained or run.from_file:
+        return None
+    if setting is not None:
+        return f"one value of a sweep over {setting}"
+    if run.changed:
+        return f"by the user: {', '.join(f'{key}={value}' for key, value in run.changed.items())}"
+    preset = PRESETS.get(run.preset)
+    if preset is None:
+        return None
+    recipe = preset.recipe(run.model, run.dataset)
+    asked = scaled(recipe, run.steps).settings
+    if any(run.settings.get(key, value) != value for key, value in asked.items()):
+        return "by another version of the preset"
+    return recipe.source
 
 
 def _data_name(run: Run) -> str:

@@ -11,10 +11,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from bench.report.columns import Column, is_ranked, one_line
-from bench.report.statistics import ENOUGH, Standing, Summary
+from bench.report.statistics import ENOUGH, Summary
 from bench.report.table import Row, Table
-
-NOTHING = "–"
+from bench.report.table.sections import NOTHING, Section
 
 
 def console_table(table: Table, console: Console, *, notes: bool = False) -> None:
@@ -136,7 +135,7 @@ def _console_cell(table: Table, row: Row, column: Column) -> str:
 
 
 def markdown(table: Table) -> str:
-    """The table in Markdown, with its notes below."""
+    """The table in Markdown, with its notes and further tables below."""
     head = ["Model", "Runs", *(_md(column.title) for column in table.columns)]
     lines = [
         f"**{_md(table.title)}**",
@@ -148,7 +147,7 @@ def markdown(table: Table) -> str:
         cells = [_md_cell(row, column) for column in table.columns]
         lines.append("| " + " | ".join([_md(row.label), _md(row.runs), *cells]) + " |")
     lines += ["", *(f"- {_md(note)}" for note in table.notes), ""]
-    return "\n".join([*lines, *_md_standings(table)])
+    return "\n".join([*lines, *(markdown_section(section) for section in table.sections)])
 
 
 def _md_cell(row: Row, column: Column) -> str:
@@ -174,42 +173,24 @@ def standing_lines(table: Table) -> list[str]:
     return lines
 
 
-def _md_standings(table: Table) -> list[str]:
-    """A second table: between which ranks each model may be, and which it is separated from."""
-    columns = [
-        column
-        for column in table.columns
-        if any(_ranked(row.standings.get(column.key)) for row in table.rows)
-    ]
-    if not columns:
-        return []
+def _md_text(text: str) -> str:
+    """A cell of a section: a name, or numbers with their interval."""
+    return text if re.fullmatch(r"[-–\d., \[\]]*\*?", text) else _md(text)
+
+
+def markdown_section(section: Section) -> str:
+    """A further table in Markdown."""
     lines = [
-        "**Ranks**",
+        f"**{_md(section.title)}**",
         "",
-        "| Model | " + " | ".join(_md(column.title) for column in columns) + " |",
-        "| --- | " + " | ".join("---:" for _ in columns) + " |",
-    ]
-    for row in table.rows:
-        standings = [row.standings.get(column.key) for column in columns]
-        if any(map(_ranked, standings)):
-            cells = (
-                f"{standing.rank} ({standing.letters})" if standing and _ranked(standing) else "–"
-                for standing in standings
-            )
-            lines.append("| " + " | ".join([_md(row.label), *cells]) + " |")
-    lines += [
+        "| " + " | ".join(map(_md, section.head)) + " |",
+        "| --- | " + " | ".join("---:" for _ in section.head[1:]) + " |",
+        *("| " + " | ".join(map(_md_text, row)) + " |" for row in section.rows),
         "",
-        "- The best and the worst rank that a model may have: 1 + the number of models that are "
-        "separated above it, to the number of all that it is compared with minus those separated "
-        "below it. All ranks are within in 95 % of all studies. In brackets tie letters: models "
-        "with a letter in common are not separated.",
+        *(f"- {_md(note)}" for note in section.notes),
         "",
     ]
-    return lines
-
-
-def _ranked(standing: Standing | None) -> bool:
-    return standing is not None and standing.of > 1
+    return "\n".join(lines)
 
 
 def latex(table: Table) -> str:
@@ -224,11 +205,11 @@ def latex(table: Table) -> str:
         for columns in _tex_blocks(table)
     ]
     lines = [r"% needs \usepackage{booktabs}"]
-    title = _tex(table.title)
+    title = _tex_flow(table.title)
     for index, (columns, rows) in enumerate(parts):
         caption = title if index == 0 else rf"{title} (continued)"
         lines += _tex_table(columns, rows, caption)
-    notes = [rf"      {_tex(note)}\par" for note in table.notes]
+    notes = [rf"      {_tex_flow(note)}\par" for note in table.notes]
     letters = sum(map(len, table.notes))
     below = len(parts[-1][1]) if parts else 0
     block = [
@@ -263,7 +244,7 @@ def _tex_blocks(table: Table) -> list[list[Column]]:
     for column in table.columns:
         cells = [cell for row in table.rows if (cell := row.cells[column.key]) is not None]
         letters = max((len(mean_text(cell, column)) for cell in cells), default=2)
-        words = max(map(len, column.title.split()))
+        words = max(map(len, _heading(column)))
         needed = _TEX_POINTS * max(letters, words) + 6
         if blocks[-1] and needed > left:
             blocks.append([])
@@ -274,7 +255,7 @@ def _tex_blocks(table: Table) -> list[list[Column]]:
 
 
 _TEX_NAME = 20  # letters of a model on a line
-_TEX_RUNS = 8
+_TEX_RUNS = 10
 
 
 def _tex_table(columns: Sequence[Column], rows: Sequence[Row], caption: str) -> list[str]:
@@ -297,17 +278,30 @@ def _tex_table(columns: Sequence[Column], rows: Sequence[Row], caption: str) -> 
 
 
 def _tex_box(text: str, letters: int) -> str:
-    """The text, in a box of its own where it is longer than a line of so many letters."""
-    escaped = _tex(text)
+    """The text, in a box of its own where it is longer than a line of so many letters.
+
+    Words that may be wider than the box, as the widest letters have twice the mean width, may be
+    broken; TeX does so only where it must.
+    """
     if len(text) <= letters:
-        return escaped
+        return _tex(text)
     width = f"{_TEX_POINTS * letters:.0f}pt"
-    return rf"\parbox[t]{{{width}}}{{\raggedright {escaped}\strut}}"
+    return rf"\parbox[t]{{{width}}}{{\raggedright {_tex_flow(text, 9 * letters // 20)}\strut}}"
+
+
+def _tex_flow(text: str, letters: int = 30) -> str:
+    """A text that goes on in further lines, also within a word of more than so many letters."""
+    parts = re.findall(rf"\S{{1,{letters}}}|\s+", one_line(text))
+    flow = ""
+    for before, part in zip(["", *parts], parts, strict=False):
+        inside = before.strip() and part.strip()
+        flow += (r"\penalty500{}" if inside else "") + _tex(part)
+    return flow
 
 
 def _heading(column: Column) -> list[str]:
-    width = max(13, *map(len, column.title.split()))
-    return textwrap.wrap(one_line(column.title), width, break_long_words=False)
+    width = min(24, max(13, *map(len, column.title.split())))
+    return textwrap.wrap(one_line(column.title), width)
 
 
 def _tex_cell(row: Row, column: Column) -> str:

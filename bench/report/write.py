@@ -32,6 +32,8 @@ FILES = (
     "plots/curves.png",
     "plots/score_curves.png",
     "plots/sweeps.png",
+    "plots/profiles.png",
+    "plots/critical-difference.png",
 )
 
 _SHOWN = 10  # runs that have lost files
@@ -90,8 +92,14 @@ def write_report(
         from bench.report.frame import frame
         from bench.report.html.page import write_page
         from bench.report.pictures import draw_run, is_drawn
-        from bench.report.plots import draw_scores, draw_sweeps
+        from bench.report.plots import (
+            draw_critical_differences,
+            draw_profiles,
+            draw_scores,
+            draw_sweeps,
+        )
         from bench.report.render import latex, markdown, summary_rows
+        from bench.report.table.studies import classes_of
 
         watch("tables")
         stored, records = records, shown(records)
@@ -115,6 +123,11 @@ def write_report(
             draw_curves(records, plots / "curves", table.title)
         if not (drawn and _is_there(plots / "score_curves")):
             draw_score_curves(records, plots / "score_curves", table.title)
+        classes = classes_of([records], numbers)
+        if not (drawn and _is_there(plots / "profiles")):
+            draw_profiles(numbers, classes, plots / "profiles", table.title)
+        if not (drawn and _is_there(plots / "critical-difference")):
+            draw_critical_differences(numbers, classes, plots / "critical-difference", table.title)
         write_text(folder / DRAWN, state)
         for record in records:
             if record.scored and (pictures == "all" or not is_drawn(record)):
@@ -132,10 +145,13 @@ def write_report(
 
 
 def write_studies(folders: Sequence[Path]) -> tuple[Path, ...]:
-    """Write the frame and the page of several studies into the folder that holds them all.
+    """Write what several studies show together into the folder that holds them all.
 
-    The column study has their paths below it. Where that folder is a study itself, its own page
-    stays.
+    scores.csv is their frame, with their paths below the folder as the column study; table.md and
+    table.tex have a table per score, with a column per study, and where models have ten runs, or
+    three data sets, their interquartile means; plots/ then has performance profiles and critical
+    differences; report.html has the tables and the decoders of the best models, unless that folder
+    is a study itself, whose own page stays.
 
     Raises:
         RequestError: a record cannot be read, or the folder cannot be written.
@@ -143,21 +159,48 @@ def write_studies(folders: Sequence[Path]) -> tuple[Path, ...]:
     from bench.report.columns import shown
     from bench.report.frame import frame
     from bench.report.html.studies import write_studies_page
+    from bench.report.plots import draw_critical_differences, draw_profiles
+    from bench.report.render import latex, markdown, markdown_section
+    from bench.report.table.studies import by_preset, classes_of, score_tables, shared_sections
 
     resolved = list(dict.fromkeys(folder.resolve() for folder in folders))
     try:
         above = Path(os.path.commonpath([folder.parent for folder in resolved]))
     except ValueError:  # two drives
         raise RequestError("no folder holds all of these studies: report them one by one") from None
-    names = {folder.relative_to(above).as_posix(): folder for folder in resolved}
-    studies = {name: shown(read_records(folder)) for name, folder in names.items()}
+    names = {folder: folder.relative_to(above).as_posix() for folder in resolved}
+    studies = {name: shown(read_records(folder)) for folder, name in names.items()}
+    tables = {n: comparison(studies[n], read_study(folder)) for folder, n in names.items()}
+    numbers = frame(studies)
     try:
-        pages = [] if is_study(above) else [above / PAGE]
-        for page in pages:
-            write_studies_page(page, names)
-        return (*pages, *write_scores(above, frame(studies)))
+        paths = [] if is_study(above) else [above / PAGE]
+        for page in paths:
+            write_studies_page(page, {name: folder for folder, name in names.items()})
+        paths += write_scores(above, numbers)
+        scores = score_tables(studies, tables)
+        parts = [*map(markdown, scores), *map(markdown_section, shared_sections(numbers))]
+        for name, text in (
+            ("table.md", "\n".join(parts)),
+            ("table.tex", "\n".join(map(latex, scores))),
+        ):
+            write_text(above / name, text)
+            paths.append(above / name)
+        presets = by_preset(numbers)
+        for preset, rows in presets.items():
+            own = [[r for r in records if r.run.preset == preset] for records in studies.values()]
+            classes = classes_of(own, rows)
+            suffix = f"-{preset}" if len(presets) > 1 else ""
+            title = f"{rows['study'].nunique()} studies, preset {preset}"
+            for name, draw in (
+                ("profiles", draw_profiles),
+                ("critical-difference", draw_critical_differences),
+            ):
+                path = above / "plots" / f"{name}{suffix}"
+                draw(rows, classes, path, title)
+                paths += [found for found in [path.with_name(f"{path.name}.png")] if found.exists()]
     except OSError as error:
         raise RequestError(f"{above} cannot be written: {error}") from error
+    return tuple(paths)
 
 
 def write_scores(folder: Path, numbers: "pd.DataFrame") -> tuple[Path, ...]:

@@ -121,6 +121,7 @@ def page(
         failures=_failures(records, shown),
         first_failures=FIRST_FAILURES,
         notes=list(table.notes),
+        sections=list(table.sections),
         charts=charts,
     )
 
@@ -177,7 +178,7 @@ def medians_of(
     and models whose run collapsed, come last.
     """
     metrics = Metrics.of([shown for _, shown in pairs])
-    keys = [column.key for column in table.columns if column.is_score]
+    keys = [column.source for column in table.columns if column.is_score]
     groups: dict[str, list[tuple[Record, Record]]] = {row.label: [] for row in table.rows}
     for stored, shown in pairs:
         if shown.scored:
@@ -316,8 +317,8 @@ def _runs(
     for record in shown[:ROWS]:
         values = values_of(record, metrics) if record.scored else {}
         cells = [
-            Cell(f"{values[c.key]:.{c.digits}f}", "", values[c.key])
-            if c.key in values
+            Cell(f"{values[c.source]:.{c.digits}f}", "", values[c.source])
+            if c.source in values and c.has(record.run.label)
             else Cell("–")
             for c in scores
         ]

@@ -42,6 +42,7 @@ def test_latex_holds_no_command_of_a_name(table: Table) -> None:
         r"$<$script$>$a$<$/script$>$ \$\textbackslash{}mine\$ \_b\_ 5 \% \& \#1 \{x\} "
         r"\textasciicircum{}\textasciitilde{} `c` **d** [l](u) a$|$b \&lt; c\_z"
     )
+    text = text.replace(r"\penalty500{}", "")  # where a long word may be broken
     assert rf"{{\raggedright {escaped}\strut}} & 1 & " in text
     assert f"look at {escaped}" in text
 

@@ -1,8 +1,9 @@
 """Numbers over seeds: against scipy, by closed cases, and what they cover by simulation."""
 
 import math
-from collections.abc import Callable
+import re
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,12 @@ import pytest
 from scipy import stats
 
 from bench.report.statistics import (
+    aggregate,
     agreement,
     detectable,
     holm,
     improvement,
+    interquartile_mean,
     pooled_sd,
     power,
     rank_correlation,
@@ -24,6 +27,8 @@ from bench.report.statistics import (
     variance_shares,
     welch,
 )
+
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "statistics.md").read_text()
 
 # one sample
 
@@ -76,24 +81,41 @@ def collapsing(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return np.where(rng.random(shape) < 0.1, 0.0, rng.normal(0.5, 0.05, shape))
 
 
-@pytest.mark.parametrize(
-    ("scores", "mean", "covered"),
-    [
-        (normal, 0.3, (0.95, 0.95, 0.95, 0.95)),
-        (low, 0.2, (0.93, 0.93, 0.93, 0.94)),
-        (high, 20 / 22, (0.925, 0.92, 0.92, 0.94)),
-        (collapsing, 0.45, (0.87, 0.76, 0.71, 0.92)),
-    ],
-)
-def test_the_interval_covers_what_the_module_says(
-    scores: Callable, mean: float, covered: tuple[float, ...]
-) -> None:
+SCORES = (normal, low, high, collapsing)  # in the order of the tables of the page
+MEANS = (0.3, 0.2, 20 / 22, 0.45)
+
+
+def table_below(words: str) -> dict[str, list[float]]:
+    """The numbers of the next table of the page, by their row."""
+    lines = PAGE.partition(words)[2].partition("\n\n")[2].partition("\n\n")[0].splitlines()[2:]
+    rows = ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines)
+    return {name: [float(cell) for cell in cells] for name, *cells in rows}
+
+
+@pytest.mark.parametrize("column", range(4))
+def test_the_interval_covers_what_the_page_says(column: int) -> None:
     rng = np.random.default_rng(0)
-    for n, expected in zip((3, 5, 10, 30), covered, strict=True):
-        samples = scores(rng, (1_500, n)).tolist()
+    said = table_below("**What it covers**")
+    assert list(said) == ["3", "5", "10", "30"]
+    for n, expected in said.items():
+        samples = SCORES[column](rng, (4_000, int(n))).tolist()
         summaries = [summarise(sample, (0.0, 1.0)) for sample in samples]
-        share = np.mean([found.low <= mean <= found.high for found in summaries])
-        assert share == pytest.approx(expected, abs=0.03), n
+        covered = np.mean([found.low <= MEANS[column] <= found.high for found in summaries])
+        assert covered == pytest.approx(expected[column], abs=0.02), n
+
+
+@pytest.mark.parametrize("column", range(4))
+def test_the_interval_of_interquartile_means_covers_what_the_page_says(column: int) -> None:
+    rng = np.random.default_rng(0)
+    draw = SCORES[column]
+    true = interquartile_mean(draw(rng, (200_000,)))
+    for name, expected in table_below("**interquartile means**").items():
+        n, sets = (re.findall(r"\d+", name) + ["1"])[:2]
+        hits = 0
+        for _ in range(300):
+            found = aggregate(draw(rng, (int(sets), int(n))).tolist(), rng, 200)
+            hits += found.low <= true <= found.high
+        assert hits / 300 == pytest.approx(expected[column], abs=0.06), name
 
 
 # two samples
@@ -156,6 +178,8 @@ def test_power_by_the_table_of_cohen() -> None:
 
 
 def test_power_of_five_seeds() -> None:
+    said = "deviation of 0.047, five runs show 0.095, and 0.05 needs 15."
+    assert said in " ".join(PAGE.split())
     assert detectable(0.047, 5) == pytest.approx(0.095, abs=5e-4)
     assert runs_needed(0.047, 0.05) == 15
     assert power(detectable(0.047, 5), 0.047, 5) == pytest.approx(0.8)
@@ -173,6 +197,7 @@ def test_the_pooled_deviation() -> None:
 
 
 def test_equal_models_end_in_one_group() -> None:
+    assert "Two equal models end in one group in 95 % of all studies" in " ".join(PAGE.split())
     rng = np.random.default_rng(4)
     draws = [{name: rng.normal(size=5) for name in "ab"} for _ in range(1_000)]
     together = [ranking(samples).separated == 0 for samples in draws]

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bench.report.frame import sweeps_of
 from bench.report.plots import draw_sweeps
+from bench.report.statistics import summarise
 from tests.bench.report.conftest import check
 
 
@@ -60,6 +62,23 @@ def test_a_sweep_shows_every_seed_the_mean_and_what_collapsed(
     assert [place for place, face in dots.items() if face == "none"] == [(16.0, 0.0)]
     (mean,) = [line for line in panel.lines if len(line.get_xdata()) == 2]
     np.testing.assert_allclose(mean.get_ydata(), [0.2, 0.2])
+    assert not panel.collections  # two runs have no interval
+
+
+def test_a_sweep_has_the_interval_of_its_means_as_a_band(make_record, drawn, tmp_path) -> None:
+    values = {1.0: (0.3, 0.4, 0.5), 2.0: (0.0, 0.1, 0.2)}
+    records = [
+        swept(make_record, {"beta": beta}, value, seed=seed)
+        for beta, own in values.items()
+        for seed, value in enumerate(own)
+    ]
+    draw_sweeps(records, tmp_path / "sweeps", "toy")
+    (band,) = drawn[0].axes[0].collections
+    ends = band.get_paths()[0].vertices
+    for beta, own in values.items():
+        found = summarise(own, (0.0, 1.0))
+        at = ends[ends[:, 0] == beta, 1]
+        assert (at.min(), at.max()) == pytest.approx((found.low, found.high))
 
 
 def test_a_study_without_a_sweep_has_no_such_plot(make_record, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The comparison table: a function of records."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,14 +15,21 @@ from bench.report.columns import (
     columns_of,
     definition_words,
     is_independent,
+    is_ranked,
     shown,
     shown_study,
     title_of,
     values_of,
 )
-from bench.report.comparable import Comparable, unreadable, unreadable_notes
 from bench.report.frame import frame, kinds_of
 from bench.report.statistics import ENOUGH, Standing, Summary, summarise
+from bench.report.table.comparable import (
+    Comparable,
+    split,
+    unreadable,
+    unreadable_notes,
+)
+from bench.report.table.sections import Section, paired_p_values, sections_of, swept_values
 from bench.store.record import Record
 from bench.store.study import StudyRecord
 
@@ -77,6 +85,7 @@ class Table:
         rows: the models.
         notes: all that has to be known to read it.
         warnings: those of the notes without which it would be misread.
+        sections: further tables, which stand below the notes.
     """
 
     title: str
@@ -84,6 +93,7 @@ class Table:
     rows: Sequence[Row]
     notes: Sequence[str]
     warnings: Sequence[str] = ()
+    sections: Sequence[Section] = ()
 
 
 def comparison(
@@ -104,35 +114,36 @@ def comparison(
         UnknownNameError: there is no such column.
     """
     records, study = shown(records), shown_study(study)
+    kinds = kinds_of(frame(records))
+    groups: dict[str, list[Record]] = {label: [] for label in kinds}
+    for record in records:
+        groups[record.run.label].append(record)
     metrics = Metrics.of(records)
-    columns = columns_of(records, metrics)
+    without_meaning = unreadable(groups, metrics)
+    columns = split(columns_of(records, metrics), groups, without_meaning)
     if only is not None:
         columns = chosen(columns, only)
         records = [_with(record, metrics, columns) for record in records]
         metrics = Metrics.of(records)
-    numbers = frame(records)
+    sources = {column.source for column in columns}
+    without_meaning = {k: labels for k, labels in without_meaning.items() if k in sources}
+    numbers = _by_column(frame(records), columns, without_meaning)
     values, sound_values = _values(numbers), _values(numbers[~numbers["collapsed"]])
-    kinds = kinds_of(numbers)
-    groups: dict[str, list[Record]] = {label: [] for label in kinds}
-    for record in records:
-        groups[record.run.label].append(record)
-    without_meaning = unreadable(groups, metrics)
-    for key, labels in without_meaning.items():
-        for label in labels:
-            values.get(label, {}).pop(key, None)
-            sound_values.get(label, {}).pop(key, None)
+    keys = [column.key for column in columns]
     comparable = Comparable.of(groups, kinds)
-    rankings = comparable.rankings([column.key for column in columns], values)
+    swept = swept_values(numbers)
+    pairs = paired_p_values(swept, list(filter(is_ranked, keys)))
+    rankings = comparable.rankings(keys, values, pairs)
     rows = []
     for label, group in groups.items():
-        standings = {
+        own = {
             key: found.standings[label]
             for key, several in rankings.items()
             for found in several
             if label in found.standings
         }
         cells = _row(label, group, columns, values.get(label, {}))
-        rows.append(replace(cells, standings=standings))
+        rows.append(replace(cells, standings=own))
         sound = [record for record in group if record.status.state != "collapsed"]
         if any(r.scored for r in sound) and len(sound) < len(group):
             named = f"{label} without collapsed"
@@ -141,9 +152,13 @@ def comparison(
     fewer = _fewer_runs(rows, columns)
     warned, undefined = _warned(records), _undefined(records)
     notes = [*_notes(records, study, metrics), *warned, *undefined]
-    notes += [*unreadable_notes(without_meaning), *comparable.notes(rankings, values), *fewer]
+    notes += unreadable_notes(without_meaning)
+    notes += [*comparable.notes(rankings, values, any(pairs.values())), *fewer]
     warnings = [*_budget_warnings(records), *_two_definitions(metrics), *warned, *fewer]
-    return Table(title, columns, rows, notes, warnings)
+    standings = {row.label: row.standings for row in rows}
+    titles = {column.key: column.title for column in columns}
+    sections = sections_of(numbers, titles, standings, swept, pairs)
+    return Table(title, columns, rows, notes, warnings, sections)
 
 
 def run_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -167,6 +182,22 @@ def run_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
         )
     keys = list(dict.fromkeys(key for row in rows for key in row))
     return [{key: row.get(key) for key in keys} for row in rows]
+
+
+def _by_column(
+    numbers: "pd.DataFrame",
+    columns: Sequence[Column],
+    without_meaning: Mapping[str, Mapping[str, None]],
+) -> "pd.DataFrame":
+    """The numbers by keys of columns, where one metric has several, and those that can be read."""
+    for key, labels in without_meaning.items():
+        own = (numbers["metric"] == key) & numbers["label"].isin(list(labels))
+        numbers.loc[own, "value"] = math.nan
+    for column in columns:
+        if column.key != column.source:
+            own = (numbers["metric"] == column.source) & numbers["label"].map(column.has)
+            numbers.loc[own, "metric"] = column.key
+    return numbers
 
 
 def _values(numbers: "pd.DataFrame") -> dict[str, dict[str, list[float]]]:
@@ -194,7 +225,7 @@ def _row(
 
 def _with(record: Record, metrics: Metrics, columns: Sequence[Column]) -> Record:
     """The record with the scores of some columns only."""
-    keys = {column.key for column in columns}
+    keys = {column.source for column in columns}
     scores = {
         name: score
         for name, score in record.scores.items()

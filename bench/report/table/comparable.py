@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bench.report.columns import Metrics, is_part, is_ranked, title_of
+from bench.report.columns import Column, Metrics, is_part, is_ranked, title_of
 from bench.report.frame import BASELINES, WEAKLY
 from bench.report.statistics import (
     CONFIDENCE,
@@ -26,10 +26,9 @@ _ONE_TO_ONE = "one_to_one"  # part of it
 _FACTS = {
     "supervision": "supervision differs",
     "network": "networks differ",
-    "likelihood": "likelihoods differ, and with them the units of the reconstruction",
+    "likelihood": "likelihoods differ",
     "budget": "budgets differ",
 }
-_CATEGORIES = "accuracies are of different numbers of categories"
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]  # by label, then key of a column
 
@@ -89,31 +88,65 @@ class Comparable:
             and (not key.startswith(_ACCURACY) or not own or categories in ("", own))
         ]
 
-    def rankings(self, keys: Sequence[str], values: Values) -> dict[str, list[Ranking]]:
-        """The ranking of each class by each column that models are ranked by."""
-        return {key: self._classes(key, values) for key in keys if is_ranked(key)}
+    def rankings(
+        self,
+        keys: Sequence[str],
+        values: Values,
+        paired: Mapping[str, Mapping[frozenset[str], float]],
+    ) -> dict[str, list[Ranking]]:
+        """The ranking of each class by each column that models are ranked by.
 
-    def _classes(self, key: str, values: Values) -> list[Ranking]:
-        classes: dict[tuple[str, ...], dict[str, Sequence[float]]] = {}
-        for label, categories in self.categories.items():
-            own = values.get(label, {}).get(key, ())
-            if len(own) >= ENOUGH:
-                about = [by_label[label] for by_label in self.facts.values()]
-                about += [categories] if key.startswith(_ACCURACY) else []
-                classes.setdefault(tuple(about), {})[label] = own
-        return [ranking(samples) for samples in classes.values()]
+        Args:
+            keys: of the columns.
+            values: by label and key.
+            paired: by key, the p-values of pairs of rows that are tested otherwise.
+        """
+        rankings: dict[str, list[Ranking]] = {}
+        for key in filter(is_ranked, keys):
+            samples = {
+                label: own
+                for label in self.categories
+                if len(own := values.get(label, {}).get(key, ())) >= ENOUGH
+            }
+            rankings[key] = [
+                ranking({label: samples[label] for label in group}, paired.get(key))
+                for group in self.classes(key, list(samples))
+            ]
+        return rankings
 
-    def notes(self, rankings: Mapping[str, Sequence[Ranking]], values: Values) -> list[str]:
-        """What bold means, what was compared, and what the number of runs can show."""
+    def classes(self, key: str, labels: Sequence[str]) -> list[list[str]]:
+        """The rows in groups that may be compared by a column; baselines are in none."""
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for label in labels:
+            if label in self.categories:
+                groups.setdefault(self.signature(label, key), []).append(label)
+        return list(groups.values())
+
+    def signature(self, label: str, key: str) -> tuple[str, ...]:
+        """What rows must have in common to be compared by a column."""
+        about = [by_label[label] for by_label in self.facts.values()]
+        return (*about, self.categories[label] if key.startswith(_ACCURACY) else "")
+
+    def notes(
+        self, rankings: Mapping[str, Sequence[Ranking]], values: Values, swept: bool
+    ) -> list[str]:
+        """What bold means, what was compared, and what the number of runs can show.
+
+        Args:
+            rankings: by key of a column.
+            values: by label and key.
+            swept: whether pairs of settings of one model were tested as pairs of equal seeds.
+        """
         compared = {key: [r for r in several if r.pairs] for key, several in rankings.items()}
         compared = {key: several for key, several in compared.items() if several}
         notes = []
         if compared:
             without = " Baselines take no part." if self.baselines else ""
+            otherwise = " (paired t tests of values of one sweep, by seed)" if swept else ""
             notes.append(
-                "Bold: not separated from the best of the column by Welch's tests of all pairs "
-                f"with Holm's correction at {100 - 100 * CONFIDENCE:.0f} %. Each of them may be "
-                "the best; that they are equal has not been shown. Rows of at least "
+                "Bold: not separated from the best of the column by Welch's tests of all pairs"
+                f"{otherwise} with Holm's correction at {100 - 100 * CONFIDENCE:.0f} %. Each of "
+                "them may be the best; that they are equal has not been shown. Rows of at least "
                 f"{ENOUGH} runs are compared.{without}"
             )
             pairs = (
@@ -122,7 +155,7 @@ class Comparable:
                 for key, several in compared.items()
             )
             notes.append(f"Separated pairs: {'; '.join(pairs)}.")
-        notes += self.apart(any(key.startswith(_ACCURACY) for key in rankings))
+        notes += self.apart()
         if shown := [words for key in compared if (words := _power(key, compared[key], values))]:
             notes.append(
                 "Differences of two models that 80 % of all studies with so many runs show (one "
@@ -131,11 +164,9 @@ class Comparable:
             )
         return notes
 
-    def apart(self, accuracies: bool) -> list[str]:
+    def apart(self) -> list[str]:
         """Which rows are compared apart from others, and why."""
         different = {words: self.facts[fact] for fact, words in _FACTS.items()}
-        if accuracies:
-            different[_CATEGORIES] = {k: words for k, words in self.categories.items() if words}
         notes = []
         for words, by_label in different.items():
             labels: dict[str, list[str]] = {}
@@ -151,6 +182,59 @@ class Comparable:
                     f"{others}; {common}: all others."
                 )
         return notes
+
+
+def split(
+    columns: Sequence[Column],
+    groups: Mapping[str, Sequence[Record]],
+    without_meaning: Mapping[str, Mapping[str, None]],
+) -> list[Column]:
+    """The columns, of which those become several whose numbers mean different things in rows.
+
+    Those are reconstructions by different likelihoods, and accuracies of different numbers of
+    categories. What most rows have keeps the key.
+
+    Args:
+        columns: of a table.
+        groups: records by label.
+        without_meaning: as `unreadable` gives it.
+    """
+    likelihoods = {
+        label: _word(group[0].run.settings.get("likelihood"))
+        for label, group in groups.items()
+        if any(r.evaluation is not None and r.evaluation.reconstruction is not None for r in group)
+    }
+    about = {
+        "reconstruction": {k: v.replace("_", " ") for k, v in _completed(likelihoods).items()},
+        _ACCURACY: {
+            label: f"{words} categories"
+            for label, group in groups.items()
+            if (words := _categories(group))
+        },
+    }
+    found: list[Column] = []
+    for column in columns:
+        name = column.key.partition(" (")[0].partition(".")[0]
+        labels: dict[str, list[str]] = {}
+        for label, words in about.get(name, {}).items():
+            if label in without_meaning.get(column.key, {}):
+                continue
+            labels.setdefault(words, []).append(label)
+        if len(labels) < 2:
+            found.append(column)
+            continue
+        usual = max(labels, key=lambda words: len(labels[words]))
+        for words in sorted(labels, key=lambda words: words != usual):
+            found.append(
+                replace(
+                    column,
+                    key=column.key if words == usual else f"{column.key} ({words})",
+                    title=f"{column.title} ({words})",
+                    metric=column.key,
+                    labels=frozenset(labels[words]),
+                )
+            )
+    return found
 
 
 def unreadable(
