@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 	$(BIN)/bench run --models jointvae,betavae --dataset dsprites
 
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
 # First with the kernels of a processor without AVX-512, then without oneDNN and vector instructions.
 test-numeric: $(VENV)/.installed-dev

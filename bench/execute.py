@@ -5,11 +5,13 @@ import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from bench.cells import Selection, select
 from bench.errors import RequestError
 from bench.executors import Reporter
+from bench.executors.cluster import LOCAL, RAY, Cluster
 from bench.executors.inline import run_inline
 from bench.executors.jobs import JobQueue
 from bench.executors.processes import Drawer, run_in_processes
@@ -61,6 +63,7 @@ class Options:
         score_every: training steps between two rows of quick scores; None for none.
         in_process: whether the runs take place in this process, one after another, and nothing is
             started: `jobs` is then 1.
+        cluster: which engine carries the runs out, and what each of them needs.
     """
 
     jobs: int | None = None
@@ -74,6 +77,7 @@ class Options:
     checkpoint_seconds: float = 30.0
     score_every: int | None = None
     in_process: bool = False
+    cluster: Cluster = Cluster()
 
 
 @dataclass(frozen=True)
@@ -84,13 +88,14 @@ class Outstanding:
         plan: the plan, of the cells that are asked for.
         runs: those that are not finished, in the order in which they start.
         encoded: those of `runs` that need no training any more.
-        slots: number of runs side by side.
+        slots: number of runs side by side; of an engine, at most.
         device: where they compute.
         damaged: finished runs of which files are missing or damaged, by their titles: what is
             wrong, and what becomes of it.
         ended: runs that have ended without scores and are not tried again, by their titles.
         renamed: runs whose records have another display name, as they are called now.
         score_every: as in `Options`.
+        engine: what else carries them out than processes of this machine, in words.
     """
 
     plan: Plan
@@ -102,6 +107,7 @@ class Outstanding:
     ended: Mapping[str, Status] = field(default_factory=dict)
     renamed: Sequence[Run] = ()
     score_every: int | None = None
+    engine: str = ""
 
     @property
     def trained(self) -> Sequence[Run]:
@@ -171,7 +177,8 @@ def outstanding(plan: Plan, options: Options) -> Outstanding:
     # the quick ones first: their rows of the table are complete the sooner
     encoded = [run for run in plan.runs if stages[run.identity] in ("score", "encode")]
     runs = [*encoded, *(run for run in plan.runs if stages[run.identity] == "train")]
-    jobs = 1 if options.in_process else options.jobs or _cores(device, options.threads)
+    jobs = options.jobs or options.cluster.side_by_side or _cores(device, options.threads)
+    jobs = 1 if options.in_process else jobs
     slots = min(jobs, max(1, len(runs)))
     damaged = {run.title: words for run in plan.runs if (words := conditions[run.identity].words)}
     without_scores = {run.title: ended[run.identity] for run in plan.runs if run.identity in ended}
@@ -182,7 +189,16 @@ def outstanding(plan: Plan, options: Options) -> Outstanding:
         if run.folder in stored and stored[run.folder].display_name != run.display_name
     ]
     return Outstanding(
-        plan, runs, encoded, slots, device, damaged, without_scores, renamed, options.score_every
+        plan=plan,
+        runs=runs,
+        encoded=encoded,
+        slots=slots,
+        device=device,
+        damaged=damaged,
+        ended=without_scores,
+        renamed=renamed,
+        score_every=options.score_every,
+        engine="" if options.cluster.executor == LOCAL else f" through {options.cluster.executor}",
     )
 
 
@@ -214,7 +230,7 @@ def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporte
             _announce(jobs)
         except OSError as error:
             raise unwritable(plan.folder, error) from error
-        stopped = bool(jobs) and _run(jobs, todo.slots, claims, reporter, options)
+        stopped = bool(jobs) and _run(jobs, plan.folder, todo.slots, claims, reporter, options)
         if stopped:
             return Outcome(True, _statuses(plan))
         with claims.reporting():
@@ -280,31 +296,16 @@ def _checked(options: Options) -> str:
             )
     if not options.checkpoint_seconds >= 0:
         raise RequestError(f"--checkpoint-seconds {options.checkpoint_seconds}: must be at least 0")
-    return choose_device(options.device)
-
-
-def choose_device(name: str) -> str:
-    """The device of a name; `auto` is the first of cuda, mps, cpu that there is.
-
-    Raises:
-        RequestError: there is no such device.
-    """
-    import torch
-
-    if name == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(0, device=torch.device(name))
-    except Exception as error:  # torch raises many kinds for a device that is not there
-        reason = str(error).splitlines()[0]
-        raise RequestError(f"--device {name}: not available ({reason})") from None
-    return name
+    return options.cluster.device(options.device)
 
 
 def _run(
-    jobs: Sequence[Job], slots: int, claims: Claims, reporter: Reporter, options: Options
+    jobs: Sequence[Job],
+    folder: Path,
+    slots: int,
+    claims: Claims,
+    reporter: Reporter,
+    options: Options,
 ) -> bool:
     """Run the jobs and draw the pictures of each beside the next; whether a signal stopped it.
 
@@ -314,6 +315,7 @@ def _run(
     if options.in_process:
         with reporter:
             return run_inline(left, reporter, fail_fast=options.fail_fast)
+    carry_out = _executor(options.cluster, folder)
     drawer = Drawer()
 
     def draw(job: Job, status: Status) -> None:
@@ -323,12 +325,23 @@ def _run(
     stopped = True
     try:
         with reporter:
-            stopped = run_in_processes(
-                left, slots, reporter, fail_fast=options.fail_fast, ended=draw
-            )
+            stopped = carry_out(left, slots, reporter, fail_fast=options.fail_fast, ended=draw)
     finally:
         drawer.finish(at_once=stopped)
     return stopped
+
+
+def _executor(cluster: Cluster, study: Path) -> Callable[..., bool]:
+    """What carries out the runs. An engine's package is imported where it is asked for."""
+    if cluster.executor == LOCAL:
+        return run_in_processes
+    if cluster.executor == RAY:
+        from bench.executors.ray import run_on_ray
+
+        return partial(run_on_ray, cluster, study)
+    from bench.executors.slurm import run_on_slurm
+
+    return partial(run_on_slurm, cluster, study)
 
 
 def _job(run: Run, todo: Outstanding, options: Options) -> Job:

@@ -60,7 +60,7 @@ def fit(
     import torch
 
     from bench.build import build_model, is_trained, model_settings, try_model
-    from bench.execute import choose_device
+    from bench.executors.cluster import choose_device
     from bench.models import VAE
     from bench.presets import PRESETS, Recipe, scaled
     from bench.registry import resolve

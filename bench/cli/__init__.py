@@ -147,7 +147,7 @@ def _device() -> str:
         import torch
     except ImportError:
         return "none, torch is not installed"
-    from bench.execute import choose_device
+    from bench.executors.cluster import choose_device
 
     device = choose_device("auto")
     return f"cuda, {torch.cuda.get_device_name()}" if device == "cuda" else device

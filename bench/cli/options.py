@@ -38,6 +38,10 @@ def complete_preset(incomplete: str) -> list[str]:
     return _beginning(incomplete, PRESETS)
 
 
+def complete_executor(incomplete: str) -> list[str]:
+    return _beginning(incomplete, ("local", "ray", "slurm"))
+
+
 def complete_any(incomplete: str) -> list[str]:
     """A model, a metric or a data set."""
     return _beginning(incomplete, [name for kind in KINDS for name in _names(kind)])
@@ -162,6 +166,30 @@ Share = Annotated[
     str | None,
     typer.Option(
         "--shard", metavar="K/N", help="The K-th of N equal shares of the runs; see bench merge."
+    ),
+]
+Executor = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Where the runs take place: local, ray or slurm.",
+        autocompletion=complete_executor,
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Head node of a Ray cluster, or auto. (Default: one is started on this machine.)",
+    ),
+]
+ExecutorOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--executor-option",
+        metavar="KEY=VALUE",
+        help="What each run needs on a cluster: cpus=2, memory=4GB, gpus=0.5; with slurm also "
+        "time=4h and any option of sbatch, such as partition=gpu. May be repeated.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

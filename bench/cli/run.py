@@ -11,10 +11,13 @@ import typer
 from rich.console import Console
 
 from bench.cli.options import (
+    Address,
     DataDir,
     Dataset,
     Device,
     DryRun,
+    Executor,
+    ExecutorOption,
     Jobs,
     Json,
     Metrics,
@@ -59,6 +62,8 @@ RUN_HELP = """Train models, score them, and write tables and plots.
   bench run --models betavae --dataset dsprites --correlate scale:posX=0.2
 
   bench run --models betavae --dataset dsprites --hold-out shape=heart,orientation=0-9
+
+  bench run --models all --dataset dsprites --executor slurm --executor-option partition=gpu
 
   bench run study.yaml --dry-run
 
@@ -173,10 +178,14 @@ def run(
             "images, by those of the metrics that are quick. Their weights stay the same.",
         ),
     ] = None,
+    executor: Executor = "local",
+    address: Address = None,
+    executor_option: ExecutorOption = None,
     notes: Notes = False,
 ) -> None:
     from bench.cells import RETRIED, Selection, parse_retry, parse_shard, parse_timeout
     from bench.execute import Options
+    from bench.executors.cluster import cluster
     from bench.studyfile.choices import Choices, study_definition
 
     selection = Selection(
@@ -215,6 +224,7 @@ def run(
         timeout=None if timeout is None else parse_timeout(timeout),
         checkpoint_seconds=checkpoint_seconds,
         score_every=score_every,
+        cluster=cluster(executor, address, executor_option or (), threads),
     )
     if dry_run:
         from bench.estimate.preview import preview
@@ -336,7 +346,7 @@ def print_plan(todo: "Outstanding", console: Console) -> None:
     say(
         console,
         f"{len(plan.runs)} runs: {done} done, {len(todo.runs)} to do, {steps} steps, "
-        f"{todo.slots} side by side on {todo.device}; in {plan.folder}",
+        f"{todo.slots} side by side on {todo.device}{todo.engine}; in {plan.folder}",
     )
 
 

@@ -42,7 +42,7 @@ def lines_of(part: "Preview") -> Iterator[str]:
         return
     size = part.estimate.size
     disk = "" if size is None else f", {size_in_words(size)} on disk"
-    beside = f"{part.todo.slots} side by side"
+    beside = f"{part.todo.slots} side by side{part.todo.engine}"
     yield f"time: about {time_in_words(wall)} with {beside}{disk}; {part.estimate.basis}"
 
 

@@ -89,7 +89,7 @@ def run_in_processes(
     workers: list[_Worker] = []
     alone: deque[Job] = deque()  # out of memory beside others
     stopping = failed = last = False
-    with _counting_signals() as signals:
+    with counting_signals() as signals:
         try:
             while jobs.left or alone or any(worker.job for worker in workers):
                 while len(_at_work(workers)) < slots and (job := jobs.take()):
@@ -332,7 +332,7 @@ def _inherited(threads: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _counting_signals() -> Iterator[list[int]]:
+def counting_signals() -> Iterator[list[int]]:
     """Signals to stop that arrived inside, instead of an exception at any point of the work."""
     arrived: list[int] = []
 

@@ -55,8 +55,16 @@ class Claims:
     claimed is free afterwards. What killed writers have left is removed at the start.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, sweep: bool = True) -> None:
+        """A part in a study.
+
+        Args:
+            folder: of the study.
+            sweep: whether to remove what killed writers have left, for which every run's folder is
+                looked at: not for each of a thousand jobs.
+        """
         self._folder = folder
+        self._sweep = sweep
         self._locks = folder / _LOCKS
         self._presence: FileLock | None = None
         self._claimed: dict[str, FileLock] = {}
@@ -71,7 +79,8 @@ class Claims:
                 self._presence.acquire()
             except OSError as error:
                 raise unwritable(self._folder, error) from error
-            sweep_study(self._folder)
+            if self._sweep:
+                sweep_study(self._folder)
         return self
 
     def __exit__(self, *error: object) -> None:
