@@ -154,24 +154,44 @@ def applicable(
         if name in STUDY_METRICS:
             suitable.append(definition)
             continue
-        try:
-            _called(name, metric, trial, rng)
-        except ValueError as error:
+        reason = _refusal(name, metric, trial, rng)
+        if reason is not None:
             # without factors, whatever a metric says is about those that it needs
-            refused[name] = str(error) if data.factors else "needs factors, the data have none"
+            refused[name] = reason if data.factors else "needs factors, the data have none"
             continue
         if definition.options == {k: p.default for k, p in _options(name, metric).items()}:
             suitable.append(definition)
             continue
         try:
-            _called(name, metric, trial, rng, **definition.options)
-        except ValueError as error:
-            raise RequestError(f"{name}: {error}") from error
+            reason = _refusal(name, metric, trial, rng, **definition.options)
+            if reason is not None:
+                raise RequestError(f"{name}: {reason}")
         except MemoryError as error:
             options = ", ".join(f"{k}={v}" for k, v in definition.options.items())
             raise RequestError(f"{name}: not enough memory for {options}") from error
         suitable.append(definition)
     return suitable, refused
+
+
+# What metrics have said of the codes and factors that they were tried on. The data sets of a study
+# often have the same factors, and exact DCI takes a second to try.
+_REFUSALS: dict[tuple[Any, ...], tuple[Any, str | None]] = {}  # with the metric, for its id
+
+
+def _refusal(
+    name: str, metric: Any, trial: Representation, rng: np.random.Generator, **options: Any
+) -> str | None:
+    """Why a metric is undefined for a representation; None if it is not. Raises as `_called`."""
+    arrays = [trial.codes, trial.factors, *([] if trial.values is None else [trial.values])]
+    factors = (trial.factor_names, trial.factor_kinds, trial.factor_sizes)
+    key = (id(metric), repr(options), factors, *(array.tobytes() for array in arrays))
+    if key not in _REFUSALS:
+        try:
+            _called(name, metric, trial, rng, **options)
+            _REFUSALS[key] = metric, None
+        except ValueError as error:
+            _REFUSALS[key] = metric, str(error)
+    return _REFUSALS[key][1]
 
 
 class MetricError(RequestError):
