@@ -26,7 +26,7 @@ _KEYS_OF_DATA = ("set", "steps", *_RULES)
 # How a study is carried out is no part of it: the machine is another one tomorrow.
 _OPTIONS = (
     *("address", "checkpoint_seconds", "data_dir", "device", "dry_run", "executor", "fail_fast"),
-    *("force", "jobs", "only", "retry", "shard", "threads", "timeout"),
+    *("force", "jobs", "only", "retry", "score_every", "shard", "threads", "timeout"),
 )
 
 
