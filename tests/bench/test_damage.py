@@ -186,6 +186,7 @@ def test_a_full_disk_keeps_both_checkpoints(tmp_path: Path, monkeypatch) -> None
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setenv("BENCH_FSYNC", "1")
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         files.write_checkpoint(path, {"step": 3})

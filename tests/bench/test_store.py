@@ -75,6 +75,7 @@ def test_the_old_file_stays_on_a_full_disk(tmp_path: Path, monkeypatch, call: st
     def full(*arguments: Any, **more: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    monkeypatch.setenv("BENCH_FSYNC", "1")
     monkeypatch.setattr(*((os, "fsync") if call == "fsync" else (Path, "replace")), full)
     with pytest.raises(OSError, match="No space left"):
         store.write_json(path, {"new": 2})

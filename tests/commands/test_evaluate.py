@@ -460,6 +460,7 @@ def test_a_folder_that_is_in_use_or_cannot_be_written(cli_here, study: Path, mon
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    monkeypatch.setenv("BENCH_FSYNC", "1")
     monkeypatch.setattr(os, "fsync", full)
     said = cli_here("evaluate", str(study), "--metrics", "mcc")
     assert (said.code, said.err.count("\n")) == (2, 1)

@@ -313,6 +313,7 @@ def test_a_study_in_use_or_that_cannot_be_written(study: Path, codes: Path, monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     before = contents(study)
+    monkeypatch.setenv("BENCH_FSYNC", "1")
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RequestError, match="No space left on device.: add it to a copy"):
         put(study, codes)
