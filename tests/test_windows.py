@@ -18,7 +18,8 @@ import pytest
 from bench import registry, settings
 from bench.errors import RequestError
 from bench.executors import processes
-from bench.store import files, study
+from bench.store import files
+from bench.store.claims import locked
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [
@@ -96,7 +97,7 @@ def test_workers_are_spawned_whatever_the_system_forks(monkeypatch) -> None:
 
 def test_a_lock_is_no_file_that_somebody_reads(tmp_path: Path) -> None:
     # Windows locks are mandatory: what is locked cannot be read by others
-    with study.locked(tmp_path):
+    with locked(tmp_path):
         locks = [path.name for path in tmp_path.iterdir()]
     assert all(name.startswith(".") or name.endswith(".lock") for name in locks)
 

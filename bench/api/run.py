@@ -48,6 +48,9 @@ def run(
     only: str | Sequence[str] = (),
     shard: str | None = None,
     checkpoint_seconds: float = 30.0,
+    executor: str = "local",
+    address: str | None = None,
+    executor_options: Mapping[str, Any] | None = None,
     score_every: int | None = None,
     progress: bool = True,
 ) -> Study: ...
@@ -78,6 +81,9 @@ def run(
     only: str | Sequence[str] = (),
     shard: str | None = None,
     checkpoint_seconds: float = 30.0,
+    executor: str = "local",
+    address: str | None = None,
+    executor_options: Mapping[str, Any] | None = None,
     score_every: int | None = None,
     progress: bool = True,
 ) -> Study | list[Study]: ...
@@ -107,6 +113,9 @@ def run(
     only: str | Sequence[str] = (),
     shard: str | None = None,
     checkpoint_seconds: float = 30.0,
+    executor: str = "local",
+    address: str | None = None,
+    executor_options: Mapping[str, Any] | None = None,
     score_every: int | None = None,
     progress: bool = True,
 ) -> Study | list[Study]:
@@ -148,6 +157,9 @@ def run(
         only: the cells to carry out: rows, seeds (`seed=3`) or names of runs' folders.
         shard: one of several equal shares of the cells, such as `2/8`.
         checkpoint_seconds: time between two checkpoints of a run.
+        executor: local, ray or slurm; with the latter two `jobs` bounds the runs in the cluster.
+        address: of a Ray cluster's head node, `HOST:PORT`.
+        executor_options: what each run needs there, as in `{"cpus": 2, "memory": "4GB"}`.
         score_every: training steps between two rows of quick scores on 2,000 images, which
             `FinishedRun.score_history` gives; the weights are the same with and without.
         progress: whether to print the plan and the progress on stderr.
@@ -169,9 +181,10 @@ def run(
         plans_with_cells,
     )
     from bench.execute import Options
+    from bench.executors.cluster import cluster
     from bench.studyfile.choices import Choices, study_definition
 
-    in_process = jobs == 1
+    in_process = jobs == 1 and executor == "local"
     choices = Choices(
         models=None if dataset is None else names_of("model", models),
         dataset=None if dataset is None else name_of("dataset", dataset),
@@ -210,6 +223,12 @@ def run(
         checkpoint_seconds=checkpoint_seconds,
         score_every=score_every,
         in_process=in_process,
+        cluster=cluster(
+            executor,
+            address,
+            [f"{key}={value}" for key, value in (executor_options or {}).items()],
+            threads,
+        ),
     )
     plans = plans_with_cells(definition.plans(), options.selection)
     studies = [_finished(planned, options, progress) for planned in plans]
