@@ -40,8 +40,8 @@ DEFAULT = ("mig", "factorvae_score", "discrete_accuracy", "dci_fast")
 # what is shown besides, for data without factors; all that need none
 UNLABELLED = ("active_units", "total_correlation", "kl_decomposition", "udr")
 
-# minutes of all cores; every other metric takes seconds
-SLOW = ("dci",)
+# many seconds of a core, or minutes of all; every other metric takes seconds
+SLOW = ("dci", "few_labels_linear", "few_labels_boosted", "dci_es")
 
 # scored while a model trains: a few tenths of a second on `TRIED` rows of ten latents
 QUICK = tuple(

@@ -34,8 +34,10 @@ LIMITS: Mapping[str, tuple[int, str]] = {
     "points": (10_000_000, "so many rows are held at once"),
     "samples": (1_000_000, "so many draws are held at once"),
     "stages": (10_000, "so many trees are grown for each factor"),
+    "repeats": (10_000, "so many predictors are fitted for each factor"),
     "test_points": (10_000_000, "so many rows are held at once"),
     "test_votes": (10_000_000, "so many votes are held at once"),
+    "trees": (10_000, "so many trees are grown for each factor"),
     "votes": (10_000_000, "so many votes are held at once"),
 }
 MOST_CATEGORIES = 1_000  # categorical latents

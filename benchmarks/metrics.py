@@ -18,7 +18,7 @@ from alone import in_process, machine
 
 SIZES = (3, 6, 40, 32, 32)
 KINDS = ("categorical", "ordinal", "cyclic", "ordinal", "ordinal")
-SLOW = ("dci", "dci_fast")
+SLOW = ("dci", "dci_fast", "few_labels_linear", "few_labels_boosted", "dci_es")
 SMALL = ("10000", "10", "5000")  # rows, latents, rows held out
 LARGE = ("1000000", "32", "0")
 

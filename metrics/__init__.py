@@ -12,12 +12,14 @@ from .active_units import active_units
 from .betavae_score import betavae_score
 from .calling import Metric
 from .dci import dci
+from .dci_es import dci_es
 from .dci_fast import dci_fast
 from .dcimig import dcimig
 from .discrete_accuracy import discrete_accuracy
 from .doubts import shuffled
 from .explicitness import explicitness
 from .factorvae_score import factorvae_score
+from .few_labels import few_labels_boosted, few_labels_linear
 from .infomec import infomec
 from .irs import irs
 from .jemmig import jemmig
@@ -53,6 +55,9 @@ METRICS: dict[str, Metric] = {
     "infomec": infomec,
     "explicitness": explicitness,
     "dci": dci,
+    "few_labels_linear": few_labels_linear,
+    "few_labels_boosted": few_labels_boosted,
+    "dci_es": dci_es,
 }
 
 # These compare models: called with the representations of several, they return a score for each.
@@ -93,6 +98,21 @@ TITLES: dict[str, str] = {
     "dci": "DCI disentanglement",
     "dci.completeness": "DCI completeness",
     "dci.informativeness": "DCI informativeness",
+    "few_labels_linear": "Few labels, linear",
+    "few_labels_linear.fewest": "Fewest labels, linear",
+    "few_labels_linear.some": "Some labels, linear",
+    "few_labels_linear.most": "Most labels, linear",
+    "few_labels_linear.efficiency": "Label efficiency, linear",
+    "few_labels_linear.efficiency_some": "Label efficiency (some), linear",
+    "few_labels_boosted": "Few labels, boosted",
+    "few_labels_boosted.fewest": "Fewest labels, boosted",
+    "few_labels_boosted.some": "Some labels, boosted",
+    "few_labels_boosted.most": "Most labels, boosted",
+    "few_labels_boosted.efficiency": "Label efficiency, boosted",
+    "few_labels_boosted.efficiency_some": "Label efficiency (some), boosted",
+    "dci_es": "DCI-ES explicitness",
+    "dci_es.size": "DCI-ES size",
+    "dci_es.informativeness": "DCI-ES informativeness",
     "udr": "UDR",
 }
 
@@ -125,11 +145,14 @@ __all__ = [
     "active_units",
     "betavae_score",
     "dci",
+    "dci_es",
     "dci_fast",
     "dcimig",
     "discrete_accuracy",
     "explicitness",
     "factorvae_score",
+    "few_labels_boosted",
+    "few_labels_linear",
     "infomec",
     "irs",
     "jemmig",

@@ -117,8 +117,14 @@ class Task:
 
     def accuracy(self, prediction: Prediction) -> tuple[float, float]:
         """Accuracy on the rows scored and on those fitted; for a number R^2, at least 0."""
-        measure = _determination if self.continuous else _accuracy
-        return measure(prediction.held_out, self.truth), measure(prediction.fitted, self.labels)
+        return (
+            self.agreement(prediction.held_out, self.truth),
+            self.agreement(prediction.fitted, self.labels),
+        )
+
+    def agreement(self, predicted: NDArray[Any], truth: NDArray[Any]) -> float:
+        """Accuracy of (M,) predictions; for a number R^2, at least 0."""
+        return (_determination if self.continuous else _accuracy)(predicted, truth)
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,7 @@ class Problem:
         name: str,
         points: int,
         test_points: int,
+        least: int = 2,
     ) -> "Problem":
         """Divides the rows.
 
@@ -154,9 +161,10 @@ class Problem:
             name: of the metric, for the errors.
             points: at most this many rows are fitted on.
             test_points: at most this many rows are scored.
+            least: how many factors the metric needs, 1 or 2.
 
         Raises:
-            ValueError: fewer than two factors can be predicted, or there are too few points.
+            ValueError: fewer factors can be predicted, or there are too few points.
         """
         if points < 2 or test_points < 2:
             raise ValueError(f"points={points}, test_points={test_points}: give at least 2 of each")
@@ -180,7 +188,7 @@ class Problem:
         if not tasks:
             text = "factors are all constant over the rows"
             raise ValueError(f"{text}: {name} is undefined, give more rows")
-        if len(tasks) == 1:
+        if len(tasks) < least:
             alone = representation.factor_names[tasks[0].factor]
             raise ValueError(
                 f"{alone} is the only factor that can be predicted, so that {name} would be 1 for "

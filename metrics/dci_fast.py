@@ -60,13 +60,7 @@ def dci_fast(
         ValueError: fewer than two factors vary, or an option is out of range.
     """
     check_boosting(stages=stages, depth=depth, rate=rate)
-    if bins < 2:
-        raise ValueError(f"bins is {bins}: give at least 2")
-    if longest_step <= 0 or not 0 <= negligible < 1 or not 0 <= tie < 1:
-        raise ValueError(
-            f"longest_step={longest_step}, negligible={negligible}, tie={tie}: give a step above 0 "
-            "and shares from 0 to below 1"
-        )
+    check_bins(bins=bins, longest_step=longest_step, negligible=negligible, tie=tie)
     problem = Problem.of(representation, rng, "dci_fast", points, test_points)
     predictions = []
     for task in problem.tasks:
@@ -78,3 +72,14 @@ def dci_fast(
         )
     predictor = {"name": "gradient boosting on bins", "stages": stages, "depth": depth}
     return problem.score(predictions, {**predictor, "rate": rate, "bins": bins})
+
+
+def check_bins(*, bins: int, longest_step: float, negligible: float, tie: float) -> None:
+    """Refuses options of boosting on bins that are out of range."""
+    if bins < 2:
+        raise ValueError(f"bins is {bins}: give at least 2")
+    if longest_step <= 0 or not 0 <= negligible < 1 or not 0 <= tie < 1:
+        raise ValueError(
+            f"longest_step={longest_step}, negligible={negligible}, tie={tie}: give a step above 0 "
+            "and shares from 0 to below 1"
+        )

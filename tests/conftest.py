@@ -211,5 +211,10 @@ def hand_made_samples() -> Callable[[int], dict[str, np.ndarray]]:
 @pytest.fixture(scope="session")
 def quick_options() -> Callable[[str], dict[str, Any]]:
     """Options by which a metric that takes minutes answers at once, by its name."""
-    cheap = {"dci": {"points": 1_000, "stages": 6, "rate": 0.5}}
+    cheap = {
+        "dci": {"points": 1_000, "stages": 6, "rate": 0.5},
+        "few_labels_linear": {"some": 300, "most": 1_000, "repeats": 5},
+        "few_labels_boosted": {"some": 300, "most": 1_000, "repeats": 5},
+        "dci_es": {"points": 1_000, "trees": 10},
+    }
     return lambda name: cheap.get(name, {})

@@ -18,6 +18,11 @@ PARTS = {
     "infomec": ("infomec", "infomec.infoe", "infomec.infoc"),
     "dci": ("dci", "dci.completeness", "dci.informativeness"),
     "dci_fast": ("dci_fast", "dci_fast.completeness", "dci_fast.informativeness"),
+    **{
+        name: (name, f"{name}.most", f"{name}.efficiency")
+        for name in ("few_labels_linear", "few_labels_boosted")
+    },
+    "dci_es": ("dci_es", "dci_es.size", "dci_es.informativeness"),
 }
 NUMBER = r"\d+(?:\.\d+)?"
 NAMES = "|".join(sorted(CASES, key=len, reverse=True))

@@ -235,6 +235,33 @@ PROPERTIES: dict[str, dict[str, float | None]] = {
         "two dead latents": 0.04,
         "a useless category": 0.03,
     },
+    "few_labels_linear": {
+        "order of rows": 0.03,
+        "order of latents": 0.001,
+        "flip and scale of a latent": 0.001,
+        "names of categories": 0.001,
+        "monotone warp of a latent": 0.03,
+        "two dead latents": 0.01,
+        "a useless category": 0.005,
+    },
+    "few_labels_boosted": {
+        "order of rows": 0.03,
+        "order of latents": 0.01,
+        "flip and scale of a latent": 0.01,
+        "names of categories": 0.01,
+        "monotone warp of a latent": 0.01,
+        "two dead latents": 0.03,
+        "a useless category": 0.01,
+    },
+    "dci_es": {
+        "order of rows": 0.01,
+        "order of latents": 0.01,
+        "flip and scale of a latent": 0.01,
+        "names of categories": 0.005,
+        "monotone warp of a latent": 0.005,
+        "two dead latents": 0.005,
+        "a useless category": 0.005,
+    },
     "dci_fast": {
         "order of rows": 0.04,
         "order of latents": 0.01,
@@ -246,8 +273,9 @@ PROPERTIES: dict[str, dict[str, float | None]] = {
     },
 }
 OPTIONS: dict[str, dict[str, Any]] = {**QUICK, "dci_fast": {"points": 3_000}}
-# The range of the value of `entangled`, for metrics whose value is no share: nats, a number.
-RANGES = {"kl_decomposition": (1, 10), "active_units": (2, 5)}
+# The range of the value of `entangled`, for metrics whose value is no share (nats, a number), and
+# for explicitness, as little is read from it, and that at once.
+RANGES = {"kl_decomposition": (1, 10), "active_units": (2, 5), "dci_es": (0.9, 0.9999)}
 # These use all rows and draw nothing.
 DETERMINISTIC = {"active_units"}
 
@@ -306,7 +334,8 @@ def test_every_value_and_part_has_a_title() -> None:
 
 
 # These fit on one half of the rows and score on the other, or on held-out rows.
-SPLIT = {"dci", "dci_fast", "discrete_accuracy", "explicitness", "sap"}
+FEW_LABELS = {"few_labels_linear", "few_labels_boosted"}
+SPLIT = {"dci", "dci_es", "dci_fast", "discrete_accuracy", "explicitness", "sap", *FEW_LABELS}
 # These use all rows, however many.
 ALL_ROWS = {"active_units", "betavae_score", "factorvae_score"}
 
@@ -320,7 +349,7 @@ def test_a_score_says_how_many_rows_it_uses(name: str, points: int | None, held_
         whole = representation
         representation = replace(whole.take(np.arange(800)), test=whole.take(np.arange(800, 1_200)))
     options = dict(QUICK.get(name, {}))
-    if points is not None and name not in ALL_ROWS | {"discrete_accuracy"}:
+    if points is not None and name not in ALL_ROWS | FEW_LABELS | {"discrete_accuracy"}:
         options |= {"points": points}
         options |= {"test_points": points} if name.startswith("dci") and name != "dcimig" else {}
     used = METRICS[name](representation, rng(), **options).rows_used

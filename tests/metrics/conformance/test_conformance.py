@@ -21,6 +21,7 @@ SLOW = dict.fromkeys(
     ("betavae_score", "sap", "mig_posterior", "kl_decomposition", "infomec", "explicitness"), SOME
 )
 SLOW |= {"dci_fast": SOME, "dci": ("perfect", "constant")}
+SLOW |= {"few_labels_linear": SOME, "few_labels_boosted": ("perfect", "constant"), "dci_es": SOME}
 
 
 def test_every_metric_has_an_expectation_for_every_case() -> None:

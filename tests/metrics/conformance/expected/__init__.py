@@ -3,6 +3,7 @@
 from tests.metrics.conformance.expected.bounds import Table
 from tests.metrics.conformance.expected.importance import IMPORTANCE
 from tests.metrics.conformance.expected.information import INFORMATION
+from tests.metrics.conformance.expected.labels import LABELS
 from tests.metrics.conformance.expected.posterior import POSTERIOR
 from tests.metrics.conformance.expected.prediction import PREDICTION
 from tests.metrics.conformance.expected.reading import READING
@@ -15,4 +16,5 @@ EXPECTED: dict[str, Table] = {
     **POSTERIOR,
     **READING,
     **IMPORTANCE,
+    **LABELS,
 }
