@@ -26,6 +26,7 @@ from .jemmig import jemmig
 from .kl_decomposition import kl_decomposition
 from .mcc import mcc
 from .mig import mig
+from .mig_neighbours import mig_neighbours
 from .mig_posterior import mig_posterior
 from .mig_sup import mig_sup
 from .modularity import modularity
@@ -50,6 +51,7 @@ METRICS: dict[str, Metric] = {
     "mcc": mcc,
     "total_correlation": total_correlation,
     "mig_posterior": mig_posterior,
+    "mig_neighbours": mig_neighbours,
     "kl_decomposition": kl_decomposition,
     "active_units": active_units,
     "infomec": infomec,
@@ -85,6 +87,7 @@ TITLES: dict[str, str] = {
     "total_correlation": "Total correlation",
     "total_correlation.wasserstein": "Wasserstein correlation",
     "mig_posterior": "MIG, aggregate posterior",
+    "mig_neighbours": "MIG, nearest neighbours",
     "kl_decomposition": "KL decomposition",
     "kl_decomposition.mutual_information": "Index-code MI",
     "kl_decomposition.total_correlation": "Total correlation (KL)",
@@ -159,6 +162,7 @@ __all__ = [
     "kl_decomposition",
     "mcc",
     "mig",
+    "mig_neighbours",
     "mig_posterior",
     "mig_sup",
     "modularity",

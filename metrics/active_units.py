@@ -14,7 +14,7 @@ NO_PROBABILITIES = (
 )
 
 
-@metric(one_hot_latents)
+@metric(one_hot_latents, vectors=True)
 def active_units(
     representation: Representation,
     rng: np.random.Generator,
@@ -35,7 +35,8 @@ def active_units(
     A categorical latent is one latent. Its mean is the vector of the probabilities, and its
     activity the sum of their variances over the data, at most 1 - 1/S. For plain categories,
     without probabilities, the vector is one-hot and the activity the Gini variance: a posterior
-    that is uniform but for rounding then counts as active, and a warning says so.
+    that is uniform but for rounding then counts as active, and a warning says so. A latent that is
+    a vector is one latent, too, with the sum of the variances of its columns.
 
     Known flaws: no factor is used, so a latent of noise is active too. With a posterior, the
     variance has the scale of the codes and ignores the width of the posterior: means with a
@@ -61,14 +62,14 @@ def active_units(
     """
     if threshold < 0:
         raise ValueError(f"threshold is {threshold}: give at least 0")
-    columns = [column[:, None] for column in representation.codes.astype(np.float64).T]
+    columns = [vector.astype(np.float64) for vector in representation.vectors]
     plain = bool(representation.category_sizes) and representation.probabilities is None
     vectors = _one_hot(representation) if plain else category_probabilities(representation)
     activity = np.array([_variance(vector) for vector in (*columns, *vectors)])
     names, kl = np.array(representation.latent_names), None
     least = np.full(len(names), threshold)
     if representation.logvar is None:
-        split = representation.codes.shape[1]
+        split = len(columns)
         least[:split] *= unit_of(np.sqrt(activity[:split])) ** 2
     active = activity > least
     doubts = pruned_by_spread(representation, active, f"variance below threshold={threshold:g}")

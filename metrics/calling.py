@@ -67,6 +67,7 @@ Metric: TypeAlias = ScoringFunction[...]
 
 def metric(
     *checks: Check,
+    vectors: bool = False,
 ) -> Callable[
     [Callable[Concatenate[Representation, np.random.Generator, Options], Score]],
     ScoringFunction[Options],
@@ -80,6 +81,8 @@ def metric(
 
     Args:
         checks: of `doubts`, which say when the score cannot be trusted.
+        vectors: whether the function knows that a latent may be several columns of the codes, see
+            `Representation.groups`; without it, such latents are refused.
     """
 
     def decorated(
@@ -96,6 +99,8 @@ def metric(
             name = function.__name__
             representation, rng, rest = _bound(name, args, kwargs, options)
             _check_options(name, rest, options)
+            if not vectors:
+                refuse_vectors(name, representation)
             # The options are those of the signature: they were checked by name and type.
             score = cast(Callable[..., Score], function)(representation, rng, **rest)
             doubts = warnings_of(representation, score, checks)
@@ -103,9 +108,33 @@ def metric(
                 return score
             return replace(score, warnings=(*score.warnings, *representation.warnings, *doubts))
 
+        called.vectors = vectors  # type: ignore[attr-defined]  # for `takes_vectors`
         return cast(ScoringFunction[Options], called)
 
     return decorated
+
+
+def takes_vectors(metric: Callable[..., Any]) -> bool:
+    """Whether a metric knows that a latent may be a vector; one without the decorator does not."""
+    return bool(getattr(metric, "vectors", False))
+
+
+def refuse_vectors(name: str, representation: Representation) -> None:
+    """Refuses latents of several columns for a metric that would take each column for a latent.
+
+    Raises:
+        ValueError: a latent is a vector.
+    """
+    if representation.groups is not None:
+        latent, width = max(
+            zip(representation.latent_names, representation.widths, strict=False),
+            key=lambda pair: pair[1],
+        )
+        raise ValueError(
+            f"{name} takes latents of one number each, and {latent} is a vector of {width}: reduce "
+            "vectors to one number each (reduce pca1); factorvae_score, dci, infomec and "
+            "mig_neighbours take them as they are"
+        )
 
 
 def generator(rng: Any) -> np.random.Generator:

@@ -13,9 +13,10 @@ from .doubts import DATA, few_rows_to_fit
 from .gradient_boosting import GradientBoosting, Loss, Prediction, boost
 from .information import entropy_of_counts
 from .representation import Representation, Score
+from .vectors import owners
 
 
-@metric(*DATA, few_rows_to_fit)
+@metric(*DATA, few_rows_to_fit, vectors=True)
 def dci(
     representation: Representation,
     rng: np.random.Generator,
@@ -43,7 +44,9 @@ def dci(
     use (OMP_NUM_THREADS limits them) and takes minutes: 113 classes are 11,300 trees.
 
     - A categorical latent is one latent: the trees see its one-hot columns, R their sum, and K, D
-      and C count factors and latents. All latents count in the base, including constant ones.
+      and C count factors and latents. So is a vector: the trees see its columns, R their sum. They
+      split along the columns, so that turning a vector within itself moves the numbers a little.
+      All latents count in the base, including constant ones.
     - A continuous factor is predicted by regression; its informativeness is R^2, at least 0.
     - With one factor every D_l is 1, whatever the code: data with a single one are refused. With
       one latent every C_k is 1, which is a warning.
@@ -205,8 +208,7 @@ class Problem:
         """
         latents, names = self.fitted.latent_names, self.fitted.factor_names
         # Which latent each column belongs to.
-        columns_of = [1] * self.fitted.codes.shape[1] + list(self.fitted.category_sizes)
-        latent = np.repeat(np.arange(len(latents)), columns_of)
+        latent = owners((*self.fitted.widths, *self.fitted.category_sizes))
         importances = np.zeros((len(latents), len(names)))
         accuracies = []
         for task, prediction in zip(self.tasks, predictions, strict=True):

@@ -9,7 +9,7 @@ from .gradient_boosting import Bins, boost_binned
 from .representation import Representation, Score
 
 
-@metric(*DATA, few_rows_to_fit)
+@metric(*DATA, few_rows_to_fit, vectors=True)
 def dci_fast(
     representation: Representation,
     rng: np.random.Generator,

@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from .arrays import IntArray
 from .binning import apply_edges, equal_frequency_edges
-from .calling import metric
+from .calling import metric, refuse_vectors
 from .doubts import few_rows_to_score, one_hot_factors, one_hot_latents, repeated_rows
 from .information import (
     Counts,
@@ -22,7 +22,7 @@ from .information import (
 from .representation import Representation, Score
 
 
-@metric(one_hot_latents, one_hot_factors, repeated_rows, few_rows_to_score)
+@metric(one_hot_latents, one_hot_factors, repeated_rows, few_rows_to_score, vectors=True)
 def discrete_accuracy(representation: Representation, rng: np.random.Generator) -> Score:
     """Discrete-factor accuracy (after Dupont 2018): how often does one latent identify the class?
 
@@ -57,6 +57,8 @@ def discrete_accuracy(representation: Representation, rng: np.random.Generator) 
     Raises:
         ValueError: there is no categorical factor with two classes, or fewer than two rows.
     """
+    if not representation.category_sizes:  # else codes are not read
+        refuse_vectors("discrete_accuracy", representation)
     names, kinds = representation.factor_names, representation.factor_kinds
     categorical = [k for k, kind in enumerate(kinds) if kind == "categorical"]
     varying = [k for k in categorical if representation.varying[k]]

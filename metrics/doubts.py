@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .arrays import MISSING
 from .information import contingency, entropy_of_counts, mutual_information_of_table
 from .representation import Representation, Score
+from .vectors import owners
 
 Check: TypeAlias = Callable[[Representation, Score], str | None]
 
@@ -34,10 +35,16 @@ OVERFITTED = 0.05  # of explicitness, or the like, that useless latents would ha
 
 def one_hot_latents(representation: Representation, score: Score) -> str | None:
     """Columns that are 0 or 1, or shares, and add up to 1: one category as several latents."""
-    groups = _groups_of_shares(_some(representation.codes))
+    owner = owners(representation.widths)
+    # The columns of a vector are one latent, whatever they are.
+    groups = [
+        group
+        for group in _groups_of_shares(_some(representation.codes))
+        if len(set(owner[group])) > 1
+    ]
     if not groups:
         return None
-    names = few([representation.latent_names[j] for j in groups[0]])
+    names = few([representation.latent_names[j] for j in dict.fromkeys(owner[groups[0]].tolist())])
     others = f" (and {len(groups) - 1} more groups)" if len(groups) > 1 else ""
     return (
         f"{names} add up to 1 in every row{others}: one category counted as "
@@ -168,6 +175,12 @@ def few_rows_to_correlate(representation: Representation, score: Score) -> str |
     rows = len(representation) if score.rows_used is None else score.rows_used
     needed = 2 * float(np.log(max(2, latents))) / 0.1**2
     return _too_few(rows, needed, f"the largest correlation of {latents:,} latents")
+
+
+def few_rows_for_neighbours(representation: Representation, score: Score) -> str | None:
+    """MIG by nearest neighbours: gaps of latents that tell nothing reach 0.1 below 100 rows."""
+    rows = len(representation) if score.rows_used is None else score.rows_used
+    return _too_few(rows, 100, "nearest neighbours")
 
 
 def few_rows_for_covariance(representation: Representation, score: Score) -> str | None:

@@ -15,7 +15,7 @@ from .representation import Representation, Score
 Ranking = Literal["multinomial", "one_vs_rest", "one_vs_rest_shares"]
 
 
-@metric(one_hot_factors, repeated_rows, overfitted)
+@metric(one_hot_factors, repeated_rows, overfitted, vectors=True)
 def explicitness(
     representation: Representation,
     rng: np.random.Generator,
@@ -34,7 +34,8 @@ def explicitness(
         explicitness = mean over factors of the mean over classes of AUC(class s against the rest),
 
     the area under the ROC curve: how often a row of the class ranks above another (ties half). The
-    latents are standardised on the fitted rows; a categorical latent is one-hot columns.
+    latents are standardised on the fitted rows; a categorical latent is one-hot columns, and a
+    vector its columns.
 
     Three definitions share the name; each ranks the rows by a probability of the class:
 

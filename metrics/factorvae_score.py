@@ -11,12 +11,13 @@ from .calling import metric
 from .doubts import DATA, few_rows_for_votes
 from .pools import Pools, active_latents, pruned_by_spread, standardised_columns
 from .representation import Representation, Score
+from .vectors import Groups, summed
 
 # Votes computed at a time, to bound the memory: they gather CHUNK * batch rows.
 CHUNK = 512
 
 
-@metric(*DATA, few_rows_for_votes)
+@metric(*DATA, few_rows_for_votes, vectors=True)
 def factorvae_score(
     representation: Representation,
     rng: np.random.Generator,
@@ -35,7 +36,8 @@ def factorvae_score(
     votes for the factor. Each latent is assigned the factor it voted for most; the score is how
     often that is right on fresh votes. A latent without a training vote is never right.
 
-    Variances are half the mean distance of two rows: unbiased variance for a continuous latent. A
+    Variances are half the mean distance of two rows: unbiased variance for a continuous latent; for
+    a vector half the mean squared distance, which is the sum of the variances of its columns. A
     categorical latent is one latent (Gini variance); with n_c of L rows in category c it has
     (L^2 - sum_c n_c^2) / (2 L (L - 1)).
 
@@ -128,6 +130,16 @@ def factorvae_score(
     )
 
 
+def _unit_vectors(vectors: list[FloatArray], rows: int) -> FloatArray:
+    """Vectors (N, W) side by side as float32, each with mean 0 and a total variance of 1."""
+    scaled = [np.empty((rows, 0), dtype=np.float32)]
+    for vector in vectors:
+        codes = vector.astype(np.float64)
+        codes -= codes.mean(axis=0)
+        scaled.append((codes / np.sqrt(codes.var(axis=0, ddof=1).sum())).astype(np.float32))
+    return np.hstack(scaled)
+
+
 def _gini(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Gini variance (...,) from counts of categories (..., S)."""
     total = counts.sum(axis=-1).astype(np.float64)
@@ -141,7 +153,8 @@ class _Latents:
     """The active latents, scaled so that a variance over rows is the ratio that votes.
 
     Attributes:
-        codes: (N, active continuous) float32, variance 1.
+        codes: (N, columns of the active continuous latents) float32, each latent of variance 1.
+        groups: how many of these columns each has, or None if each has one.
         categories: (N, active categorical).
         sizes: number of categories of each.
         variances: Gini variance of each over all rows.
@@ -151,19 +164,27 @@ class _Latents:
     categories: IntArray
     sizes: tuple[int, ...]
     variances: tuple[float, ...]
+    groups: Groups = None
 
     @classmethod
     def of(cls, representation: Representation, active: NDArray[np.bool_]) -> "_Latents":
-        split = representation.codes.shape[1]
-        columns = np.flatnonzero(active[:split])
-        codes = standardised_columns(representation.codes, columns, ddof=1)
+        split = len(representation.widths)
+        groups: Groups = None
+        if representation.groups is None:
+            columns = np.flatnonzero(active[:split])
+            codes = standardised_columns(representation.codes, columns, ddof=1)
+        else:
+            continuous = np.flatnonzero(active[:split]).tolist()
+            groups = tuple(representation.groups[d] for d in continuous)
+            vectors = representation.vectors
+            codes = _unit_vectors([vectors[d] for d in continuous], len(representation))
         chosen = np.flatnonzero(active[split:])
         categories = representation.categories[:, chosen]
         sizes = tuple(representation.category_sizes[j] for j in chosen)
         variances = tuple(
             float(_gini(np.bincount(categories[:, j]).astype(np.int64))) for j in range(len(chosen))
         )
-        return cls(codes, categories, sizes, variances)
+        return cls(codes, categories, sizes, variances, groups)
 
     def ratios(self, rows: IntArray) -> FloatArray:
         """Variance over L rows by that over all rows: (L, V) row indices -> (V, active)."""
@@ -173,6 +194,8 @@ class _Latents:
         codes -= codes[0]
         codes -= codes.mean(axis=0)
         continuous = np.einsum("lvd,lvd->vd", codes, codes) / (batch - 1)
+        if self.groups:
+            continuous = summed(continuous, self.groups)
         categorical = np.empty((votes, len(self.sizes)))
         offsets = np.arange(votes)
         for j, (size, variance) in enumerate(zip(self.sizes, self.variances, strict=True)):

@@ -1,6 +1,6 @@
 """InfoMEC: Hsu et al. 2023, "Disentanglement via Latent Quantization", arXiv 2305.18378."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from .logistic import Floats, features, fit
 from .neighbours import information_of_numbers, information_with_classes, standardised
 from .relations import Relations
 from .representation import Representation, Score
+from .vectors import summed
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ VARIANTS: dict[str, Variant] = {
 OVERFITTED = 0.05
 
 
-@metric(*DATA)
+@metric(*DATA, vectors=True)
 def infomec(
     representation: Representation,
     rng: np.random.Generator,
@@ -72,6 +73,9 @@ def infomec(
     names, is active if it depends on some factor beyond chance (Pearson's test); the others are
     hidden from InfoE too. With `level=1` it has to vary, as published. A latent for which no
     information about any factor is found is never active.
+
+    A latent that is a vector is one latent: its neighbours are by Euclidean distance, its spread
+    that along its first principal component, and InfoE sees its columns.
 
     With a continuous factor, information is by Kraskov et al. 2004, that of a categorical latent by
     Ross; H(v) is replaced by the estimate of I(v; v), which is finite, and 1 - CE / CE_0 by the R^2
@@ -108,7 +112,8 @@ def infomec(
         raise ValueError(f"variant is {variant!r}: use one of {', '.join(VARIANTS)}")
     rule = VARIANTS[variant]
     representation = representation.at_most(points, rng)
-    relations = Relations.of(representation, rng, "infomec", 20, "width", points)
+    flat = replace(representation, groups=None, kl=None)
+    relations = Relations.of(flat, rng, "infomec", 20, "width", points)
     varying = np.flatnonzero(relations.varying)
     names = np.array(representation.factor_names)
     latents = np.array(representation.latent_names)
@@ -119,9 +124,9 @@ def infomec(
         )
 
     normalizers, nmi = _normalized_information(representation, varying, rule.neighbours)
-    dependent = relations.active(None, 0.0, level)
-    categories = dependent[representation.codes.shape[1] :]
-    active = np.concatenate([_wide(representation.codes, rule), categories])
+    dependent = _dependent(representation, relations, level)
+    categories = dependent[len(representation.widths) :]
+    active = np.concatenate([_wide(representation, rule), categories])
     active &= (nmi > 0).any(axis=1)
     shares = nmi[active][:, varying]
     modularity, compactness = _concentration(shares), _concentration(shares.T)
@@ -173,12 +178,12 @@ def _normalized_information(
         if rows.factor_kinds[k] == "continuous":
             number = rows.number(k)
             whole = information_of_numbers(number, number, neighbours)
-            shared = [information_of_numbers(code, number, neighbours) for code in rows.codes.T]
+            shared = [information_of_numbers(code, number, neighbours) for code in rows.vectors]
             shared += [information_with_classes(number, c, neighbours) for c in rows.categories.T]
         else:
             labels = rows.factors[:, k]
             whole = entropy(labels)
-            shared = [information_with_classes(code, labels, neighbours) for code in rows.codes.T]
+            shared = [information_with_classes(code, labels, neighbours) for code in rows.vectors]
             tables = [contingency(category, labels) for category in rows.categories.T]
             shared += [mutual_information_of_table(table) for table in tables]
         normalizers.append(whole)
@@ -187,8 +192,22 @@ def _normalized_information(
     return normalizers, nmi
 
 
-def _wide(codes: NDArray[Any], rule: Variant) -> NDArray[np.bool_]:
-    """(D,) which latents have a spread that exceeds the variant's share of the largest."""
+def _dependent(
+    representation: Representation, relations: Relations, level: float
+) -> NDArray[np.bool_]:
+    """(D + C,) which latents depend on a factor beyond chance; a vector if any column does."""
+    columns = relations.active(None, 0.0, level)
+    split = representation.codes.shape[1]
+    continuous = summed(columns[:split].astype(np.int64), representation.groups) > 0
+    return np.concatenate([continuous, columns[split:]])
+
+
+def _wide(representation: Representation, rule: Variant) -> NDArray[np.bool_]:
+    """(D,) which latents have a spread that exceeds the variant's share of the largest.
+
+    The spread of a vector is that along its first principal component.
+    """
+    codes = representation.reduced("pca1").codes
     ends = (0.0, 1.0) if rule.spread == "range" else (0.25, 0.75)
     # Halved, as the difference of two large numbers overflows.
     low, high = np.quantile(codes.astype(np.float64) / 2, ends, axis=0)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arrays
+from . import arrays, vectors
 from .arrays import FloatArray
 from .columns import Column, Given, columns, matrix
 from .columns import column as column_of
@@ -26,6 +26,7 @@ def normalised(
     factor_kinds: Sequence[str] | Mapping[str, str] | None,
     factor_sizes: Sequence[int] | None,
     test: Arrays | None,
+    groups: vectors.Widths | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The fields of a `Representation`, and those of its `test`, from what a user has.
 
@@ -36,6 +37,7 @@ def normalised(
         factor_kinds: None if not given.
         factor_sizes: None if not given.
         test: the arrays of held-out rows, or None.
+        groups: the columns of each continuous latent, or None.
 
     Returns:
         All fields but `test` of the rows, and of the held-out rows if there are any.
@@ -47,7 +49,9 @@ def normalised(
         raise ValueError("factors is nothing: give an array with a row per image")
     if unknown := sorted(set(test or ()) - set(train)):
         raise ValueError(f"test has {unknown[0]!r}: it may have {', '.join(train)}")
-    sides = [_Side(given, factor_kinds is None) for given in (train, test) if given is not None]
+    sides = [
+        _Side(given, factor_kinds is None, groups) for given in (train, test) if given is not None
+    ]
     for name in ("factors", "categories"):
         if len({len(getattr(side, name)) for side in sides}) > 1:
             raise ValueError(f"the test rows have another number of {name}: give the same ones")
@@ -75,10 +79,13 @@ def normalised(
     for side, part in zip(sides, (slice(rows), slice(rows, None)), strict=False):
         kl = side.kl
         if kl is None:
-            kl = posterior_kl(side.codes, side.logvar, side.probabilities, category_sizes)
+            kl = posterior_kl(
+                side.codes, side.logvar, side.probabilities, category_sizes, side.groups
+            )
         fields.append(
             {
                 "codes": side.codes,
+                "groups": side.groups,
                 "categories": categories[part],
                 "factors": np.column_stack([label.classes[part] for label in read]),
                 "logvar": side.logvar,
@@ -105,10 +112,11 @@ def posterior_kl(
     logvar: FloatArray | None,
     probabilities: FloatArray | None,
     category_sizes: Sequence[int],
+    groups: vectors.Groups = None,
 ) -> NDArray[np.float64] | None:
     """(D + C,) mean KL of each latent's posterior to its prior in nats; None unless all are known.
 
-    The priors are N(0, 1) and uniform categories.
+    The priors are N(0, 1) and uniform categories; the KL of a vector is the sum over its columns.
 
     Raises:
         ValueError: the posterior has another shape than the latents, or no finite variance.
@@ -135,6 +143,7 @@ def posterior_kl(
             return None
         mean, log = codes[:, d].astype(np.float64), logvar[:, d].astype(np.float64)
         kl.append(float(0.5 * (mean**2 + np.exp(log) - log - 1).mean()))
+    kl = vectors.summed(np.array(kl), groups).tolist()
     first = 0
     for size in category_sizes:
         if probabilities is None:
@@ -154,13 +163,20 @@ def kind_of(values: Given) -> str:
 class _Side:
     """The arrays of one side; those of a kind of latents that is not given are empty."""
 
-    def __init__(self, given: Arrays, inferred: bool) -> None:
+    def __init__(self, given: Arrays, inferred: bool, groups: vectors.Widths | None) -> None:
         if given.get("factors") is None:
             raise ValueError("the test rows have no factors: give them too")
         self.factors, self.names = columns("factors", given["factors"])
         codes, categories = given.get("codes"), given.get("categories")
         self.rows = len(self.factors[0]) if self.factors else 0
         numbers = np.zeros((self.rows, 0)) if codes is None else matrix("codes", codes)
+        numbers, shaped = vectors.flattened("codes", numbers)
+        if shaped is not None and groups is not None and vectors.widths_in(groups) != shaped:
+            raise ValueError(
+                f"groups are {vectors.in_words(vectors.widths_in(groups))}, and codes has "
+                f"{vectors.in_words(shaped)} by its shape: leave groups out"
+            )
+        self.groups = vectors.groups_of(shaped if groups is None else groups, numbers.shape[1])
         if inferred and numbers.dtype.kind in "iubf":
             _refuse_swapped(numbers, self.factors)
         self.codes = arrays.codes(numbers)
@@ -169,6 +185,8 @@ class _Side:
             None if given.get(name) is None else matrix(name, given[name])
             for name in ("logvar", "probabilities")
         )
+        if self.logvar is not None:
+            self.logvar = vectors.flattened("logvar", self.logvar)[0]
         kl = given.get("kl")
         self.kl = None if kl is None else matrix("kl", kl).ravel()
         if self.factors:
@@ -271,9 +289,11 @@ def _latents_in_words(side: _Side) -> str:
         with np.errstate(over="ignore", under="ignore"):
             spread = side.codes.std(axis=0, dtype=np.float64)
         given = "with" if side.logvar is not None else "without"
+        count = f"{side.codes.shape[1]} continuous"
+        if side.groups is not None:
+            count = vectors.in_words(side.groups)
         parts.append(
-            f"{side.codes.shape[1]} continuous, standard deviation {spread.min():.3g} to "
-            f"{spread.max():.3g}, {given} logvar"
+            f"{count}, standard deviation {spread.min():.3g} to {spread.max():.3g}, {given} logvar"
         )
     if side.categories:
         given = "with" if side.probabilities is not None else "without"

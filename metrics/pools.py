@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from .arrays import MISSING, FloatArray, IntArray
 from .doubts import few
 from .representation import Representation
+from .vectors import summed
 
 
 @dataclass(frozen=True)
@@ -112,15 +113,14 @@ def active_latents(
 ) -> NDArray[np.bool_]:
     """(D + C,) which latents take part.
 
-    By mean KL to the prior if it is known, else by standard deviation (continuous latents only):
+    By mean KL to the prior if it is known, else by standard deviation (continuous latents only, as
+    `spreads` has it):
     at least `min_std`, or that share of the largest one where all are below 1, since codes without
     a posterior have any scale. None of them is constant, so no ratio is 0/0.
     """
-    codes, categories = representation.codes, representation.categories
-    deviations = np.array([column.std(ddof=1, dtype=np.float64) for column in codes.T])
-    # Rounding can give a constant column a deviation above 0, and underflow a varying one 0.
-    constant = (np.ptp(codes, axis=0) == 0) | (deviations == 0)
-    varies = np.concatenate([~constant, np.ptp(categories, axis=0) > 0])
+    categories = representation.categories
+    deviations = spreads(representation)
+    varies = np.concatenate([deviations > 0, np.ptp(categories, axis=0) > 0])
     if representation.kl is not None:
         used = representation.kl >= min_kl
     else:
@@ -128,6 +128,19 @@ def active_latents(
         used = np.concatenate([deviations >= least, np.ones(categories.shape[1], dtype=bool)])
     active: NDArray[np.bool_] = varies & used
     return active
+
+
+def spreads(representation: Representation) -> NDArray[np.float64]:
+    """(D,) standard deviation of each continuous latent, exactly 0 if it is constant.
+
+    That of a vector is the root of its total variance, the sum of those of its columns, which no
+    rotation of the vector changes.
+    """
+    codes, groups = representation.codes, representation.groups
+    deviations = np.array([column.std(ddof=1, dtype=np.float64) for column in codes.T])
+    # Rounding can give a constant column a deviation above 0, and underflow a varying one 0.
+    deviations[np.ptp(codes, axis=0) == 0] = 0.0
+    return deviations if groups is None else np.sqrt(summed(deviations**2, groups))
 
 
 def unit_of(deviations: NDArray[np.float64]) -> float:
@@ -147,8 +160,8 @@ def pruned_by_spread(
     """
     if representation.kl is not None:
         return ()
-    split = representation.codes.shape[1]
-    varies = np.ptp(representation.codes, axis=0) > 0
+    split = len(representation.widths)
+    varies = summed(np.ptp(representation.codes, axis=0), representation.groups) > 0
     pruned = np.flatnonzero(varies & ~active[:split])
     if not len(pruned):
         return ()

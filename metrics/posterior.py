@@ -87,7 +87,7 @@ def category_probabilities(representation: Representation) -> tuple[Floats, ...]
         return ()
     parts, first = [], 0
     for name, size in zip(
-        representation.latent_names[representation.codes.shape[1] :],
+        representation.latent_names[len(representation.widths) :],
         representation.category_sizes,
         strict=True,
     ):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import arrays, inputs
+from . import arrays, inputs, vectors
 from .arrays import MISSING, FloatArray, IntArray
 from .columns import Given
 
@@ -24,7 +24,9 @@ class Representation:
 
     Attributes:
         codes: (N, D) float, the value of each continuous latent in each row, usually the posterior
-            mean. D may be 0. float32 and float64 are kept, other float types become float64.
+            mean. D may be 0. float32 and float64 are kept, other float types become float64. Where
+            latents are vectors, the columns of one latent stand after those of another: D columns
+            become the sum of `groups` here and in `logvar`, and D remains the number of latents.
         categories: (N, C) int, the index of each categorical latent's category. C may be 0.
         factors: (N, K) int, the class index of each factor, -1 where the label is missing. K may be
             0: only metrics that need no factors are then defined.
@@ -45,6 +47,8 @@ class Representation:
         notes: what `of` inferred from the arrays, one line per factor or array, to be printed or
             recorded; not stored in files.
         warnings: what is doubtful about it, one line each; every score repeats them.
+        groups: length D, how many columns of the codes each continuous latent has, or None if
+            each has one.
 
     Raises:
         ValueError: an array has the wrong shape, type or range; the message names it.
@@ -64,6 +68,7 @@ class Representation:
     test: "Representation | None" = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    groups: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -72,6 +77,7 @@ class Representation:
         for name in ("category_sizes", "factor_names", "factor_kinds", "factor_sizes"):
             put(name, tuple(getattr(self, name)))
         put("codes", arrays.codes(self.codes))
+        put("groups", vectors.groups_of(self.groups, self.codes.shape[1]))
         put("categories", arrays.classes("categories", self.categories, self.category_sizes, 0))
         put("factors", arrays.classes("factors", self.factors, self.factor_sizes, MISSING))
         arrays.same_rows(codes=self.codes, categories=self.categories, factors=self.factors)
@@ -101,7 +107,7 @@ class Representation:
                 f"test has {test.codes.shape[1]} codes, the other rows {self.codes.shape[1]}: "
                 "encode both by one model"
             )
-        for name in ("category_sizes", "factor_names", "factor_kinds", "factor_sizes"):
+        for name in ("groups", "category_sizes", "factor_names", "factor_kinds", "factor_sizes"):
             own, other = getattr(self, name), getattr(test, name)
             if own != other:
                 raise ValueError(f"{name} of the test rows is {other}, not {own}: give the same")
@@ -121,6 +127,7 @@ class Representation:
         kl: Given | None = None,
         probabilities: Given | None = None,
         test: Mapping[str, Given] | None = None,
+        groups: vectors.Widths | None = None,
     ) -> "Representation":
         """A representation from arrays of any framework; only `factors` and latents are needed.
 
@@ -133,7 +140,7 @@ class Representation:
                 labels are NaN, None, NA or masked, or -1 where it cannot be a class; `labels` has
                 the rules. A continuous factor is cut into classes of equal frequency, 20 of them
                 unless its size is given.
-            codes: as in `Representation`.
+            codes: as in `Representation`; or (N, D, W), where each latent is a vector of W numbers.
             categories: as in `Representation`; words and booleans are numbered in order.
             category_sizes: one more than the largest category, if not given.
             factor_names: v1 to vK, if neither given nor the names of columns.
@@ -142,11 +149,13 @@ class Representation:
                 others continuous.
             factor_sizes: the number of classes; if not given, that of those that occur, or one more
                 than the largest class index.
-            logvar: as in `Representation`.
+            logvar: as in `Representation`, or like codes (N, D, W).
             kl: computed from the posterior (`logvar` of codes, `probabilities` of categories), if
                 not given.
             probabilities: as in `Representation`.
             test: the arrays of the held-out rows, by the names of the arguments here.
+            groups: the columns of each continuous latent, as a list of widths or as text: `4,4,2`,
+                or `16x20` for 20 latents of 16 columns each. Codes (N, D, W) need none.
 
         Raises:
             ValueError: an array has the wrong shape, type or range; the message names it.
@@ -165,6 +174,7 @@ class Representation:
             factor_kinds,
             factor_sizes,
             test,
+            groups,
         )
         return cls(**train, test=None if held_out is None else cls(**held_out))
 
@@ -174,13 +184,24 @@ class Representation:
 
     @property
     def latents(self) -> int:
-        """D + C; a categorical latent is one latent."""
-        return int(self.codes.shape[1] + self.categories.shape[1])
+        """D + C; a categorical latent is one latent, and so is a vector."""
+        return len(self.widths) + int(self.categories.shape[1])
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """(D,) how many columns of the codes each continuous latent has."""
+        return (1,) * int(self.codes.shape[1]) if self.groups is None else self.groups
+
+    @property
+    def vectors(self) -> list[FloatArray]:
+        """The columns of each continuous latent, D times (N, W)."""
+        ends = np.cumsum(self.widths).tolist()
+        return [self.codes[:, e - w : e] for e, w in zip(ends, self.widths, strict=True)]
 
     @property
     def latent_names(self) -> tuple[str, ...]:
         """z1 to zD for the continuous latents, then c1 to cC for the categorical ones."""
-        continuous = tuple(f"z{j + 1}" for j in range(self.codes.shape[1]))
+        continuous = tuple(f"z{j + 1}" for j in range(len(self.widths)))
         return continuous + tuple(f"c{j + 1}" for j in range(self.categories.shape[1]))
 
     @property
@@ -210,6 +231,38 @@ class Representation:
             values=some(self.values),
             test=None,
         )
+
+    def reduced(self, reduction: str) -> "Representation":
+        """With one number for each latent that is a vector, by a stated reduction.
+
+        `pca1` is the protocol of VCT (arXiv 2205.10093), DisDiff (arXiv 2301.13721) and EncDiff
+        (arXiv 2402.09712): each vector is replaced by its first principal component over the rows,
+        without scaling. Held-out rows are projected by the component of the others. The rest of a
+        vector is lost, and so is the posterior (`logvar` and `kl`). Latents of one column remain.
+
+        Raises:
+            ValueError: there is no such reduction.
+        """
+        if reduction not in vectors.REDUCTIONS:
+            known = ", ".join(vectors.REDUCTIONS)
+            raise ValueError(f"no reduction {reduction!r} of vectors: choose {known}")
+        if self.groups is None:
+            return self
+        sides = [side for side in (self, self.test) if side is not None]
+        columns: list[list[FloatArray]] = [[] for _ in sides]
+        for of_sides in zip(*(side.vectors for side in sides), strict=True):
+            if of_sides[0].shape[1] == 1:
+                projected = [side[:, 0] for side in of_sides]
+            else:
+                mean, direction = vectors.first_component(of_sides[0])
+                projected = [(side - mean) @ direction for side in of_sides]
+            for of_side, column in zip(columns, projected, strict=True):
+                of_side.append(column)
+        plain = [
+            replace(side, codes=np.column_stack(own), groups=None, logvar=None, kl=None, test=None)
+            for side, own in zip(sides, columns, strict=True)
+        ]
+        return replace(plain[0], test=None if self.test is None else plain[1])
 
     def at_most(self, points: int, rng: np.random.Generator) -> "Representation":
         """At most `points` rows, drawn without replacement if there are more.

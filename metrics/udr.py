@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arrays import IntArray
-from .calling import Seed, generator
+from .calling import Seed, generator, refuse_vectors
 from .correlations import association, correlation_ratio, unit_vector
 from .representation import Representation, Score
 
@@ -105,6 +105,7 @@ def _models(representations: Any) -> list[Representation]:
             # No factor is read.
             factors = np.zeros((np.shape(model)[:1] or (0,))[0], dtype=np.int64)
             model = Representation.of(codes=model, factors=factors[:, None])
+        refuse_vectors("udr", model)
         models.append(model)
     return models
 

@@ -64,7 +64,7 @@ def outcome(name: str, representation: Representation) -> Score | str:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"codes": np.stack([CODES, CODES], axis=2)}, "codes has shape (1000, 3, 2)"),
+        ({"codes": CODES[:, :, None, None]}, "codes has shape (1000, 3, 1, 1)"),
         ({"codes": CODES[:-1]}, "numbers of rows differ"),
         ({"codes": np.where(CODES > 2, np.nan, CODES)}, "codes has NaN or infinite"),
         ({"codes": np.where(CODES > 2, np.inf, CODES)}, "codes has NaN or infinite"),

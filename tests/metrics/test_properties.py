@@ -190,6 +190,15 @@ PROPERTIES: dict[str, dict[str, float | None]] = {
         "two dead latents": 0.01,
         "a useless category": 1e-12,
     },
+    "mig_neighbours": {
+        "order of rows": 1e-9,
+        "order of latents": 1e-9,
+        "flip and scale of a latent": 1e-9,
+        "names of categories": 1e-9,
+        "monotone warp of a latent": 0.05,
+        "two dead latents": 0.005,
+        "a useless category": 0.005,
+    },
     "kl_decomposition": {
         "order of rows": 1e-9,
         "order of latents": 1e-9,
