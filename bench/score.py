@@ -16,6 +16,8 @@ from bench.datasets import FactorData
 from bench.datasets.factors import MISSING
 from bench.errors import RequestError
 from bench.metrics import METRICS, STUDY_METRICS, VERSIONS, Representation, Score
+from bench.metrics.calling import refuse_vectors, takes_vectors
+from bench.metrics.vectors import summed
 from bench.registry import digest, package, resolve
 from bench.settings import Assignment, Parameter, converted, is_plain, parameters
 from bench.store.files import plain
@@ -244,6 +246,10 @@ def score(
     """
     name = definition.name
     metric: Callable[..., Score] = resolve("metric", name)
+    if definition.reduce:
+        representation = representation.reduced(definition.reduce)
+    if not takes_vectors(metric):  # one without our decorator would take columns for latents
+        refuse_vectors(name, representation)
 
     def once(rows: Representation, stream: str) -> Score:
         return _called(name, metric, rows, numpy_stream(seed, stream), **definition.options)
@@ -373,7 +379,10 @@ def evaluate(
         entr(np.bincount(column, minlength=size) / len(column)).sum()
         for column, size in zip(r.categories.T, r.category_sizes, strict=True)
     ]
-    spread = np.concatenate([r.codes.std(0, dtype=np.float64), np.array(entropies)])
+    deviations = r.codes.std(0, dtype=np.float64)
+    if r.groups is not None:
+        deviations = np.sqrt(summed(deviations**2, r.groups))
+    spread = np.concatenate([deviations, np.array(entropies)])
     active = spread > SPREAD * spread.max(initial=0.0) if r.kl is None else r.kl >= ACTIVE
     held_out = None
     if r.test is not None:
@@ -386,7 +395,7 @@ def evaluate(
         mean_image_reconstruction=mean_image_reconstruction,
         kl=None if r.kl is None else tuple(r.kl.tolist()),
         kl_total=None if r.kl is None else float(r.kl.sum()),
-        continuous=r.codes.shape[1],
+        continuous=len(r.widths),
         spread=tuple(spread.tolist()),
         active=tuple(active.tolist()),
         active_latents=int(active.sum()),
@@ -450,8 +459,11 @@ def score_agreement(
             continue
         paths = [record.folder / REPRESENTATION for record in group]
         try:
+            representations = [read_representation(path) for path in paths]
+            if definition.reduce:
+                representations = [r.reduced(definition.reduce) for r in representations]
             results = resolve("metric", definition.name)(
-                [read_representation(path) for path in paths],
+                representations,
                 numpy_stream(0, definition.name),
                 [read_rows(path) for path in paths],
                 **definition.options,

@@ -1,11 +1,13 @@
 """`bench.evaluate`: codes and factors -> scores."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.api.naming import names_of
 from bench.errors import RequestError, UnknownNameError
 from bench.metrics import STUDY_METRICS, Representation, Score
+from bench.metrics.vectors import REDUCTIONS
 from bench.store.record import ScoreRecord
 
 if TYPE_CHECKING:
@@ -55,7 +57,8 @@ class Scores(Mapping[str, Score]):
         """A row per score, per part of a score and per undefined metric.
 
         Columns: `metric` (`dci` or, of a part, `dci.completeness`), `title`, `value`,
-        `standard_error`, `note` (warnings, or why it is undefined), `version`, `options`.
+        `standard_error`, `note` (warnings, how vectors were reduced, or why it is undefined),
+        `version`, `options`.
         """
         import pandas
 
@@ -65,10 +68,11 @@ class Scores(Mapping[str, Score]):
         for name, record in self.records.items():
             about = {"version": record.definition.version, "options": record.definition.options}
             values = {name: record.value} | {f"{name}.{k}": v for k, v in record.parts.items()}
-            errors = record.standard_errors
+            errors, reduced = record.standard_errors, record.definition.reduce
+            notes = [*([f"vectors reduced by {reduced}"] if reduced else []), *record.warnings]
             for key, value in values.items():
                 error = errors.get("value" if key == name else key.removeprefix(f"{name}."))
-                note = "; ".join(record.warnings) if key == name else ""
+                note = "; ".join(notes) if key == name else ""
                 rows.append((key, title_of(key), value, error, note, *about.values()))
         rows += [
             (n, title_of(n), None, None, f"undefined: {r}", None, None)
@@ -107,14 +111,17 @@ def evaluate(
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
     resamples: int = 0,
+    groups: str | Sequence[int] | None = None,
+    reduce: str | None = None,
 ) -> Scores:
     """Score a representation by several metrics at once.
 
     Arrays may be numpy's, torch's, JAX's, lists or pandas frames, see `Representation.of`.
 
     Args:
-        codes: (N, D) values of the continuous latents; None if there are only categories; or a
-            `Representation`, which needs nothing else.
+        codes: (N, D) values of the continuous latents, or (N, D, W) where each is a vector of W
+            numbers; None if there are only categories; or a `Representation`, which needs nothing
+            else.
         factors: (N, K) classes or numbers.
         metrics: names, comma-separated or in a list, or functions; `quick` for all but those that
             take minutes, `all` for all.
@@ -128,6 +135,10 @@ def evaluate(
         options: of metrics by `METRIC.OPTION`, as in `{"mig.bins": 50}`.
         seed: of the metrics' random draws.
         resamples: number of random halves of the rows, for standard errors; 0 for none.
+        groups: the columns of each continuous latent where latents are vectors, as a list of widths
+            or as text: `16x20` for 20 latents of 16 columns each. Codes (N, D, W) need none.
+        reduce: `pca1` replaces each vector by its first principal component before it is scored, as
+            published for diffusion models; the definition of the score says so.
 
     Returns:
         The scores, and why the other metrics are undefined.
@@ -139,12 +150,20 @@ def evaluate(
     from bench.settings import parse
 
     if isinstance(codes, Representation):
-        if factors is not None:
-            raise RequestError("codes is a Representation, which holds its factors: give no others")
+        if factors is not None or groups is not None:
+            raise RequestError(
+                "codes is a Representation, which holds its factors and groups: give no others"
+            )
         representation = codes
     else:
         arrays = {"categories": categories, "logvar": logvar, "probabilities": probabilities}
+        arrays["groups"] = groups
         representation = _representation(codes, factors, arrays, factor_names, factor_kinds, test)
+    if reduce is not None:
+        if reduce not in REDUCTIONS:
+            raise UnknownNameError("reduction", reduce, REDUCTIONS)
+        if representation.groups is None:
+            raise RequestError("codes has no vectors to reduce: leave out reduce, or give groups")
     names = names_of("metric", metrics)
     listed = evaluated_names(None if names == QUICK else names)
     texts = [f"{key}={value}" for key, value in (options or {}).items()]
@@ -162,7 +181,9 @@ def evaluate(
     }
     for wanted in of_one_run([definition(name, assignments) for name in listed]):
         try:
-            records[wanted.name] = score(representation, wanted, seed, resamples)
+            records[wanted.name] = score(
+                representation, replace(wanted, reduce=reduce), seed, resamples
+            )
         except ValueError as error:
             undefined[wanted.name] = str(error)
     return Scores(records, undefined)

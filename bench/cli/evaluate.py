@@ -29,6 +29,8 @@ EVALUATE_HELP = """Score codes from a file, or the codes that runs have stored.
 
   bench evaluate mine.npz --codes z --factors y --chance
 
+  bench evaluate tokens.npz --groups 16x20 --metrics dci_fast,factorvae_score --reduce pca1
+
   bench evaluate codes.npz --into results/dsprites-quick --name mine
 
   bench evaluate results/dsprites-quick --metrics mig,dci_fast
@@ -45,6 +47,12 @@ one name, or several with commas between them, which are put side by side. In a 
 that of a column, or of all columns NAME_1, NAME_2, ...; in an h5 file it may have its group
 (train/codes). Nothing else in the file is opened. --factors may also be another file, which is
 looked for first, or FILE:NAME.
+
+A latent may be a [bold]vector[/bold] (a slot, a token, the sine and cosine of an angle): codes
+(N, latents, columns) are that by their shape; of codes (N, columns) --groups says which columns are
+one latent, [bold]16x20[/bold] for 20 latents of 16 columns each. With --reduce pca1 each vector is
+first replaced by its first principal component, as in the tables of diffusion models; the
+definition of such a score says so.
 
 With [bold]--into[/bold] the codes become a row of a study's table, scored by the metrics that its
 runs have; factor_names and factor_sizes must be the study's. The same command replaces the row.
@@ -89,6 +97,19 @@ def evaluate(
             help="Those that are the factors, or another file that holds them, or FILE:NAME.",
         ),
     ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTHS",
+            help="Columns of each latent that is a vector: 16x20 for 20 latents of 16, or 4,4,2.",
+        ),
+    ] = None,
+    reduce: Annotated[
+        str | None,
+        typer.Option(
+            help="Make vectors numbers first: pca1, the first principal component of each."
+        ),
+    ] = None,
     metrics: Metrics = None,
     set_: Set = None,
     kind: Annotated[
@@ -129,7 +150,7 @@ def evaluate(
     from bench.evaluation.files import Scoring, refuse_weights
     from bench.evaluation.runs import holds_runs
 
-    scoring = Scoring(metrics, set_ or [], merge or [], seed, resamples, chance)
+    scoring = Scoring(metrics, set_ or [], merge or [], seed, resamples, chance, reduce)
     named = {"codes": codes, "categories": categories, "logvar": logvar}
     names = {what: text for what, text in named.items() if text is not None}
     if not os.path.exists(target):  # also false where the system does not allow the name
@@ -140,9 +161,11 @@ def evaluate(
             "--dataset is not for codes, which come with their factors: leave it out"
         )
     if into is not None or name is not None:
-        _add_row(target, into, name, factors, names, kind or [], scoring, as_json, output)
+        _add_row(target, into, name, factors, names, groups, kind or [], scoring, as_json, output)
     elif not target.is_dir():
-        raise typer.Exit(_score_file(target, factors, names, kind or [], scoring, as_json, output))
+        raise typer.Exit(
+            _score_file(target, factors, names, groups, kind or [], scoring, as_json, output)
+        )
     elif not holds_runs(target):
         raise RequestError(
             f"{target} holds no run and no study: name a folder that bench run has written, or a "
@@ -150,7 +173,7 @@ def evaluate(
         )
     else:
         options = {f"--{what}": text for what, text in named.items()}
-        options |= {"--factors": factors}
+        options |= {"--factors": factors, "--groups": groups}
         for option, value in [*options.items(), ("--kind", kind), ("--output", output)]:
             if value:
                 raise RequestError(
@@ -163,6 +186,7 @@ def _score_file(
     path: Path,
     factors: str | None,
     names: Mapping[str, str],
+    groups: str | None,
     kinds: list[str],
     scoring: "Scoring",
     as_json: bool,
@@ -173,7 +197,13 @@ def _score_file(
     talk = stderr()
     with talk.status("reading") as status:
         codes, scored = evaluate_file(
-            path, scoring, factors=factors, kinds=kinds, names=names, watch=status.update
+            path,
+            scoring,
+            factors=factors,
+            kinds=kinds,
+            names=names,
+            groups=groups,
+            watch=status.update,
         )
     try:
         if output is not None:
@@ -216,6 +246,7 @@ def _add_row(
     name: str | None,
     factors: str | None,
     names: Mapping[str, str],
+    groups: str | None,
     kinds: list[str],
     scoring: "Scoring",
     as_json: bool,
@@ -231,7 +262,7 @@ def _add_row(
     if path.is_dir():
         raise RequestError(f"--into is for files of codes: {path} is a folder")
     options = {"--metrics": scoring.metrics, "--set": scoring.sets, "--kind": kinds}
-    options |= {"--merge": scoring.merges}
+    options |= {"--merge": scoring.merges, "--reduce": scoring.reduce}
     for option, value in options.items():
         if value:
             raise RequestError(
@@ -239,7 +270,7 @@ def _add_row(
             )
     talk = stderr()
     with talk.status("reading") as status:
-        codes = open_codes(path, factors, names=names)
+        codes = open_codes(path, factors, names=names, groups=groups)
         scored = add_row(
             folder,
             name,

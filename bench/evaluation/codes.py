@@ -59,6 +59,7 @@ def read_codes(
     factors: str | Path | None = None,
     kinds: Mapping[str, str] | None = None,
     names: Mapping[str, str] | None = None,
+    groups: str | None = None,
 ) -> Representation:
     """The representation in a file; its notes say which arrays it is made of.
 
@@ -70,6 +71,8 @@ def read_codes(
         kinds: of some factors, by name.
         names: of the arrays that are the codes, the categories or the log variances, by these
             words; several, comma-separated, are put side by side.
+        groups: how many columns of the codes each latent has, `4,4,2` or `16x20`; not needed for
+            codes (N, latents, columns), nor where the file has an array of that name.
 
     Raises:
         RequestError: a file cannot be read, or its arrays do not make a representation; the
@@ -98,6 +101,8 @@ def read_codes(
         raise RequestError(str(error)) from error
     shared: dict[str, Any] = dict(content.shared)
     try:
+        if groups is not None:
+            shared["groups"] = groups
         if kinds:
             shared["factor_kinds"] = _kinds(content.train["factors"], shared, kinds)
         representation = Representation.of(
@@ -193,6 +198,11 @@ def _arrays(file: ArrayFile, wanted: Sequence[str], names: Mapping[str, str]) ->
         if f"{group}{name}" in file.names and of_this_file:
             content.shared[name] = tuple(file.read(f"{group}{name}").ravel().tolist())
             content.read.add(f"{group}{name}")
+    widths = f"{group}groups"
+    if "codes" in content.train and widths in file.names:
+        if file.header(widths).shape != (len(content.train["codes"]),):  # else labels of the rows
+            content.shared["groups"] = tuple(file.read(widths).ravel().tolist())
+            content.read.add(widths)
     return content
 
 
@@ -250,11 +260,10 @@ def _check_shapes(file: ArrayFile, places: Mapping[str, Sequence[str]]) -> None:
     for role, names in places.items():
         for name in names:
             shape = file.header(name).shape
-            if role in ("codes", "logvar") and len(shape) > 2:
+            if role in ("codes", "logvar") and len(shape) > 3:
                 raise RequestError(
-                    f"{file.path}: array {name} has shape {shape}: vector latents (slots, tokens) "
-                    "are not supported yet; give one number per latent, or flatten it to "
-                    f"(N, {np.prod(shape[1:])}) if each number may count as a latent of its own"
+                    f"{file.path}: array {name} has shape {shape}: give one number per latent, "
+                    "(N, D), or one vector, (N, latents, columns of each)"
                 )
             if role != "kl" and shape:
                 rows[name] = shape[0]

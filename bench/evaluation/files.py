@@ -17,6 +17,7 @@ from bench.evaluation.codes import factors_file, read_codes
 from bench.evaluation.reading import what_was_read
 from bench.metrics import STUDY_METRICS, UNBOUNDED, Representation, shuffled
 from bench.metrics.arrays import FACTOR_KINDS
+from bench.metrics.vectors import REDUCTIONS, in_words
 from bench.score import definition as definition_of
 from bench.score import evaluated_names, of_one_run, score
 from bench.settings import parse
@@ -44,6 +45,7 @@ class Scoring:
         seed: of the metrics' random draws; None for 0, or for a run's own seed.
         resamples: number of random halves of the rows, for standard errors; 0 for none.
         chance: whether the same codes are scored against shuffled factors, too.
+        reduce: how latents that are vectors are made numbers; None to score them as they are.
     """
 
     metrics: str | None = None
@@ -52,6 +54,7 @@ class Scoring:
     seed: int | None = None
     resamples: int = 0
     chance: bool = False
+    reduce: str | None = None
 
     @property
     def named(self) -> bool:
@@ -105,6 +108,7 @@ def evaluate_file(
     factors: str | Path | None = None,
     kinds: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
+    groups: str | None = None,
     watch: Watch = lambda what: None,
 ) -> tuple[Codes, Scored]:
     """Read the codes in a file and score them.
@@ -115,6 +119,7 @@ def evaluate_file(
         factors: another file that holds the factors, or names of arrays; see `read_codes`.
         kinds: of some factors, `FACTOR=KIND`.
         names: of the arrays that are codes, categories or log variances; see `read_codes`.
+        groups: how many columns of the codes each latent has; see `read_codes`.
         watch: called with what is being done.
 
     Raises:
@@ -127,7 +132,12 @@ def evaluate_file(
             raise RequestError(
                 f"{definition.name} compares the runs of a study: name the study's folder"
             )
-    codes = open_codes(path, factors, kinds, names)
+    codes = open_codes(path, factors, kinds, names, groups)
+    if scoring.reduce and codes.representation.groups is None:
+        raise RequestError(
+            f"{path} has no vectors to reduce: leave out --reduce, or say with --groups which "
+            "columns are one latent"
+        )
     representation = merged(codes.representation, scoring.merges, str(path))
     seed = 0 if scoring.seed is None else scoring.seed
     scores, undefined = score_all(
@@ -145,10 +155,11 @@ def open_codes(
     factors: str | Path | None = None,
     kinds: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
+    groups: str | None = None,
 ) -> Codes:
     """The codes in a file; arguments and errors as of `evaluate_file`."""
     refuse_weights(path)
-    representation = read_codes(path, factors, _kinds(kinds), names)
+    representation = read_codes(path, factors, _kinds(kinds), names, groups)
     other, _ = factors_file(factors)
     files = [path] if other is None else [path, other]
     try:
@@ -290,8 +301,13 @@ def definitions_of(names: Sequence[str], scoring: Scoring) -> list[Definition]:
         if assignment.owner not in names:
             raise UnknownNameError("metric in --set", assignment.owner, names)
     check_resamples(scoring.resamples)
+    if scoring.reduce is not None and scoring.reduce not in REDUCTIONS:
+        raise UnknownNameError("reduction in --reduce", scoring.reduce, REDUCTIONS)
     merge = tuple(sorted(scoring.merges))
-    return [replace(definition_of(name, assignments), merge=merge) for name in names]
+    return [
+        replace(definition_of(name, assignments), merge=merge, reduce=scoring.reduce)
+        for name in names
+    ]
 
 
 def check_resamples(resamples: int) -> None:
@@ -334,9 +350,13 @@ def summary(representation: Representation) -> str:
     counts = {kind: r.factor_kinds.count(kind) for kind in dict.fromkeys(r.factor_kinds)}
     factors = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     return (
-        f"{len(r):,} rows{held_out}, {r.codes.shape[1]} continuous and {r.categories.shape[1]} "
+        f"{len(r):,} rows{held_out}, {_continuous(r)} and {r.categories.shape[1]} "
         f"categorical latents, factors: {factors}"
     )
+
+
+def _continuous(r: Representation) -> str:
+    return f"{r.codes.shape[1]} continuous" if r.groups is None else in_words(r.groups)
 
 
 def _kinds(texts: Sequence[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from bench.metrics import Representation
 from bench.metrics.arrays import MISSING
+from bench.metrics.vectors import in_words
 from bench.score import SPREAD, evaluate
 from bench.store.record import ACTIVE
 
@@ -21,7 +22,8 @@ def what_was_read(representation: Representation) -> dict[str, Any]:
         `rows` and `held_out_rows`; `factors` by name, each with its kind, its declared number of
         classes, how many of them occur, the rows that have a label and those that lack it;
         `latents` by name, each with its spread (standard deviation, entropy in nats of a
-        categorical one), its mean KL in nats or None, and whether it is active; `active_from`,
+        categorical one), its mean KL in nats or None, whether it is active, and of a vector how
+        many columns it has; `active_from`,
         the threshold of that in words; `posterior`, where the KL comes from; and `notes` and
         `warnings`, one line each, of whoever read the arrays.
     """
@@ -38,13 +40,15 @@ def what_was_read(representation: Representation) -> dict[str, Any]:
             "rows": len(known),
             "rows_without_a_label": len(labels) - len(known),
         }
+    widths = (*r.widths, *(1 for _ in r.category_sizes))
     latents = {
         name: {
             "spread": evaluation.spread[j],
             "kl": None if evaluation.kl is None else evaluation.kl[j],
             "active": evaluation.active[j],
+            **({"columns": width} if width > 1 else {}),
         }
-        for j, name in enumerate(r.latent_names)
+        for j, (name, width) in enumerate(zip(r.latent_names, widths, strict=True))
     }
     by_kl = evaluation.kl is not None
     return {
@@ -82,6 +86,9 @@ def _lines(read: Mapping[str, Any]) -> Iterator[str]:
     if len(factors) > _SHOWN:
         yield f"  and {len(factors) - _SHOWN:,} more factors"
     latents = read["latents"]
+    widths = [latent["columns"] for latent in latents.values() if "columns" in latent]
+    if widths:
+        yield f"  latents that are vectors: {in_words(widths)}, each one latent"
     passive = [name for name, latent in latents.items() if not latent["active"]]
     yield (
         f"  active: {len(latents) - len(passive):,} of {len(latents):,} latents, from "

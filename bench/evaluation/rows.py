@@ -181,16 +181,16 @@ def _usual_definitions(records: Sequence[Record]) -> list[Definition]:
     for record in records:
         for metric, score in record.scores.items():
             stored = score.definition
-            key = json.dumps([stored.options, stored.merge], sort_keys=True)
+            key = json.dumps([stored.options, stored.merge, stored.reduce], sort_keys=True)
             counts.setdefault(metric, Counter())[key] += 1
     if not counts:
         return [definition_of(metric) for metric in DEFAULT]
     definitions = []
     for metric, count in counts.items():
         if metric not in STUDY_METRICS:
-            options, merge = json.loads(count.most_common(1)[0][0])
+            options, merge, reduce = json.loads(count.most_common(1)[0][0])
             present = with_options(definition_of(metric), options)
-            definitions.append(replace(present, merge=tuple(merge)))
+            definitions.append(replace(present, merge=tuple(merge), reduce=reduce))
     return definitions
 
 

@@ -194,9 +194,10 @@ def is_ranked(key: str) -> bool:
 
 
 def definition_words(definition: Definition) -> str:
-    """`version 1 (bins 20, points 10000)`, and which classes were merged."""
+    """`version 1 (bins 20, points 10000)`, which classes were merged, how vectors were reduced."""
     options = ", ".join(f"{k} {v}" for k, v in definition.options.items())
     merged = f", merged {', '.join(definition.merge)}" if definition.merge else ""
+    merged += f", vectors reduced by {definition.reduce}" if definition.reduce else ""
     own = [definition.package or "", f"code {definition.code[:8]}" if definition.code else ""]
     source = "".join(f", {words}" for words in own if words)
     return f"version {definition.version}{f' ({options})' if options else ''}{merged}{source}"
@@ -212,6 +213,8 @@ def _distinction(definition: Definition, rivals: Sequence[Definition]) -> str:
     ]
     if any(rival.merge != definition.merge for rival in rivals):
         differences.append(f"merged {', '.join(definition.merge or ['nothing'])}")
+    if any(rival.reduce != definition.reduce for rival in rivals):
+        differences.append(definition.reduce or "vectors as they are")
     if any(rival.version != definition.version for rival in rivals):
         differences.append(f"version {definition.version}")
     if any(rival.package != definition.package for rival in rivals):

@@ -93,6 +93,8 @@ class Definition:
             one.
         libraries: versions of the libraries that computed the score; two definitions that differ
             here alone are equal.
+        reduce: how latents that are vectors were made numbers before scoring; None if they were
+            scored as they are.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Definition:
     code: str | None = None
     package: str | None = None
     libraries: Mapping[str, str] = field(default_factory=dict, compare=False)
+    reduce: str | None = None
 
     def __post_init__(self) -> None:
         later = {} if self.code else LATER_OPTIONS.get(self.name, {})
@@ -112,7 +115,7 @@ class Definition:
     @cached_property
     def identity(self) -> str:
         """A text that equal definitions share."""
-        parts: list[Any] = [self.name, self.version, self.options, self.merge]
+        parts: list[Any] = [self.name, self.version, self.options, self.merge, self.reduce]
         return json.dumps([*parts, self.code, self.package], sort_keys=True)
 
     def as_dict(self) -> dict[str, Any]:
@@ -122,6 +125,7 @@ class Definition:
             "version": self.version,
             "options": dict(self.options),
             **({"merge": list(self.merge)} if self.merge else {}),
+            **({"reduce": self.reduce} if self.reduce else {}),
             **({"code": self.code} if self.code else {}),
             **({"package": self.package} if self.package else {}),
             **({"libraries": dict(self.libraries)} if self.libraries else {}),
@@ -197,8 +201,8 @@ class Evaluation:
             have no distribution.
         kl_total: sum of `kl`.
         continuous: number of continuous latents; the others are categorical.
-        spread: standard deviation of each continuous latent over the rows, entropy of each
-            categorical one in nats.
+        spread: standard deviation of each continuous latent over the rows (of a vector the root of
+            its total variance), entropy of each categorical one in nats.
         active: whether each latent is in use, by its KL or else by its spread.
         active_latents: number of latents in use.
         rows: number of rows.

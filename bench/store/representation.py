@@ -2,7 +2,8 @@
 
 Arrays: codes (N, D), categories (N, C), factors (N, K), logvar (N, D), probabilities (N, sum of
 category_sizes), kl (D + C,), values (N, K) where a factor is continuous, rows (N,) of the data
-set, category_sizes, factor_names, factor_kinds, factor_sizes; of rows held out the first seven with
+set, category_sizes, factor_names, factor_kinds, factor_sizes; where latents are vectors,
+groups (D,), how many columns of codes and logvar each has; of rows held out the first seven with
 the suffix _test. This is what `bench evaluate` reads, too.
 """
 
@@ -28,6 +29,7 @@ def write_representation(path: Path, representation: Representation, rows: np.nd
         "factor_names": np.array(r.factor_names),
         "factor_kinds": np.array(r.factor_kinds),
         "factor_sizes": np.array(r.factor_sizes),
+        **({} if r.groups is None else {"groups": np.array(r.groups)}),
         "rows": rows,
     }
     write_arrays(path, arrays)
@@ -36,7 +38,8 @@ def write_representation(path: Path, representation: Representation, rows: np.nd
 def read_representation(path: Path) -> Representation:
     """The representation in a file. Raises ValueError where the arrays do not fit together."""
     arrays = read_arrays(path)
-    words = {name: tuple(arrays[name].tolist()) for name in _WORDS}
+    words: dict[str, Any] = {name: tuple(arrays[name].tolist()) for name in _WORDS}
+    words["groups"] = arrays.get("groups")
 
     def side(suffix: str) -> dict[str, Any]:
         found = {name: arrays.get(f"{name}{suffix}") for name in _LATENTS}

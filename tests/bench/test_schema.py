@@ -94,7 +94,9 @@ def written(value: Any) -> Any:
 
 
 def test_everything_that_a_record_may_hold_is_valid(make_run, make_record) -> None:
-    definition = Definition("mig", 1, {"bins": 20}, ("a:b=c",), "abc", "mine 1.2", {"numpy": "2"})
+    definition = Definition(
+        "mig", 1, {"bins": 20}, ("a:b=c",), "abc", "mine 1.2", {"numpy": "2"}, "pca1"
+    )
     score = ScoreRecord(0.5, {"x": 0.1}, definition, {}, 0.1, ("no",), {"value": 0.1}, 3)
     evaluation = replace(
         make_record(state="collapsed").evaluation,
