@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bench.datasets import FactorData
 from bench.metrics import Representation
+from bench.metrics.vectors import first_component, summed
 from bench.models import VAE, Encoder, Posterior
 from bench.store.record import REACH
 from bench.streams import numpy_stream
@@ -124,12 +125,19 @@ def encode(
         factor_kinds=tuple(factor.kind for factor in data.factors),
         factor_sizes=tuple(factor.size for factor in data.factors),
         logvar=logvars if stochastic else None,
-        kl=(divergence / len(rows)).numpy() if stochastic else None,
+        kl=_by_latent(model, (divergence / len(rows)).numpy()) if stochastic else None,
         values=data.numbers(rows) if any(f.kind == "continuous" for f in data.factors) else None,
         probabilities=probabilities if latents.categorical else None,
+        groups=model.groups,
     )
     error, of_mean_image = decoded.errors(model)
     return Encoded(representation, rows, error, of_mean_image)
+
+
+def _by_latent(model: Encoder, kl: np.ndarray) -> np.ndarray:
+    """The KL (D + C,) of each latent, of a vector the sum over its columns."""
+    split = model.latents.continuous
+    return np.concatenate([summed(kl[:split], model.groups), kl[split:]])
 
 
 def inputs(model: Encoder, data: FactorData, rows: np.ndarray, device: torch.device) -> Tensor:
@@ -180,7 +188,8 @@ def samples(
     start from and its reconstruction, chosen by `clearest` among the first 128 rows; for each
     latent, `z1`... and `c1`..., the decoded traversal from the reference's code: a continuous
     latent over two standard deviations of the prior to each side, or of its `codes` (N, D) where
-    the model has no prior, a categorical one category by category.
+    the model has no prior, a categorical one category by category. A latent that is a vector moves
+    as far along the first principal component of its codes.
     """
     latents = model.latents
     model.eval()
@@ -194,10 +203,18 @@ def samples(
             centres, widths = np.zeros(latents.continuous), np.ones(latents.continuous)
         arrays = {"originals": _pixels(x), "reconstructions": _pixels(model.pictures(code))}
         traversals: dict[str, Traversal] = {}
-        for d in range(latents.continuous):
-            low, high = (centres[d] + reach * widths[d] for reach in (-REACH, REACH))
-            values = torch.linspace(float(low), float(high), SHOWN, device=device)
-            traversals[f"z{d + 1}"] = slice(d, d + 1), values[:, None]
+        ends = np.cumsum(groups := model.groups or (1,) * latents.continuous).tolist()
+        for d, (end, size) in enumerate(zip(ends, groups, strict=True)):
+            columns = slice(end - size, end)
+            centre, step = centres[columns], widths[columns]
+            if size > 1:
+                step = _along(codes[:, columns], posterior.logvar is not None)
+            reached = zip(centre - REACH * step, centre + REACH * step, strict=True)
+            lines = [
+                torch.linspace(float(low), float(high), SHOWN, device=device)
+                for low, high in reached
+            ]
+            traversals[f"z{d + 1}"] = columns, torch.stack(lines, dim=1)
         first = latents.continuous
         for c, size in enumerate(latents.categorical):
             traversals[f"c{c + 1}"] = slice(first, first + size), torch.eye(size, device=device)
@@ -214,6 +231,12 @@ def samples(
             z[:, columns] = values
             arrays[name] = _pixels(model.pictures(z))
     return arrays
+
+
+def _along(codes: np.ndarray, has_prior: bool) -> np.ndarray:
+    """One standard deviation, of the prior or of the codes (N, W), along the first component."""
+    mean, direction = first_component(codes)
+    return direction if has_prior else direction * ((codes - mean) @ direction).std()
 
 
 def clearest(model: VAE, codes: Tensor, traversals: Collection[Traversal]) -> int:

@@ -13,7 +13,8 @@ from bench.models import Encoder, Latents, Posterior
 _TRIED = 3  # images of zeros that tell which latents there are: no number of channels by chance
 _PARTS = ("mean", "logvar", "logits")
 _RETURN = (
-    "let it return codes (B, D), a pair (mean, logvar) of such, or a mapping with mean, logvar "
+    "let it return codes (B, D), or (B, latents, columns of each) where latents are vectors, a "
+    "pair (mean, logvar) of such, or a mapping with mean, logvar "
     "and logits"
 )
 
@@ -27,7 +28,8 @@ class ExternalEncoder(Encoder):
 
     Its `encode` is called, or else its `encoder`, or else the network itself. It may return a
     Posterior, codes (B, D), a pair (mean, logvar), a triple of these and a list of logits (B, S_c),
-    or a mapping with some of these names. Images have the type of the network's parameters; one
+    or a mapping with some of these names. Codes (B, latents, columns) are vectors, one per latent,
+    and are put side by side. Images have the type of the network's parameters; one
     batch of zeros tells which latents there are.
 
     Attributes:
@@ -60,7 +62,9 @@ class ExternalEncoder(Encoder):
                 ) from error
         sizes = tuple(logits.shape[1] for logits in posterior.logits)
         self.latents = Latents(posterior.mean.shape[1], sizes)
-        self.found = f"{way} returns {_taken(result, posterior)}{self._doubt(zeros, posterior)}"
+        self.groups = _groups(result)
+        taken = _taken(result, posterior, self.groups)
+        self.found = f"{way} returns {taken}{self._doubt(zeros, posterior)}"
 
     def encode(self, x: Tensor) -> Posterior:
         _, encode = self._way()
@@ -140,24 +144,44 @@ def as_posterior(result: Any, rows: int) -> Posterior:
     logits = [logits] if isinstance(logits, Tensor) else list(logits)
     if mean is None and logvar is None and logits:
         mean = torch.zeros(rows, 0, device=logits[0].device)
-    mean = _matrix(mean, "codes", rows)
+    shape = tuple(getattr(mean, "shape", ()))
+    mean = _matrix(_side_by_side(mean), "codes", rows)
     if logvar is not None:
-        logvar = _matrix(logvar, "logvar", rows)
-        if logvar.shape != mean.shape:
-            shapes = f"{tuple(mean.shape)} and {tuple(logvar.shape)}"
-            raise UnsupportedModelError(f"its mean and logvar are {shapes}: let both be (B, D)")
+        other = tuple(getattr(logvar, "shape", ()))
+        logvar = _matrix(_side_by_side(logvar), "logvar", rows)
+        if other != shape:
+            raise UnsupportedModelError(
+                f"its mean and logvar are {shape} and {other}: let both be (B, D)"
+            )
     return Posterior(mean, logvar, tuple(_matrix(each, "logits", rows) for each in logits))
 
 
-def _taken(result: Any, posterior: Posterior) -> str:
+def _side_by_side(tensor: Any) -> Any:
+    """Vectors (B, S, W) as (B, S W); all else as it is."""
+    vectors = isinstance(tensor, Tensor) and tensor.ndim == 3
+    return tensor.flatten(1) if vectors else tensor
+
+
+def _groups(result: Any) -> tuple[int, ...] | None:
+    """The columns of each latent where a network's codes are vectors."""
+    mean = _parts(result)[0]
+    if not isinstance(mean, Tensor) or mean.ndim != 3 or mean.shape[2] == 1:
+        return None
+    return (mean.shape[2],) * mean.shape[1]
+
+
+def _taken(result: Any, posterior: Posterior, groups: tuple[int, ...] | None) -> str:
     """What the parts of a network's result were taken for."""
     width = posterior.mean.shape[1]
+    vectors = f"{len(groups)} latents of {groups[0]} columns each" if groups else ""
     sizes = ", ".join(str(logits.shape[1]) for logits in posterior.logits)
     if isinstance(result, Tensor):
-        return f"one tensor, taken for the codes of {width} latents without log variances"
+        codes = vectors or f"{width} latents"
+        return f"one tensor, taken for the codes of {codes} without log variances"
     named = isinstance(result, Posterior | Mapping)
     order = ("the first tensor", "the second", "the third part")
-    parts = [f"{'mean' if named else order[0]}, taken for the means of {width} codes"]
+    means = vectors or f"{width} codes"
+    parts = [f"{'mean' if named else order[0]}, taken for the means of {means}"]
     if not width:
         parts = []
     if posterior.logvar is not None:

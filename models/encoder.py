@@ -21,11 +21,14 @@ class Encoder(nn.Module, ABC):
         changed: the number of factors in which the images of a pair differ; 0 for a different
             number in each pair.
         input: what `encode` takes, see `Input`.
+        groups: where latents are vectors, how many columns of the codes each has, in the order of
+            the columns, which `latents` counts; None where each has one.
     """
 
     latents: Latents
     changed: int = 1
     input: ClassVar[Input] = "images"
+    groups: tuple[int, ...] | None = None
 
     @classmethod
     def settings_of_data(cls, settings: Mapping[str, Any], rows: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from bench.datasets import FactorData
 from bench.errors import RequestError
-from bench.metrics import Representation, mig
+from bench.metrics import Representation, mig, mig_neighbours
 from bench.report.columns import one_line, shown
 from bench.report.frame import HasRecord, record_of
 from bench.report.style import WIDTH, current, figure, folded, literal, titled
@@ -29,6 +29,7 @@ ROWS = 12  # of traversals: more latents make no picture
 
 _LABELS, _GAP = 1.25, 0.06  # inches, of the picture of traversals
 MINIMAL = 2.5  # inches: a narrower one has no room for pictures beside the labels
+_POINTS = 2_000  # rows behind the information of vectors, which takes the square of them
 _NUMBERED = 14  # factors: more leave no room for numbers in the heat map
 _RELATIONS = {"mutual_information", "entropies", "latents", "factors"}
 
@@ -112,13 +113,16 @@ class Information:
 
     @classmethod
     def within(cls, representation: Representation) -> "Information":
-        """That of a representation, estimated as for its MIG.
+        """That of a representation, estimated as for its MIG; of vectors by nearest neighbours.
 
         Raises:
             RequestError: no factor varies.
         """
+        rng = numpy_stream(0, "mig")
         try:
-            return cls._from(mig(representation, numpy_stream(0, "mig")).details)
+            if representation.groups is not None:  # vectors have no bins
+                return cls._from(mig_neighbours(representation, rng, points=_POINTS).details)
+            return cls._from(mig(representation, rng).details)
         except ValueError as error:
             raise RequestError(str(error)) from error
 

@@ -363,6 +363,32 @@ def test_traversals_of_a_deterministic_code_span_its_own_spread(
     torch.testing.assert_close(second[:, 1], torch.full((10,), 10.0))
 
 
+@pytest.mark.parametrize("prior", [False, True])
+def test_a_vector_is_traversed_along_its_first_principal_component(
+    data: Toy, rows: np.ndarray, prior: bool
+) -> None:
+    seen: list[Tensor] = []
+    kind = VAE if prior else Autoencoder
+    model = kind(image_shape=(1, 32, 32), continuous=3)
+    model.groups = (2, 1)
+    model.pictures = lambda z: seen.append(z) or torch.zeros(len(z), 1, 32, 32)
+    rng = np.random.default_rng(0)
+    along = 5 * rng.normal(size=500)
+    # The first two columns move together, along (3, 4) / 5.
+    codes = np.column_stack([1 + 0.6 * along, 2 + 0.8 * along, rng.normal(size=500)])
+    arrays = samples(model, data, rows, codes, CPU)
+    assert {"z1", "z2"} < arrays.keys()
+    assert "z3" not in arrays
+    first, second = seen[-2:]
+    steps = first[1:, :2] - first[:-1, :2]
+    reach = 2 if prior else 2 * along.std()
+    np.testing.assert_allclose(steps, np.tile([[0.6, 0.8]], (9, 1)) * reach / 4.5, rtol=1e-5)
+    middle = np.zeros(2) if prior else codes[:, :2].mean(axis=0)
+    np.testing.assert_allclose(first[:, :2].mean(0), middle, atol=1e-5)
+    assert (first[:, 2] == first[0, 2]).all()
+    assert (second[:, :2] == second[0, :2]).all()
+
+
 class Squares:
     """Draws squares with a side (latent 0) and a brightness (latent 1); latent 2 does nothing."""
 

@@ -12,10 +12,12 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from bench.build import build_data, build_model
+from bench.encode import encode
 from bench.errors import RequestError
 from bench.external import ExternalEncoder, weights_digest, wrap
 from bench.models import BetaVAE, Posterior
 from bench.plan import Plan, Request, plan
+from bench.report.pictures import Information, draw_run
 from bench.report.table import comparison
 from bench.store.files import read_json
 from bench.store.record import read_record
@@ -71,6 +73,15 @@ def larger():
 
 def picky(image_shape):
     raise ValueError("images of 64 pixels only")
+
+
+class Slots(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1024, 8)
+
+    def encode(self, x):
+        return self.layer(x.flatten(1)).reshape(-1, 4, 2)
 
 
 def needy(width):
@@ -158,6 +169,12 @@ _LOG = "taken for their log variances"
             f"{_MEAN}; logvar, {_LOG}; logits, taken for the logits of categories (3)",
         ),
         (
+            lambda h: (h[:, :2, None], h[:, 2:4, None]),  # latents of one column are numbers
+            True,
+            (),
+            f"{_FIRST}; the second, {_LOG}",
+        ),
+        (
             lambda h: Posterior(h[:, :2], h[:, 2:4], (h[:, 4:],)),
             True,
             (3,),
@@ -182,6 +199,25 @@ def test_codes_and_what_goes_with_them(
         assert tuple(logits.shape) == (5, size)
     if sizes:
         assert torch.equal(posterior.logits[-1], h[:, 4:])
+
+
+def test_latents_that_are_vectors(x: Tensor) -> None:
+    net = Gives(lambda h: h[:, :6].reshape(-1, 2, 3))
+    model = ExternalEncoder(net, SHAPE)
+    codes = "one tensor, taken for the codes of 2 latents of 3 columns each without log variances"
+    assert model.found == f"the network itself returns {codes}"
+    assert model.groups == (3, 3)
+    assert torch.equal(model.encode(x).mean, net.linear(x.flatten(1))[:, :6])
+    assert ExternalEncoder(Gives(lambda h: h), SHAPE).groups is None
+
+    with_noise = ExternalEncoder(Gives(lambda h: (net.make(h), net.make(h), [h[:, 5:]])), SHAPE)
+    data = build_data("toy", {"image_size": 32}, None)
+    r = encode(with_noise, data, np.arange(60), CPU).representation
+    assert (r.groups, r.latents, r.codes.shape) == ((3, 3), 3, (60, 6))
+    assert r.kl is not None
+    mean, logvar = r.codes.astype(float), r.logvar.astype(float)
+    kl = 0.5 * (mean**2 + np.exp(logvar) - logvar - 1).mean(axis=0)
+    np.testing.assert_allclose(r.kl[:2], kl.reshape(2, 3).sum(axis=1), rtol=1e-4)
 
 
 def test_categories_alone(x: Tensor) -> None:
@@ -230,6 +266,10 @@ def test_codes_do_not_depend_on_the_other_images_of_a_batch(x: Tensor) -> None:
         (lambda h: h[0], "a 1-dimensional tensor (7,) for 3 images"),
         (lambda h: h[:2], "a 2-dimensional tensor (2, 7) for 3 images"),
         (lambda h: h.argmax(-1, keepdim=True), "are torch.int64: give codes as floats, categories"),
+        (
+            lambda h: (h[:, :6].reshape(-1, 2, 3), h[:, :6]),
+            "its mean and logvar are (3, 2, 3) and (3, 6): let both be (B, D)",
+        ),
         (lambda h: (h, h[:, :2]), "its mean and logvar are (3, 7) and (3, 2): let both be (B, D)"),
         (lambda h: (h, h, h), "it returns 3 things (Tensor, Tensor, Tensor): let it return codes"),
         (lambda h: {"z": h}, "it returns a mapping with z: let it return codes"),
@@ -375,6 +415,27 @@ def test_what_was_found_is_in_the_plan_and_in_the_record() -> None:
     record = read_record(carried_out(plan))
     assert record.evaluation is not None
     assert record.evaluation.found == words
+
+
+def test_a_run_of_vectors_is_scored_and_drawn() -> None:
+    asked = planned("Slots", metrics="mig,mig_neighbours", sets=["train.rows=150"])
+    record = read_record(carried_out(asked))
+    assert record.evaluation is not None
+    assert (record.evaluation.continuous, len(record.evaluation.spread)) == (4, 4)
+    assert list(record.scores) == ["mig_neighbours"]
+    assert "vector of 2" in record.evaluation.undefined["mig"].reason
+    stored = read_representation(record.folder / "representation.npz")
+    assert stored.groups == (2, 2, 2, 2)
+    deviation = np.sqrt(stored.codes.astype(float).var(axis=0).reshape(4, 2).sum(axis=1))
+    np.testing.assert_allclose(record.evaluation.spread, deviation, rtol=1e-6)
+    draw_run(record)
+    assert (record.folder / "information.png").exists()
+    assert not (record.folder / "traversals.png").exists()  # an encoder draws nothing
+    # The record has what the picture shows, or else the codes do, from fewer rows.
+    of_record, of_codes = Information.of(record), Information.within(stored)
+    assert of_record is not None
+    assert of_record.shares.shape == of_codes.shares.shape == (4, len(stored.factor_names))
+    np.testing.assert_allclose(of_codes.shares, of_record.shares)
 
 
 def test_a_mean_and_a_log_variance_side_by_side_are_doubted() -> None:

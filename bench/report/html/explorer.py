@@ -88,6 +88,8 @@ def _model(record: Record, title: str, room: int) -> tuple[dict[str, Any], bytes
         raise LeftOutError(f"its arrays cannot be read ({type(error).__name__})") from error
     codes = _codes(representation)
     examples = codes[: len(originals)]
+    if representation.groups is not None:
+        raise LeftOutError("its latents are vectors, which no slider moves")
     if not len(examples) or not np.isfinite(codes).all():
         raise LeftOutError("it has no codes that are finite")
     latents = _latents(representation, codes, evaluation, Information.of(record), len(examples))
