@@ -39,7 +39,8 @@ def dci_es(
 
     Explicitness, the value, is the mean E over the K factors: 1 if the weakest probe already reads
     what can be read, 0 if the loss falls evenly, negative if later. Size S is the number of factors
-    over the L latents, 1 at most. Their informativeness is that of the best probe.
+    over the L latents, 1 at most; their code has no line for it, and the paper's text was not read.
+    Their informativeness is that of the best probe.
 
     - The probes are the random forests of their configuration: 100 trees, capacity is the depth.
       Their perceptrons and random Fourier features are not here. One forest is grown to the largest
