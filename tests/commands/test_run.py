@@ -93,7 +93,7 @@ def test_it_ends_well_and_says_what_it_wrote(finished) -> None:
 
 
 def test_everything_is_on_disk(finished) -> None:
-    assert {path.name for path in finished.folder.iterdir()} - {".lock"} == {
+    assert {path.name for path in finished.folder.iterdir()} - {".lock", ".drawn"} == {
         *TABLES,
         "plots",
         "runs",

@@ -193,7 +193,7 @@ def medians_of(
 
     def rank(pair: tuple[Record, Record]) -> tuple[bool, bool, float]:
         run, status = pair[1].run, pair[1].status
-        cell = cells[run.label]
+        cell = cells.get(run.label)
         last = kinds.get(run.label) == BASELINES, status.state == "collapsed"
         return *last, math.inf if cell is None else -cell.mean
 
