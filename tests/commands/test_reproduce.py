@@ -641,11 +641,12 @@ def test_a_copy_that_fails_leaves_no_run(
     monkeypatch.setitem(TABLES, "tiny", TINY)
     shutil.copytree(finished_tiny, tmp_path / "a")
 
-    def full(source: Path, target: Path) -> None:
+    def full(source: Path, target: Path, **rest: Any) -> None:
+        target.mkdir(parents=True)
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("bench.reproduce.run.shutil.copy2", full)
+        patched.setattr("bench.store.files.shutil.copytree", full)
         said = reproduced(cli_here, tmp_path / "b", "tiny", "--seeds", "1")
     assert said.code == 2
     assert "No space left on device" in said.err
