@@ -20,8 +20,11 @@ REFERENCE = ROOT / "results" / "reference"
 COMMANDS = re.findall(
     r"^    (bench (?:run|list|report|evaluate|data|check) [^#\n]*)", README, re.MULTILINE
 )
-# One needs the network, the others the runs that an earlier command has made.
-ELSEWHERE = re.compile(r"bench data fetch|bench evaluate results/|bench evaluate .*--into")
+# One needs the network, one a cluster, the others the runs that an earlier command has made.
+ELSEWHERE = re.compile(
+    r"bench data fetch|bench run .*--executor slurm|bench report results/"
+    r"|bench evaluate results/|bench evaluate .*--into"
+)
 
 
 @pytest.fixture
@@ -40,9 +43,13 @@ def codes_of_readme(tmp_path):
     codes = np.column_stack([shape, size]) + 0.1 * rng.normal(size=(500, 2))
     factors = np.column_stack([shape, size])
     np.savez(tmp_path / "codes.npz", codes=codes, factors=factors)
+    slots = np.repeat(codes, 160, axis=1) + rng.normal(size=(500, 320))
+    np.savez(tmp_path / "slots.npz", codes=slots, factors=factors)
     head = "codes_1,codes_2,factors_shape,factors_size"
     rows = np.column_stack([codes, factors])
     np.savetxt(tmp_path / "codes.csv", rows, delimiter=",", header=head, comments="")
+    study = "models: {vae: {}, betavae: {sweep: {beta: [1, 4]}}}\ndataset: toy\nseeds: 4\n"
+    (tmp_path / "study.yaml").write_text(study)
     images = rng.integers(256, size=(500, 40, 32), dtype=np.uint8)
     np.savez(tmp_path / "mine.npz", images=images, factors=factors, z=codes, y=factors)
 
@@ -61,12 +68,12 @@ def test_commands_are_accepted(command, model_of_readme, codes_of_readme, cli_he
 
 
 def test_model_of_the_readme_trains(model_of_readme, bench, tmp_path):
-    command = next(c for c in COMMANDS if c.startswith("bench run --models ./warm.py"))
+    command = next(c for c in COMMANDS if c.startswith("bench run --models Warm=./warm.py"))
     command = command.replace("dsprites", "toy")
     options = ("--preset", "smoke", "--steps", "4", "--seeds", "1")
     ran = bench(*shlex.split(command)[1:], *options, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    assert "warm.py:Warm" in ran.stdout
+    assert "Warm (start=4)" in ran.stdout
 
 
 @pytest.mark.parametrize("name", ["dsprites-quick", "jointvae-fashionmnist-40epochs"])
