@@ -203,10 +203,13 @@ def test_slurm_goes_on_without_its_driver_and_another_one_finds_the_jobs(
     until(lambda: (jobs[0][0], "PENDING") in queue(), "the job is in the queue again")
     # SLURM would start it after two minutes
     subprocess.run(["scontrol", "update", f"JobId={jobs[0][0]}", "StartTime=now"], check=True)
+    # `bench run` would leave runs out whose jobs are over
+    over = [state for _, state in queue()].count("COMPLETED")
     assert not study.carry_out(through(asked))
     assert study.results() == expected
-    assert [number for number, _ in queue()] == [number for number, _ in jobs]
-    assert len(study.processes()) == 4
+    again = [number for number, _ in queue()][len(jobs) :]
+    assert len(again) <= over, "no job that was in the queue is submitted once more"
+    assert len(study.processes()) in (4, 4 + len(again))
 
 
 def test_slurm_takes_no_job_that_it_cannot_run(slurm, here, capfd) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.console import time_in_words
 from bench.estimate import like
-from bench.estimate.words import duration
 from bench.store.files import read_json, write_json
 from bench.store.record import ENVIRONMENT, Status, read_records, write_status
 
@@ -199,4 +199,4 @@ def test_what_is_wrong_is_one_line(cli_here, arguments: tuple[str, ...], said: s
 def test_times_in_words() -> None:
     words = {40: "40 s", 89.4: "89 s", 90: "2 min", 5_000: "83 min", 12_000: "3 h 20 min"}
     words |= {7_200: "2 h", 86_400 * 5 + 3600 * 4: "5 days 4 h", 86_400 * 1000: "1,000 days"}
-    assert {seconds: duration(seconds) for seconds in words} == words
+    assert {seconds: time_in_words(seconds) for seconds in words} == words
