@@ -12,7 +12,6 @@ from bench.cells import Selection, select
 from bench.errors import RequestError
 from bench.executors import Reporter
 from bench.executors.cluster import LOCAL, RAY, Cluster
-from bench.executors.early import EarlyWorker
 from bench.executors.inline import run_inline
 from bench.executors.jobs import JobQueue
 from bench.executors.processes import Drawer, run_in_processes
@@ -65,7 +64,6 @@ class Options:
         in_process: whether the runs take place in this process, one after another, and nothing is
             started: `jobs` is then 1.
         cluster: which engine carries the runs out, and what each of them needs.
-        early: a worker process that was started before the plan was made.
     """
 
     jobs: int | None = None
@@ -80,7 +78,6 @@ class Options:
     score_every: int | None = None
     in_process: bool = False
     cluster: Cluster = Cluster()
-    early: EarlyWorker | None = None
 
 
 @dataclass(frozen=True)
@@ -318,7 +315,7 @@ def _run(
     if options.in_process:
         with reporter:
             return run_inline(left, reporter, fail_fast=options.fail_fast)
-    carry_out = _executor(options, folder)
+    carry_out = _executor(options.cluster, folder)
     drawer = Drawer()
 
     def draw(job: Job, status: Status) -> None:
@@ -334,12 +331,10 @@ def _run(
     return stopped
 
 
-def _executor(options: Options, study: Path) -> Callable[..., bool]:
+def _executor(cluster: Cluster, study: Path) -> Callable[..., bool]:
     """What carries out the runs. An engine's package is imported where it is asked for."""
-    cluster = options.cluster
     if cluster.executor == LOCAL:
-        ready = None if options.early is None else options.early.take()
-        return partial(run_in_processes, ready=ready)
+        return run_in_processes
     if cluster.executor == RAY:
         from bench.executors.ray import run_on_ray
 

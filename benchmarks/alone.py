@@ -13,7 +13,7 @@ def in_process(script: str, arguments: list[str], cores: set[int]) -> dict[str, 
 
     Its libraries are set as those of a run.
     """
-    from bench.executors.start import environment_of_a_worker
+    from bench.executors.processes import environment_of_a_worker
 
     made = subprocess.run(
         [sys.executable, script, "--one", *arguments],
@@ -35,7 +35,7 @@ class Beside:
     """
 
     def __init__(self, script: str, arguments: list[str]) -> None:
-        from bench.executors.start import KEEP_MEMORY
+        from bench.executors.processes import KEEP_MEMORY
 
         given = {name: value for name, value in os.environ.items() if name not in KEEP_MEMORY}
         self._process = subprocess.Popen(

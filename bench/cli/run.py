@@ -1,9 +1,8 @@
 """The command `bench run`."""
 
-import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from bench.estimate.preview import Preview
     from bench.execute import Options, Outcome, Outstanding
     from bench.executors import Reporter
-    from bench.executors.early import EarlyWorker
     from bench.plan import Plan
     from bench.store.run import Run
 
@@ -185,73 +183,59 @@ def run(
     executor_option: ExecutorOption = None,
     notes: Notes = False,
 ) -> None:
-    with _early_worker(threads if executor == "local" and not dry_run else 0) as early:
-        from bench.cells import RETRIED, Selection, parse_retry, parse_shard, parse_timeout
-        from bench.execute import Options
-        from bench.executors.cluster import cluster
-        from bench.studyfile.choices import Choices, study_definition
+    from bench.cells import RETRIED, Selection, parse_retry, parse_shard, parse_timeout
+    from bench.execute import Options
+    from bench.executors.cluster import cluster
+    from bench.studyfile.choices import Choices, study_definition
 
-        selection = Selection(
-            only=only or (),
-            shard=None if shard is None else parse_shard(shard),
-            retry=RETRIED if retry is None else parse_retry(retry),
-        )
-        for option, value in (("--json", as_json), ("--pilot", pilot)):
-            if value and not dry_run:
-                raise RequestError(f"{option} goes with --dry-run")
-        choices = Choices(
-            models=models,
-            dataset=dataset,
-            preset=preset,
-            seeds=seeds,
-            sets=set_ or [],
-            sweeps=sweep or [],
-            metrics=metrics,
-            steps=steps,
-            fix=fix or [],
-            correlate=correlate or [],
-            hold_out=hold_out or [],
-            factors=factors,
-            output=output,
-            data_dir=data_dir,
-        )
-        definition = study_definition(study, choices)
-        options = Options(
-            jobs=jobs,
-            threads=threads,
-            device=device,
-            data_dir=data_dir,
-            force=force,
-            fail_fast=fail_fast,
-            selection=selection,
-            timeout=None if timeout is None else parse_timeout(timeout),
-            checkpoint_seconds=checkpoint_seconds,
-            score_every=score_every,
-            early=early,
-            cluster=cluster(executor, address, executor_option or (), threads),
-        )
-        if dry_run:
-            from bench.estimate.preview import preview
+    selection = Selection(
+        only=only or (),
+        shard=None if shard is None else parse_shard(shard),
+        retry=RETRIED if retry is None else parse_retry(retry),
+    )
+    for option, value in (("--json", as_json), ("--pilot", pilot)):
+        if value and not dry_run:
+            raise RequestError(f"{option} goes with --dry-run")
+    choices = Choices(
+        models=models,
+        dataset=dataset,
+        preset=preset,
+        seeds=seeds,
+        sets=set_ or [],
+        sweeps=sweep or [],
+        metrics=metrics,
+        steps=steps,
+        fix=fix or [],
+        correlate=correlate or [],
+        hold_out=hold_out or [],
+        factors=factors,
+        output=output,
+        data_dir=data_dir,
+    )
+    definition = study_definition(study, choices)
+    options = Options(
+        jobs=jobs,
+        threads=threads,
+        device=device,
+        data_dir=data_dir,
+        force=force,
+        fail_fast=fail_fast,
+        selection=selection,
+        timeout=None if timeout is None else parse_timeout(timeout),
+        checkpoint_seconds=checkpoint_seconds,
+        score_every=score_every,
+        cluster=cluster(executor, address, executor_option or (), threads),
+    )
+    if dry_run:
+        from bench.estimate.preview import preview
 
-            shown = preview(definition, options, with_pilot=pilot)
-            if as_json:
-                print(json.dumps({"studies": [part.as_dict() for part in shown]}, allow_nan=False))
-            else:
-                print_previews(shown, stdout())
-            return
-        raise typer.Exit(_execute_all(definition.plans(), options, stdout(), stderr(), notes=notes))
-
-
-@contextlib.contextmanager
-def _early_worker(threads: int) -> "Iterator[EarlyWorker | None]":
-    """A worker that loads its libraries while this process plans; None for no threads."""
-    from bench.executors.early import EarlyWorker
-
-    if threads < 1:
-        yield None
+        shown = preview(definition, options, with_pilot=pilot)
+        if as_json:
+            print(json.dumps({"studies": [part.as_dict() for part in shown]}, allow_nan=False))
+        else:
+            print_previews(shown, stdout())
         return
-    with EarlyWorker(threads) as worker:
-        yield worker
+    raise typer.Exit(_execute_all(definition.plans(), options, stdout(), stderr(), notes=notes))
 
 
 def _execute_all(

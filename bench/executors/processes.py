@@ -7,7 +7,7 @@ seconds to load; only an external model, of which nothing is known, gets a proce
 """
 
 import contextlib
-import importlib
+import multiprocessing
 import os
 import queue
 import signal
@@ -25,7 +25,6 @@ from typing import Any
 
 from bench.executors import Reporter
 from bench.executors.jobs import JobQueue
-from bench.executors.start import spawned as _spawned
 from bench.store.record import UNSUCCESSFUL, Status, read_record, read_status, write_status
 from bench.worker import Job, Progress, run_job, timed_out
 
@@ -33,10 +32,11 @@ POLL = 0.25  # seconds
 GRACE = 30.0  # seconds after its time in which a run may end itself, with a checkpoint
 PROGRESS_EVERY = 0.2  # seconds between two messages of a worker about the same phase
 
-_STOP, _END = "stop", "end"
+# glibc keeps what a training step frees for the next step, which wants the same again. By default
+# it gives large blocks back, and a tenth of a step on the CPU goes into having them mapped anew.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
 
-# What every run needs and takes seconds to load.
-_NEEDED = ("bench.build", "bench.encode", "bench.models", "bench.score", "bench.train.loop")
+_STOP, _END = "stop", "end"
 
 
 @dataclass
@@ -67,7 +67,6 @@ def run_in_processes(
     *,
     fail_fast: bool = False,
     ended: Callable[[Job, Status], None] = lambda job, status: None,
-    ready: "tuple[BaseProcess, Connection[Any, Any]] | None" = None,
 ) -> bool:
     """Carry out jobs, at most `slots` at a time.
 
@@ -83,12 +82,11 @@ def run_in_processes(
         reporter: told what happens.
         fail_fast: whether the first run that ends without scores stops the others.
         ended: called for each job that has ended, with its status.
-        ready: a worker that was started before, and its pipe.
 
     Returns:
         Whether a signal stopped it.
     """
-    workers: list[_Worker] = [] if ready is None else [_Worker(*ready)]
+    workers: list[_Worker] = []
     alone: deque[Job] = deque()  # out of memory beside others
     stopping = failed = last = False
     with counting_signals() as signals:
@@ -174,6 +172,11 @@ class Drawer:
             self._pipe.close()
 
 
+def environment_of_a_worker(threads: int) -> dict[str, str]:
+    """Environment variables that the libraries of a worker process read when they are loaded."""
+    return {"OMP_NUM_THREADS": str(threads), **KEEP_MEMORY}
+
+
 # --- in the parent
 
 
@@ -199,7 +202,7 @@ def _free(workers: list[_Worker], slots: int, job: Job) -> _Worker:
         worker = idle.pop()
         _dismiss(worker)
         workers.remove(worker)
-    worker = _Worker(*_spawned(work, job.run.folder, job.threads))
+    worker = _Worker(*_spawned(_work, job.run.folder, job.threads))
     workers.append(worker)
     return worker
 
@@ -291,6 +294,43 @@ def _dismiss(worker: _Worker) -> None:
     worker.pipe.close()
 
 
+def _spawned(
+    target: Callable[["Connection[Any, Any]"], None], name: str, threads: int
+) -> tuple[BaseProcess, "Connection[Any, Any]"]:
+    """A process that runs a function of one end of a pipe, and the other end."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=target, args=(theirs,), name=name)
+    with _inherited(threads):
+        process.start()
+    theirs.close()
+    return process, ours
+
+
+@contextlib.contextmanager
+def _inherited(threads: int) -> Iterator[None]:
+    """What a process that starts now inherits: its libraries' settings, and no signals to stop.
+
+    Libraries read the variables when they are loaded; a terminal's Ctrl-C, or a scheduler's
+    SIGTERM, reaches all processes, but only the parent decides what to do about it.
+    """
+    variables = environment_of_a_worker(threads)
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    stops = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in stops}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 @contextlib.contextmanager
 def counting_signals() -> Iterator[list[int]]:
     """Signals to stop that arrived inside, instead of an exception at any point of the work."""
@@ -310,11 +350,9 @@ def counting_signals() -> Iterator[list[int]]:
 # --- in a worker process
 
 
-def work(pipe: "Connection[Progress | Status, Job | str]") -> None:
+def _work(pipe: "Connection[Progress | Status, Job | str]") -> None:
     """Carry out jobs until there are no more."""
     inbox, stopping = _listening(pipe)
-    for module in _NEEDED:  # while the first job is still on its way
-        importlib.import_module(module)
     while (job := inbox.get()) != _END:
         last, phase = 0.0, ""
 

@@ -27,9 +27,12 @@ from bench.errors import RequestError
 from bench.executors import Reporter
 from bench.executors.cluster import Cluster
 from bench.executors.jobs import JobQueue
-from bench.executors.processes import GRACE, counting_signals
+from bench.executors.processes import (
+    GRACE,
+    counting_signals,
+    environment_of_a_worker,
+)
 from bench.executors.ray_task import STARTING, Home, Mailbox, Reply, carry_out
-from bench.executors.start import environment_of_a_worker
 from bench.store.files import write_text
 from bench.store.record import UNSUCCESSFUL, Status, read_status, write_status
 from bench.store.transfer import pack, unpack

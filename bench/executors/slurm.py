@@ -27,8 +27,7 @@ from bench.errors import RequestError
 from bench.executors import Reporter
 from bench.executors.cluster import Cluster
 from bench.executors.jobs import JobQueue
-from bench.executors.processes import counting_signals
-from bench.executors.start import environment_of_a_worker
+from bench.executors.processes import counting_signals, environment_of_a_worker
 from bench.store.claims import Claims
 from bench.store.record import (
     SCORED,

@@ -77,25 +77,17 @@ def carried_out(make_run, tmp_path: Path, monkeypatch) -> Callable[..., Notes]:
         ours, theirs = Pipe()
         return Played(theirs), ours
 
-    started = []
-    monkeypatch.setattr(
-        processes, "_spawned", lambda *given: started.append(given) or spawned(*given)
-    )
+    monkeypatch.setattr(processes, "_spawned", spawned)
     monkeypatch.setattr(Played, "busy", 0)
     monkeypatch.setattr(Played, "tried", set())
 
-    def call(
-        *names: str, slots: int = 2, timeout: float | None = None, early: bool = False
-    ) -> Notes:
+    def call(*names: str, slots: int = 2, timeout: float | None = None) -> Notes:
         notes = Notes()
-        ready = spawned(None, "worker", 1) if early else None
         jobs = [Job(make_run(), tmp_path / "runs" / name, (), timeout=timeout) for name in names]
         with Claims(tmp_path) as claims:
             queue = JobQueue(jobs, notes, claims)
-            assert not run_in_processes(queue, slots, notes, ready=ready)
+            assert not run_in_processes(queue, slots, notes)
             assert claimed(tmp_path, names) == set()
-        assert not early or len(started) == slots - 1
-        assert ready is None or not ready[0].is_alive()
         return notes
 
     return call
@@ -116,12 +108,6 @@ def test_a_run_that_is_out_of_memory_is_tried_once_more_alone(carried_out, tmp_p
     assert state(tmp_path, "large") == "done"
     assert notes.count(("out-of-memory", "huge")) == 1
     assert state(tmp_path, "huge") == "out-of-memory"
-
-
-@pytest.mark.parametrize("slots", [1, 2])
-def test_a_worker_that_was_started_before_is_one_of_them(carried_out, slots: int) -> None:
-    told = carried_out("a", "b", "c", slots=slots, early=True).told
-    assert sorted(name for what, name in told if what == "done") == ["a", "b", "c"]
 
 
 def test_alone_from_the_start_it_is_tried_once(carried_out, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.executors.early import EarlyWorker
 from bench.executors.processes import Drawer
 from bench.report.pictures import is_drawn
 from bench.store.files import write_arrays, write_json
@@ -66,12 +65,3 @@ def test_an_interrupted_wait_leaves_no_process(run_folder: Path, monkeypatch) ->
     while process.is_alive():
         assert time.monotonic() < end
         time.sleep(0.02)
-
-
-def test_a_worker_that_nobody_takes_ends_with_its_block() -> None:
-    with EarlyWorker(threads=1) as early:
-        assert early._started is not None
-        process, _ = early._started
-        assert process.is_alive()
-    assert not process.is_alive()
-    assert early.take() is None
