@@ -10,7 +10,7 @@ INPUTS := pyproject.toml setup.py constraints.txt
 # what torch computes; numpy and scipy read none of the variables below
 NUMERIC := tests/models tests/bench/test_train.py tests/bench/test_encode.py tests/bench/test_external.py
 
-.PHONY: demo test test-numeric check lint types conformance benchmark docs clean
+.PHONY: demo test test-numeric test-avx2 test-plain check lint types conformance benchmark docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bench run --models jointvae,betavae --dataset dsprites
@@ -18,9 +18,14 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
-# First with the kernels of a processor without AVX-512, then without oneDNN and vector instructions.
-test-numeric: $(VENV)/.installed-dev
+test-numeric: test-avx2 test-plain
+
+# with the kernels of a processor without AVX-512
+test-avx2: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest -n auto $(NUMERIC)
+
+# without oneDNN and vector instructions
+test-plain: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 BENCH_TEST_ONEDNN=0 ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest -n auto $(NUMERIC)
 
 check: lint types test
@@ -40,6 +45,7 @@ benchmark: $(VENV)/.installed
 	$(BIN)/python benchmarks/commands.py
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/data.py --seconds 1
+	$(BIN)/python benchmarks/engine.py 2016
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python docs/site/build.py

@@ -114,6 +114,8 @@ def test_results_come_back_from_a_node_that_does_not_see_the_folder(nodes, expec
     assert json.loads((run / ENVIRONMENT).read_text())["device"] == "cpu"
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.environ.get("BENCH_SLOW") != "1", reason="set BENCH_SLOW=1")
 def test_ctrl_c_stops_and_the_same_study_goes_on_elsewhere(expected, here) -> None:
     study = Study(here, 3)
     for name in ("hold", "slowly"):
