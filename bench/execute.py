@@ -31,6 +31,7 @@ from bench.store.record import (
     SETTINGS,
     UNSUCCESSFUL,
     WEIGHTS,
+    Epochs,
     Record,
     Records,
     Status,
@@ -61,6 +62,7 @@ class Options:
         timeout: seconds that a run may take in this attempt; None for as long as it takes.
         checkpoint_seconds: time between two checkpoints of a run.
         score_every: training steps between two rows of quick scores; None for none.
+        epochs: what the means per epoch in epochs.csv are over; None for none.
         in_process: whether the runs take place in this process, one after another, and nothing is
             started: `jobs` is then 1.
         cluster: which engine carries the runs out, and what each of them needs.
@@ -76,6 +78,7 @@ class Options:
     timeout: float | None = None
     checkpoint_seconds: float = 30.0
     score_every: int | None = None
+    epochs: Epochs | None = None
     in_process: bool = False
     cluster: Cluster = Cluster()
 
@@ -355,6 +358,7 @@ def _job(run: Run, todo: Outstanding, options: Options) -> Job:
         checkpoint_seconds=options.checkpoint_seconds,
         timeout=options.timeout,
         score_every=options.score_every,
+        epochs=options.epochs,
     )
 
 

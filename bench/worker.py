@@ -43,6 +43,7 @@ class Job:
         checkpoint_seconds: time between two checkpoints.
         timeout: seconds that this attempt may take; None for as long as it takes.
         score_every: training steps between two rows of quick scores; None for none.
+        epochs: what the means per epoch in epochs.csv are over; None for none.
     """
 
     run: Run
@@ -54,6 +55,7 @@ class Job:
     checkpoint_seconds: float = 30.0
     timeout: float | None = None
     score_every: int | None = None
+    epochs: record.Epochs | None = None
 
 
 @dataclass(frozen=True)
@@ -330,6 +332,7 @@ def _train(
             identity=run.identity,
             score_every=job.score_every,
             score=_quick_scores(job, model, data, device),
+            epochs=job.epochs,
             watch=lambda step, terms: watch(Progress("training", step, run.steps, terms)),
             stop=stop,
             notice=lambda text: watch(Progress("training", 0, run.steps, note=text)),
@@ -339,6 +342,8 @@ def _train(
         if state.scores:
             seconds["scoring_while_training"] = round(state.scoring_seconds, 2)
         _write_histories(job, state.history, state.scores)
+        if state.epochs:
+            files.write_rows(job.folder / record.EPOCHS, state.epochs)
         return state.history
     if type(model).fit is not Encoder.fit:
         drawn = data.draw(numpy_stream(run.seed, "fitted rows"), FITTED)

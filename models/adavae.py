@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .encoder import Input
 from .posterior import Posterior
-from .vae import VAE, Objective, kl_terms
+from .vae import VAE, Objective, kl_of_latents, kl_terms
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -199,7 +199,8 @@ def _objective(
     loss = reconstruction + model.regularizer(posterior, z, step)
     shared_count = shared.sum(1).to(loss.dtype).mean()
     terms = {"loss": loss, "reconstruction": reconstruction, **kl_terms(posterior)}
-    return Objective({"vae": loss}, {**terms, "shared_latents": shared_count})
+    terms["shared_latents"] = shared_count
+    return Objective({"vae": loss}, terms, kl_of_latents(posterior))
 
 
 def _halves(posterior: Posterior) -> tuple[Posterior, Posterior]:

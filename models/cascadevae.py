@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .networks import encoder, initialise
 from .posterior import Posterior
-from .vae import VAE, Objective, kl_terms
+from .vae import VAE, Objective, kl_of_latents, kl_terms
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -145,7 +145,7 @@ class CascadeVAE(VAE):
         reconstruction = self.reconstruction(x, self.decode(code))
         loss = reconstruction + self.regularizer(posterior, code, step)
         terms = {"loss": loss, "reconstruction": reconstruction, **kl_terms(posterior)}
-        return Objective({"vae": loss}, terms)
+        return Objective({"vae": loss}, terms, kl_of_latents(posterior))
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         parameters = self.players()["vae"]

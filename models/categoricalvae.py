@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .posterior import Posterior
 from .schedules import linear
-from .vae import VAE, Objective, kl_terms
+from .vae import VAE, Objective, kl_of_latents, kl_terms
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -65,4 +65,4 @@ class CategoricalVAE(VAE):
         reconstruction = self.reconstruction(x, self.decode(z))
         loss = reconstruction + self.regularizer(posterior, z, step)
         terms = {"loss": loss, "reconstruction": reconstruction, **kl_terms(posterior)}
-        return Objective({"vae": loss}, terms)
+        return Objective({"vae": loss}, terms, kl_of_latents(posterior))

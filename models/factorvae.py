@@ -1,6 +1,6 @@
 """FactorVAE (Kim & Mnih 2018, arXiv 1802.05983)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -86,8 +86,13 @@ class FactorVAE(VAE):
             torch.tensor([len(z), len(permuted)], device=z.device)
         )
         loss = F.cross_entropy(logits, truth)
-        terms = {**objective.terms, "discriminator_loss": loss}
-        return Objective({**objective.losses, "discriminator": loss}, terms)
+        of_images, of_permuted = logits.detach()[: len(z)].mean(0)
+        terms = {
+            **objective.terms,
+            "total_correlation": of_images - of_permuted,
+            "discriminator_loss": loss,
+        }
+        return replace(objective, losses={**objective.losses, "discriminator": loss}, terms=terms)
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         return {**super().players(), "discriminator": list(self.discriminator.parameters())}

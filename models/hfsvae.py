@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .posterior import Posterior
-from .vae import VAE, Objective, kl_terms
+from .vae import VAE, Objective, kl_of_latents, kl_terms
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -67,7 +67,8 @@ class HFSVAE(VAE):
         distance = hausdorff(posterior.mean, pairs, self.points, generator)
         loss = reconstruction + self.regularizer(posterior, z, step) + self.gamma * distance
         terms = {"loss": loss, "reconstruction": reconstruction, **kl_terms(posterior)}
-        return Objective({"vae": loss}, {**terms, "hausdorff": distance})
+        terms["hausdorff"] = distance
+        return Objective({"vae": loss}, terms, kl_of_latents(posterior))
 
     def draw_pairs(self, generator: torch.Generator) -> Tensor:
         """Draw different pairs of continuous latents, (P, 2) int64."""

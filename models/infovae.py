@@ -1,6 +1,6 @@
 """InfoVAE and MMD-VAE (Zhao et al. 2019, arXiv 1706.02262)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -80,7 +80,8 @@ class InfoVAE(VAE):
         objective, z = self._objective(x, step, generator)
         mmd = squared_mmd(z, prior, self.bandwidth * self.latents.width**2)
         loss = objective.losses["vae"] + (self.alpha + self.lambda_ - 1) * mmd
-        return Objective({"vae": loss}, {**objective.terms, "loss": loss, "mmd": mmd})
+        terms = {**objective.terms, "loss": loss, "mmd": mmd}
+        return replace(objective, losses={"vae": loss}, terms=terms)
 
     def draw_prior(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Draw codes of the prior, (samples, L), of the dtype and on the device of x."""

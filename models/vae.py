@@ -1,7 +1,7 @@
 """Variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114): the base of all models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +26,13 @@ class Objective:
     Attributes:
         losses: for each player the scalar that it minimises, nats per image.
         terms: scalars to log by name, nats per image unless the name says otherwise.
+        kl: of each latent to its prior, in nats per image, the categorical latents last, (D + K,);
+            None where the model has none.
     """
 
     losses: Mapping[str, Tensor]
     terms: Mapping[str, Tensor]
+    kl: Tensor | None = None
 
     def with_constants(self, **constants: float) -> "Objective":
         """The same with constants among its terms, such as the capacity at a step.
@@ -38,7 +41,7 @@ class Objective:
         """
         like = self.terms["loss"]
         terms = {name: like.new_full((), value) for name, value in constants.items()}
-        return Objective(self.losses, {**self.terms, **terms})
+        return replace(self, terms={**self.terms, **terms})
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -151,7 +154,7 @@ class VAE(Encoder):
         reconstruction = self.reconstruction(x, self.decode(z))
         loss = reconstruction + self.regularizer(posterior, z, step)
         terms = {"loss": loss, "reconstruction": reconstruction, **kl_terms(posterior)}
-        return Objective({"vae": loss}, terms), z
+        return Objective({"vae": loss}, terms, kl_of_latents(posterior)), z
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         """The parameters that each player of the objective moves."""
@@ -197,6 +200,13 @@ class PlainVAE(VAE):
 
     def regularizer(self, posterior: Posterior, z: Tensor, step: int) -> Tensor:
         return warmed(step, self.warmup) * super().regularizer(posterior, z, step)
+
+
+def kl_of_latents(posterior: Posterior) -> Tensor | None:
+    """The KL of each latent to its prior, as `Objective.kl`; None for a deterministic code."""
+    if posterior.logvar is None:
+        return None
+    return torch.cat([posterior.kl_continuous(), posterior.kl_categorical()]).detach()
 
 
 def kl_terms(posterior: Posterior) -> dict[str, Tensor]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bench.store.record import Epochs
+
 # primary: read in the authors' own repository, figure or configuration
 # quoted: read in the repository or poster of others, which `source` names
 # derived: measured on released weights with other code, or in a run of the author's own code
@@ -57,6 +59,7 @@ class Part:
         variants: the number of settings that the sweeps make.
         milliseconds: measured time per step on one CPU core, for this network or one like it.
         weights: name of the file of released weights that takes the place of training.
+        epochs: of the training whose epochs are published; None where they are not.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Part:
     variants: int = 1
     milliseconds: float = 0.0
     weights: str = ""
+    epochs: Epochs | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,8 @@ class Row:
     A number of a run has a key: a metric (`mig`), one of its parts
     (`discrete_accuracy.one_to_one`), the mean over factors of one of its details
     (`discrete_accuracy/nmi`), or of the run's evaluation `reconstruction`, `kl_total`,
-    `kl_continuous`, `kl_categorical` or `active_latents`. A score is by the paper's protocol, or
+    `kl_continuous`, `kl_categorical` or `active_latents`; of an epoch also `total_correlation` or
+    `discriminator_loss`. A score is by the paper's protocol, or
     with `:standard` behind the key by our standard protocol.
 
     Attributes:
@@ -105,6 +110,7 @@ class Row:
         tolerance: largest difference that counts as agreement, of a number that is not a mean
             over seeds; None for means.
         basis: what the tolerance rests on.
+        epoch: of the training, from 1, over which the number is a mean; 0 where it is none.
     """
 
     paper: str
@@ -127,6 +133,7 @@ class Row:
     without_collapsed: bool = False
     tolerance: float | None = None
     basis: str = ""
+    epoch: int = 0
 
     @property
     def is_target(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -28,7 +28,7 @@ from bench.score import DEFAULT
 from bench.settings import parse_seeds
 from bench.store.claims import locked
 from bench.store.files import copy_folder
-from bench.store.record import FINISHED, REPRESENTATION, read_record, read_status
+from bench.store.record import EPOCHS, FINISHED, REPRESENTATION, read_record, read_status
 from bench.store.run import Run
 from bench.store.study import ELSEWHERE, unwritable, write_study
 
@@ -150,7 +150,8 @@ def prepare(request: ReproductionRequest) -> Prepared:
     for part in parts:
         if part.steps:
             planned = plan(study_request(part, request, folder))
-            reusable = finished_elsewhere(planned, folder.parent)
+            needed = [REPRESENTATION] if part.epochs is None else [REPRESENTATION, EPOCHS]
+            reusable = finished_elsewhere(planned, folder.parent, needed)
             trained.append(PlannedPart(part, planned, reusable))
     return Prepared(request, table, folder, trained, [part for part in parts if not part.steps])
 
@@ -175,7 +176,8 @@ def reproduce(prepared: Prepared, options: Options, watcher: Watcher) -> Reprodu
     for planned in prepared.trained:
         take_over(planned.plan, planned.reusable)
     for planned in prepared.trained:
-        outcome = execute(planned.plan, options, watcher.starting)
+        own = replace(options, epochs=planned.part.epochs)
+        outcome = execute(planned.plan, own, watcher.starting)
         watcher.ended(planned.plan, outcome)
         if outcome.stopped:
             return None
@@ -262,8 +264,15 @@ def _record_command(folder: Path, request: ReproductionRequest) -> None:
 # --- runs that another study has finished
 
 
-def finished_elsewhere(plan: Plan, root: Path) -> list[FinishedRun]:
+def finished_elsewhere(
+    plan: Plan, root: Path, needed: Sequence[str] = (REPRESENTATION,)
+) -> list[FinishedRun]:
     """Unfinished runs of a plan that studies in a folder, or reproductions there, have finished.
+
+    Args:
+        plan: the plan.
+        root: the folder.
+        needed: files that a finished run must have.
 
     Raises:
         RequestError: a status of the plan's own runs cannot be read.
@@ -271,7 +280,7 @@ def finished_elsewhere(plan: Plan, root: Path) -> list[FinishedRun]:
     finished = []
     for run in plan.runs:
         if run.trained and read_status(plan.run_folder(run)).state not in FINISHED:
-            folder = _finished(run, root)
+            folder = _finished(run, root, needed)
             if folder is not None:
                 finished.append(FinishedRun(run, folder))
     return finished
@@ -298,7 +307,7 @@ def take_over(plan: Plan, runs: Sequence[FinishedRun]) -> None:
             raise unwritable(plan.folder, error) from error
 
 
-def _finished(run: Run, root: Path) -> Path | None:
+def _finished(run: Run, root: Path, needed: Sequence[str]) -> Path | None:
     """The folder of the same run in another study."""
     for pattern in (f"*/runs/{run.folder}", f"*/*/runs/{run.folder}"):
         for folder in sorted(root.glob(pattern)):
@@ -307,7 +316,7 @@ def _finished(run: Run, root: Path) -> Path | None:
             except RequestError:  # nothing to take from a broken record
                 continue
             same = record.run.seed == run.seed and run.differs_from(record.run) is None
-            if same and record.scored and (folder / REPRESENTATION).is_file():
+            if same and record.scored and all((folder / name).is_file() for name in needed):
                 return folder
     return None
 

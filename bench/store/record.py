@@ -30,6 +30,7 @@ EVALUATION = "evaluation.json"
 SCORES = "scores.json"
 HISTORY = "history.csv"
 SCORE_HISTORY = "score_history.csv"
+EPOCHS = "epochs.csv"
 ENVIRONMENT = "environment.json"
 WEIGHTS = "weights.safetensors"
 REPRESENTATION = "representation.npz"
@@ -54,6 +55,27 @@ STATES = ("pending", "running", *SCORED, *UNSUCCESSFUL, "interrupted")
 _REASON = 200  # characters of what is wrong with a file
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """What epochs.csv holds: a row per epoch with the mean of every logged term over it.
+
+    Attributes:
+        steps: training steps of an epoch.
+        every: of these, the first and every so many after the first of the training count.
+    """
+
+    steps: int
+    every: int = 1
+
+    def counts(self, step: int) -> bool:
+        """Whether a step, numbered from 1, counts."""
+        return (step - 1) % self.every == 0
+
+    def ends(self, step: int) -> bool:
+        """Whether a step is the last of an epoch."""
+        return step % self.steps == 0
 
 
 @dataclass(frozen=True)
@@ -389,7 +411,8 @@ def read_evaluation(folder: Path) -> Evaluation | None:
 def read_history(folder: Path, name: str = HISTORY) -> "pd.DataFrame":
     """The means of all terms of the objective, in nats per image, a row per interval of steps.
 
-    Or, of the other file, the scores while training. Empty for a run that has no such file.
+    Or, of the other files, the scores while training, or the means per epoch. Empty for a run that
+    has no such file.
 
     Raises:
         RequestError: it cannot be read, or holds what is no number.

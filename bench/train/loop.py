@@ -18,8 +18,9 @@ from torch import Tensor
 
 from bench.datasets import FactorData
 from bench.datasets.pairs import draw_pairs
-from bench.models import VAE, Encoder
+from bench.models import VAE, Encoder, Objective
 from bench.store.files import predecessor, read_checkpoint, set_aside, write_checkpoint
+from bench.store.record import Epochs
 from bench.store.run import Precision
 from bench.streams import rows_stream, torch_stream
 from bench.train.step import take_step, without_denormals
@@ -63,6 +64,10 @@ class TrainingState:
         data_seconds: the part of it that went into drawing batches.
         scores: one row per time that the model was scored, with the step and the scores.
         scoring_seconds: time spent on that, besides `seconds`.
+        epochs: one row per epoch, with its number, its last step and the mean of every term and of
+            the KL of each latent (`kl_1`, ...) over those of its steps that count.
+        epoch_sums: their sums over the current epoch.
+        epoch_count: number of steps of the current epoch that have counted.
     """
 
     step: int = 0
@@ -73,6 +78,9 @@ class TrainingState:
     data_seconds: float = 0.0
     scores: list[dict[str, float]] = field(default_factory=list)
     scoring_seconds: float = 0.0
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    epoch_sums: dict[str, Tensor] = field(default_factory=dict)
+    epoch_count: int = 0
 
 
 @without_denormals()
@@ -90,6 +98,7 @@ def train(
     identity: str | None = None,
     score_every: int | None = None,
     score: Callable[[], Mapping[str, float]] = lambda: {},
+    epochs: Epochs | None = None,
     watch: Callable[[int, dict[str, float]], None] = lambda step, terms: None,
     stop: Callable[[], bool] = lambda: False,
     notice: Callable[[str], None] = lambda text: None,
@@ -115,6 +124,7 @@ def train(
             last step.
         score: gives scores of the model, which is in evaluation mode meanwhile. The training goes
             on as if it had not been called.
+        epochs: what the means per epoch are over; None for none.
         watch: called after every step with the step and the newest row of the history.
         stop: asked after every step whether to stop.
         notice: called with a line about each checkpoint that is set aside.
@@ -150,9 +160,9 @@ def train(
         objective = take_step(model, x, step, noise, players, optimizers, precision)
         state.step = step
         state.count += 1
-        for name, term in objective.terms.items():
-            term = term.detach()
-            state.sums[name] = state.sums[name] + term if name in state.sums else term
+        add(state.sums, objective.terms)
+        if epochs is not None:
+            follow(state, objective, epochs)
         if state.count == interval or step == steps:
             close_interval(state)
         if score_every and (step % score_every == 0 or step == steps):
@@ -174,6 +184,35 @@ def train(
 def interval_of(steps: int) -> int:
     """How many steps a row of the history stands for."""
     return max(1, min(100, steps // 200))
+
+
+def add(sums: dict[str, Tensor], terms: Mapping[str, Tensor]) -> None:
+    """Add terms to their sums."""
+    for name, term in terms.items():
+        sums[name] = sums[name] + term.detach() if name in sums else term.detach()
+
+
+def follow(state: TrainingState, objective: Objective, epochs: Epochs) -> None:
+    """Add a step to its epoch, and at the end of the epoch append its means.
+
+    An epoch of which steps are missing, as another command has trained them, has no row.
+    """
+    if epochs.counts(state.step):
+        add(state.epoch_sums, objective.terms)
+        state.epoch_count += 1
+        if objective.kl is not None:
+            add(state.epoch_sums, {"kl": objective.kl})
+    if not epochs.ends(state.step):
+        return
+    first = state.step - epochs.steps + 1
+    if state.epoch_count == sum(epochs.counts(step) for step in range(first, state.step + 1)):
+        row: dict[str, float] = {"epoch": state.step // epochs.steps, "step": state.step}
+        for name, total in state.epoch_sums.items():
+            means = (total / state.epoch_count).reshape(-1).tolist()
+            names = [name] if name != "kl" else [f"kl_{n}" for n, _ in enumerate(means, start=1)]
+            row |= dict(zip(names, means, strict=True))
+        state.epochs.append(row)
+    state.epoch_sums, state.epoch_count = {}, 0
 
 
 def close_interval(state: TrainingState) -> None:

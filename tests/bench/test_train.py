@@ -14,6 +14,7 @@ from torch import nn
 from bench.datasets import Toy
 from bench.encode import encode
 from bench.models import MODELS, VAE, AnnealedVAE, FactorVAE, JointVAE, Objective
+from bench.store.record import Epochs
 from bench.streams import lent_global_torch_stream, numpy_stream, rows_stream, torch_stream
 from bench.train import loop
 from bench.train.loop import Diverged, Interrupted, TrainingState, images, train
@@ -407,3 +408,73 @@ def test_a_stopped_training_in_bfloat16_ends_where_an_undisturbed_one_does(
     resumed = build("factorvae")
     run(resumed, data, 12, precision="bfloat16", checkpoint=checkpoint)
     assert_same(resumed, straight)
+
+
+# means per epoch
+
+
+def test_an_epochs_means_are_over_the_steps_that_count(data: Toy) -> None:
+    """Against the terms of each step, gathered from outside."""
+    model = build("vae")
+    steps: list[Objective] = []
+    own = model.objective
+
+    def kept(*arguments: Any) -> Objective:
+        steps.append(own(*arguments))
+        return steps[-1]
+
+    model.objective = kept  # type: ignore[method-assign]
+    epochs = run(model, data, 11, epochs=Epochs(steps=5, every=3)).epochs
+    assert [(row["epoch"], row["step"]) for row in epochs] == [(1, 5), (2, 10)]
+    for row, counted in zip(epochs, ([1, 4], [7, 10]), strict=True):
+        chosen = [steps[step - 1] for step in counted]
+        for name in ("loss", "reconstruction", "kl_continuous"):
+            expected = float(np.mean([objective.terms[name].item() for objective in chosen]))
+            assert row[name] == pytest.approx(expected, rel=1e-6)
+        kl = torch.stack([objective.kl for objective in chosen]).mean(0).tolist()
+        assert [row[f"kl_{latent}"] for latent in (1, 2, 3, 4)] == pytest.approx(kl, rel=1e-6)
+        of_all = row["kl_continuous"] + row["kl_categorical"]
+        assert of_all == pytest.approx(sum(kl), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", [n for n, model in MODELS.items() if issubclass(model, VAE)])
+def test_the_kl_of_latents_sums_to_the_kl_that_is_logged(name: str, data: Toy) -> None:
+    model = build(name)
+    rows = loop.rows_of(model, data, np.random.default_rng(0), 8)
+    noise = torch_stream(0, "noise", CPU)
+    objective = model.objective(images(data, rows, CPU), 1, noise)
+    total = sum(float(v) for k, v in objective.terms.items() if k.startswith("kl_"))
+    if objective.kl is None:
+        assert not [name for name in objective.terms if name.startswith("kl_")]
+    else:
+        assert float(objective.kl.sum()) == pytest.approx(total, rel=1e-5)
+
+
+def test_a_training_that_stops_within_an_epoch_has_the_same_means(
+    data: Toy, tmp_path: Path
+) -> None:
+    epochs = Epochs(steps=6, every=2)
+    whole = run(build("factorvae"), data, 14, epochs=epochs)
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(Interrupted):
+        run(build("factorvae"), data, 14, epochs=epochs, checkpoint=checkpoint, stop=after(9))
+    assert run(build("factorvae"), data, 14, epochs=epochs, checkpoint=checkpoint).epochs == (
+        whole.epochs
+    )
+
+
+def test_an_epoch_of_which_steps_are_missing_has_no_row(data: Toy, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(Interrupted):
+        run(build("vae"), data, 8, checkpoint=checkpoint, stop=after(2))
+    rows = run(build("vae"), data, 8, epochs=Epochs(4), checkpoint=checkpoint).epochs
+    assert [row["epoch"] for row in rows] == [2]
+
+
+def test_the_total_correlation_that_is_logged_is_the_one_that_is_minimised(data: Toy) -> None:
+    model = build("factorvae")
+    x = images(data, data.draw(np.random.default_rng(0), 8), CPU)
+    terms = model.objective(x, 1, torch_stream(0, "noise", CPU)).terms
+    rest = terms["loss"] - terms["reconstruction"] - terms["kl_continuous"]
+    rest = rest - terms["kl_categorical"]
+    assert float(rest / model.gamma) == pytest.approx(float(terms["total_correlation"]), abs=1e-5)

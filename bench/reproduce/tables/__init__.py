@@ -10,6 +10,7 @@ from bench.reproduce.tables.joint import (
     JOINTVAE_MNIST,
 )
 from bench.reproduce.tables.released import RELEASED_JOINTVAE
+from bench.reproduce.tables.training_logs import TRAINING_LOGS, TRAINING_LOGS_MNIST
 
 TABLES: dict[str, Table] = {
     table.name: table
@@ -25,5 +26,7 @@ TABLES: dict[str, Table] = {
         BETATCVAE,
         INFOMEC,
         RELEASED_JOINTVAE,
+        TRAINING_LOGS,
+        TRAINING_LOGS_MNIST,
     )
 }
