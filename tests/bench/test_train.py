@@ -443,11 +443,11 @@ def test_the_kl_of_latents_sums_to_the_kl_that_is_logged(name: str, data: Toy) -
     rows = loop.rows_of(model, data, np.random.default_rng(0), 8)
     noise = torch_stream(0, "noise", CPU)
     objective = model.objective(images(data, rows, CPU), 1, noise)
-    total = sum(float(v) for k, v in objective.terms.items() if k.startswith("kl_"))
+    total = sum(v.item() for k, v in objective.terms.items() if k.startswith("kl_"))
     if objective.kl is None:
         assert not [name for name in objective.terms if name.startswith("kl_")]
     else:
-        assert float(objective.kl.sum()) == pytest.approx(total, rel=1e-5)
+        assert objective.kl.sum().item() == pytest.approx(total, rel=1e-5)
 
 
 def test_a_training_that_stops_within_an_epoch_has_the_same_means(
@@ -477,4 +477,4 @@ def test_the_total_correlation_that_is_logged_is_the_one_that_is_minimised(data:
     terms = model.objective(x, 1, torch_stream(0, "noise", CPU)).terms
     rest = terms["loss"] - terms["reconstruction"] - terms["kl_continuous"]
     rest = rest - terms["kl_categorical"]
-    assert float(rest / model.gamma) == pytest.approx(float(terms["total_correlation"]), abs=1e-5)
+    assert (rest / model.gamma).item() == pytest.approx(terms["total_correlation"].item(), abs=1e-5)
