@@ -21,6 +21,17 @@ CERTAINTIES: tuple[Certainty, ...] = ("primary", "quoted", "derived", "unverifie
 
 STANDARD = ":standard"
 
+# numbers that are no scores: of the evaluation of a run, or of an epoch of its training
+EVALUATED = {
+    "kl_total": "KL",
+    "kl_continuous": "KL, continuous",
+    "kl_categorical": "KL, categories",
+    "reconstruction": "Reconstruction",
+    "active_latents": "Active latents",
+    "total_correlation": "Total correlation",
+    "discriminator_loss": "Discriminator loss",
+}
+
 
 @dataclass(frozen=True)
 class Protocol:

@@ -8,21 +8,14 @@ from typing import Any
 from bench.errors import RequestError
 from bench.report.columns import title_of
 from bench.report.statistics import Summary
+from bench.reproduce.curves import draw_epochs
 from bench.reproduce.files import MANIFEST, Manifest, read_manifest
-from bench.reproduce.published import STANDARD, Part, Row, Table
+from bench.reproduce.published import EVALUATED, STANDARD, Part, Row, Table
 from bench.reproduce.tables import TABLES
 from bench.reproduce.values import Obtained, RunResult, obtained, results_of
 from bench.reproduce.verdict import FULL, RULE, difference, verdict
 from bench.store.files import sweep, write_rows, write_text
 
-# numbers of the evaluation, which are no scores
-_EVALUATED = {
-    "kl_total": "KL",
-    "kl_continuous": "KL, continuous",
-    "kl_categorical": "KL, categories",
-    "reconstruction": "Reconstruction",
-    "active_latents": "Active latents",
-}
 _HEAD = (
     "Model", "Data", "Metric", "Published", "Runs", "Certainty", "Obtained", "Runs here",
     "Without collapsed", "Standard protocol", "Difference", "Verdict",
@@ -62,9 +55,18 @@ class Reproduction:
 
 
 def lines_of(table: Table, results: Mapping[str, Sequence[RunResult]]) -> list[Line]:
-    """The rows of a table with what the results, by part, hold for them."""
+    """The rows of a table with what the results, by part, hold for them.
+
+    Of the epochs of a training, those that a run here has reached; of none, the first.
+    """
+    reached = {
+        part: max((epoch for result in own for epoch in result.epochs), default=1)
+        for part, own in results.items()
+    }
     lines = []
     for row in table.rows:
+        if row.epoch > reached.get(row.part, 1):
+            continue
         numbers = obtained(row, results)
         lines.append(Line(row, numbers, verdict(row, numbers), difference(row, numbers)))
     return lines
@@ -80,11 +82,12 @@ def write_reproduction(folder: Path) -> Reproduction:
     results = results_of(folder, table)
     lines = lines_of(table, results)
     text = markdown(table, lines, results, manifest)
-    files = (folder / "reproduction.md", folder / "reproduction.csv")
+    files = [folder / "reproduction.md", folder / "reproduction.csv"]
     sweep(folder)
     try:
         write_text(files[0], text)
         write_rows(files[1], [flat(line) for line in lines])
+        files += draw_epochs(folder, table, results)
     except OSError as error:
         raise RequestError(f"{folder} cannot be written ({error.strerror})") from error
     return Reproduction(lines, text, files)
@@ -121,11 +124,11 @@ def markdown(
     notes += _reasons(lines)
     notes += [
         "Obtained: mean ± standard deviation over runs by the paper's protocol, and in brackets "
-        "the 95 % t interval of the mean, within the range of the score; of two runs, in "
-        "parentheses, both. The difference is the one that the verdict is about. KL "
-        "and reconstruction are in nats per image. Certainty: primary, read in the authors' own "
-        "repository; quoted, by the source; derived, by a measurement with other code; "
-        "unverified, never a target.",
+        "the 95 % t interval of the mean, within the range of the score; of one or two runs, what "
+        "they gave. A run whose seed is marked as chosen is no part of any mean. The difference is "
+        "the one that the verdict is about. KL and reconstruction are in nats per image. "
+        "Certainty: primary, read in the authors' own repository; quoted, by the source; derived, "
+        "by a measurement with other code; unverified, never a target.",
         *(f"[{number}] {source}." for number, source in enumerate(sources, 1)),
     ]
     commands = "; ".join(f"`{command}`" for command in manifest.commands)
@@ -146,9 +149,11 @@ def flat(line: Line) -> dict[str, Any]:
         }
     return {
         "paper": row.paper, "table": row.table, "model": row.model, "dataset": row.dataset,
-        "metric": row.metric, "published": row.published, "spread_is": row.spread_is,
-        "published_n": row.n, "certainty": row.certainty, "source": row.source, **statistics,
+        "metric": row.metric, "epoch": row.epoch or None,
+        "published": row.published, "spread_is": row.spread_is, "published_n": row.n,
+        "certainty": row.certainty, "source": row.source, **statistics,
         "states": "; ".join(f"{n} {state}" for state, n in numbers.states.items()),
+        "chosen": "; ".join(f"seed {seed}: {value}" for seed, value in numbers.chosen.items()),
         "budget": round(numbers.share, 4), "difference": line.difference, "verdict": line.verdict,
     }  # fmt: skip
 
@@ -158,25 +163,25 @@ def metric_in_words(key: str) -> str:
     plain = key.removesuffix(STANDARD)
     if plain.endswith("/nmi"):
         return "Normalised mutual information"
-    return _EVALUATED.get(plain) or title_of(plain)
+    return EVALUATED.get(plain) or title_of(plain)
 
 
 def _cells(line: Line, sources: Sequence[str]) -> list[str]:
     row, numbers = line.row, line.obtained
-    digits = 2 if row.metric in _EVALUATED else 3
+    digits = 2 if row.metric in EVALUATED else 3
     states = [f"{n} {state}" for state, n in numbers.states.items() if state != "done"]
     runs = f"{sum(numbers.states.values())}" + (f" ({', '.join(states)})" if states else "")
     return [
         row.model,
         row.dataset,
-        metric_in_words(row.metric),
+        metric_in_words(row.metric) + (f", epoch {row.epoch}" if row.epoch else ""),
         row.published,
         "–" if row.n is None else str(row.n),
         f"{row.certainty} [{sources.index(row.source) + 1}]",
-        _shown(numbers.every, digits),
+        "; ".join([_shown(numbers.every, digits), *_chosen(numbers, digits)]),
         runs if numbers.states else "–",
         _shown(numbers.sound, digits) if numbers.states.get("collapsed") else "–",
-        _shown(numbers.standard, digits) if row.metric not in _EVALUATED else "–",
+        _shown(numbers.standard, digits) if row.metric not in EVALUATED else "–",
         "–" if line.difference is None else f"{line.difference:+.{digits}f}",
         line.verdict,
     ]
@@ -188,10 +193,13 @@ def _shown(summary: Summary | None, digits: int) -> str:
     if summary.sd is None:
         return f"{summary.mean:.{digits}f}"
     if summary.low is None or summary.high is None:
-        runs = ", ".join(f"{value:.{digits}f}" for value in summary.values)
-        return f"{summary.mean:.{digits}f} ± {summary.sd:.{digits}f} ({runs})"
+        return ", ".join(f"{value:.{digits}f}" for value in summary.values)
     interval = f"[{summary.low:.{digits}f}, {summary.high:.{digits}f}]"
     return f"{summary.mean:.{digits}f} ± {summary.sd:.{digits}f} {interval}"
+
+
+def _chosen(numbers: Obtained, digits: int) -> list[str]:
+    return [f"seed {seed}, chosen: {value:.{digits}f}" for seed, value in numbers.chosen.items()]
 
 
 def _budget_note(
@@ -199,6 +207,11 @@ def _budget_note(
 ) -> str:
     if not table.trained:
         return "Nothing is trained."
+    if any(row.epoch for row in table.rows):
+        return (
+            f"Budget: the published schedules, for the first {manifest.budget:.4g} of the steps: "
+            "the epochs that are compared have their full budget."
+        )
     shares = {result.share for runs in results.values() for result in runs}
     if min([manifest.budget, *shares]) < FULL:
         return (

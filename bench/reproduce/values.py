@@ -1,7 +1,7 @@
 """What was obtained for the rows of a published table: a function of records."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,16 @@ from bench.report.columns import bounds_of
 from bench.report.statistics import Summary, summarise
 from bench.reproduce.files import has_released, read_paper_scores, read_released
 from bench.reproduce.published import STANDARD, Part, Row, Table, metric_of
-from bench.store.record import Evaluation, Record, ScoreRecord, read_records
+from bench.store.record import (
+    ACTIVE,
+    EPOCHS,
+    OF_LATENT,
+    Evaluation,
+    Record,
+    ScoreRecord,
+    read_history,
+    read_records,
+)
 from bench.store.study import is_study
 
 
@@ -23,6 +32,10 @@ class RunResult:
     Attributes:
         run: the model.
         settings: of the model.
+        seed: of the run; None for released weights.
+        chosen: whether the seed leaves a gap to those before it, so that it was chosen for what it
+            gives: it is shown, and no part of any mean.
+        epochs: means over the epochs of the training, by epoch.
         state: of the run, as in `Status`.
         share: of the full budget.
         evaluation: None until it is there.
@@ -37,6 +50,9 @@ class RunResult:
     paper: Mapping[str, ScoreRecord]
     settings: Mapping[str, Any] = field(default_factory=dict)
     share: float = 1.0
+    seed: int | None = None
+    chosen: bool = False
+    epochs: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def scored(self) -> bool:
@@ -52,7 +68,9 @@ class Obtained:
         sound: by the paper's protocol, over the runs that have not collapsed.
         standard: by the standard protocol, over all runs.
         states: number of runs in each state.
-        share: the smallest share of the full budget.
+        share: the smallest share of the full budget; an epoch has its own whatever comes after.
+        chosen: by the paper's protocol, of runs with a chosen seed, by seed; they are counted in
+            `states` and in nothing else.
     """
 
     every: Summary | None
@@ -60,6 +78,7 @@ class Obtained:
     standard: Summary | None
     states: Mapping[str, int]
     share: float
+    chosen: Mapping[int, float] = field(default_factory=dict)
 
     def compared(self, row: Row) -> Summary | None:
         """What is compared with the published number of a row."""
@@ -86,20 +105,29 @@ def obtained(row: Row, results: Mapping[str, Sequence[RunResult]]) -> Obtained:
         if result.run == row.run
         and all(result.settings.get(key) == value for key, value in row.settings.items())
     ]
-    scored = [result for result in own if result.scored]
+    counted = [result for result in own if not result.chosen]
+    scored = [result for result in counted if result.scored]
     sound = [result for result in scored if result.state == "done"]
     standard = row.metric.removesuffix(STANDARD) + STANDARD
     return Obtained(
-        every=_summary(scored, row.metric),
-        sound=_summary(sound, row.metric),
-        standard=_summary(scored, standard),
+        every=_summary(scored, row.metric, row.epoch),
+        sound=_summary(sound, row.metric, row.epoch),
+        standard=None if row.epoch else _summary(scored, standard),
         states=Counter(result.state for result in own),
-        share=min((result.share for result in own), default=1.0),
-    )
+        share=1.0 if row.epoch else min((result.share for result in own), default=1.0),
+        chosen={
+            result.seed: value
+            for result in own
+            if result.chosen and result.scored and result.seed is not None
+            and (value := value_of(result, row.metric, row.epoch)) is not None
+        },
+    )  # fmt: skip
 
 
-def value_of(result: RunResult, key: str) -> float | None:
-    """The number of a key, see `Row`; None where there is none."""
+def value_of(result: RunResult, key: str, epoch: int = 0) -> float | None:
+    """The number of a key, see `Row`, of the end or of an epoch; None where there is none."""
+    if epoch:
+        return result.epochs.get(epoch, {}).get(key)
     plain = key.removesuffix(STANDARD)
     scores = result.standard if key != plain else {**result.standard, **result.paper}
     score = scores.get(metric_of(key))
@@ -131,9 +159,9 @@ def _evaluated(evaluation: Evaluation | None, key: str) -> float | None:
     return None
 
 
-def _summary(results: Sequence[RunResult], key: str) -> Summary | None:
-    values = [value_of(result, key) for result in results]
-    bounds = bounds_of(key.removesuffix(STANDARD))
+def _summary(results: Sequence[RunResult], key: str, epoch: int = 0) -> Summary | None:
+    values = [value_of(result, key, epoch) for result in results]
+    bounds = None if epoch else bounds_of(key.removesuffix(STANDARD))
     return summarise([value for value in values if value is not None], bounds)
 
 
@@ -141,10 +169,22 @@ def _trained(folder: Path, part: Part) -> list[RunResult]:
     study = folder / part.name
     if not is_study(study):
         return []
-    return [_of_record(record, part.steps) for record in read_records(study)]
+    records = read_records(study)
+    in_order = _in_order({record.run.seed for record in records})
+    return [_of_record(record, part, record.run.seed not in in_order) for record in records]
 
 
-def _of_record(record: Record, full_steps: int) -> RunResult:
+def _in_order(seeds: Collection[int]) -> set[int]:
+    """The seeds from the lowest on without a gap: who takes them in order chooses none."""
+    run = set()
+    seed = min(seeds, default=0)
+    while seed in seeds:
+        run.add(seed)
+        seed += 1
+    return run
+
+
+def _of_record(record: Record, part: Part, chosen: bool) -> RunResult:
     paper = read_paper_scores(record.folder)
     return RunResult(
         run=record.run.model,
@@ -153,8 +193,30 @@ def _of_record(record: Record, full_steps: int) -> RunResult:
         standard=record.scores,
         paper={} if paper is None else paper.scores,
         settings=record.run.settings,
-        share=record.run.steps / full_steps,
+        share=record.run.steps / part.steps,
+        seed=record.run.seed,
+        chosen=chosen,
+        epochs={} if part.epochs is None else _epochs(record.folder),
     )
+
+
+def _epochs(folder: Path) -> dict[int, dict[str, float]]:
+    """The means over each epoch of a training, with the KL of all latents and how many are active.
+
+    Raises:
+        RequestError: they cannot be read.
+    """
+    means = {}
+    for row in read_history(folder, EPOCHS).to_dict("records"):
+        numbers = {str(key): float(value) for key, value in row.items()}
+        kl = [
+            value
+            for key, value in numbers.items()
+            if key.startswith(OF_LATENT) and key.removeprefix(OF_LATENT).isdecimal()
+        ]
+        active = float(sum(value >= ACTIVE for value in kl))
+        means[int(numbers["epoch"])] = numbers | {"kl_total": sum(kl), "active_latents": active}
+    return means
 
 
 def _released(folder: Path, part: Part) -> list[RunResult]:

@@ -31,6 +31,7 @@ SCORES = "scores.json"
 HISTORY = "history.csv"
 SCORE_HISTORY = "score_history.csv"
 EPOCHS = "epochs.csv"
+OF_LATENT = "kl_"  # and its number, from 1: columns of epochs.csv
 ENVIRONMENT = "environment.json"
 WEIGHTS = "weights.safetensors"
 REPRESENTATION = "representation.npz"

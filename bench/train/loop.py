@@ -20,7 +20,7 @@ from bench.datasets import FactorData
 from bench.datasets.pairs import draw_pairs
 from bench.models import VAE, Encoder, Objective
 from bench.store.files import predecessor, read_checkpoint, set_aside, write_checkpoint
-from bench.store.record import Epochs
+from bench.store.record import OF_LATENT, Epochs
 from bench.store.run import Precision
 from bench.streams import rows_stream, torch_stream
 from bench.train.step import take_step, without_denormals
@@ -209,8 +209,8 @@ def follow(state: TrainingState, objective: Objective, epochs: Epochs) -> None:
         row: dict[str, float] = {"epoch": state.step // epochs.steps, "step": state.step}
         for name, total in state.epoch_sums.items():
             means = (total / state.epoch_count).reshape(-1).tolist()
-            names = [name] if name != "kl" else [f"kl_{n}" for n, _ in enumerate(means, start=1)]
-            row |= dict(zip(names, means, strict=True))
+            of_latents = [f"{OF_LATENT}{latent}" for latent in range(1, len(means) + 1)]
+            row |= dict(zip(of_latents if name == "kl" else [name], means, strict=True))
         state.epochs.append(row)
     state.epoch_sums, state.epoch_count = {}, 0
 
