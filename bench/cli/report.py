@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from bench.cli.options import Json, Notes
+from bench.cli.options import Json, Notes, complete_reproduction
 from bench.cli.reproduce import print_reproduction
 from bench.console import say, stderr, stdout
 from bench.errors import RequestError
@@ -26,6 +26,8 @@ REPORT_HELP = """Rebuild the tables and plots of studies or reproductions, from 
   bench report results/dsprites-quick --columns mig,dci_fast --notes
 
   bench report results/dsprites-quick results/digits-quick
+
+  bench report results/my-codes --published vector-latents
 
 Of several studies, the folder that holds them gets scores.csv with the numbers of all, and the
 column study; table.md and table.tex with a table per score and a column per study; and where models
@@ -78,10 +80,20 @@ def report(
             "mig,dci_fast.completeness,reconstruction. table.csv has all.",
         ),
     ] = None,
+    published: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Also write what is published on the same data beside the rows of each study, "
+            "from a table of bench reproduce --list such as vector-latents.",
+            autocompletion=complete_reproduction,
+        ),
+    ] = None,
     notes: Notes = False,
 ) -> None:
     from bench.report.render import console_table
     from bench.report.write import write_report, write_studies
+    from bench.reproduce.beside import published_beside
     from bench.reproduce.files import is_reproduction
     from bench.reproduce.table import write_reproduction
 
@@ -91,6 +103,8 @@ def report(
         if is_reproduction(folder):
             if chosen is not None:
                 raise RequestError(f"{folder} is a reproduction: --columns goes with a study")
+            if published is not None:
+                raise RequestError(f"{folder} is a reproduction: --published goes with a study")
             print_reproduction(write_reproduction(folder), stdout(), talk)
             continue
         with talk.status("reading records") as status:
@@ -98,6 +112,11 @@ def report(
         console_table(made.table, stdout(), notes=notes)
         for path in made.files:
             say(talk, f"wrote {path}")
+        if published is not None:
+            text, paths = published_beside(folder, published)
+            say(stdout(), text)
+            for path in paths:
+                say(talk, f"wrote {path}")
         studies.append(folder)
     if len(studies) > 1:
         for path in write_studies(studies):

@@ -1,14 +1,15 @@
 """What a published table is: its rows, as data, and the runs that they are compared with.
 
 `bench.reproduce.tables` holds all of them. Every number says where it was read and how certain it
-is: no PDF of a paper was read, only the authors' own code, figures and configurations, and those
-who quote them.
+is: hardly a paper was read, only the authors' own code, figures and configurations, and those who
+quote them.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bench.report.columns import title_of
 from bench.store.record import Epochs
 
 # primary: read in the authors' own repository, figure or configuration
@@ -193,3 +194,11 @@ class Table:
 def metric_of(key: str) -> str:
     """The metric behind the key of a number, see `Row`."""
     return key.removesuffix(STANDARD).partition(".")[0].partition("/")[0]
+
+
+def metric_in_words(key: str) -> str:
+    """The key of a number in words."""
+    plain = key.removesuffix(STANDARD)
+    if plain.endswith("/nmi"):
+        return "Normalised mutual information"
+    return EVALUATED.get(plain) or title_of(plain)

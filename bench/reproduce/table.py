@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import RequestError
-from bench.report.columns import title_of
 from bench.report.statistics import Summary
+from bench.reproduce.beside import side_by_side
 from bench.reproduce.curves import draw_epochs
 from bench.reproduce.files import MANIFEST, Manifest, read_manifest
-from bench.reproduce.published import EVALUATED, STANDARD, Part, Row, Table
+from bench.reproduce.published import EVALUATED, Part, Row, Table, metric_in_words
 from bench.reproduce.tables import TABLES
 from bench.reproduce.values import Obtained, RunResult, obtained, results_of
 from bench.reproduce.verdict import FULL, RULE, difference, verdict
@@ -81,7 +81,10 @@ def write_reproduction(folder: Path) -> Reproduction:
     manifest, table = manifest_of(folder)
     results = results_of(folder, table)
     lines = lines_of(table, results)
-    text = markdown(table, lines, results, manifest)
+    if table.parts:
+        text = markdown(table, lines, results, manifest)
+    else:
+        text = side_by_side(table, table.rows)
     files = [folder / "reproduction.md", folder / "reproduction.csv"]
     sweep(folder)
     try:
@@ -156,14 +159,6 @@ def flat(line: Line) -> dict[str, Any]:
         "chosen": "; ".join(f"seed {seed}: {value}" for seed, value in numbers.chosen.items()),
         "budget": round(numbers.share, 4), "difference": line.difference, "verdict": line.verdict,
     }  # fmt: skip
-
-
-def metric_in_words(key: str) -> str:
-    """The key of a number in words."""
-    plain = key.removesuffix(STANDARD)
-    if plain.endswith("/nmi"):
-        return "Normalised mutual information"
-    return EVALUATED.get(plain) or title_of(plain)
 
 
 def _cells(line: Line, sources: Sequence[str]) -> list[str]:

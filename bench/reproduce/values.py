@@ -140,6 +140,12 @@ def value_of(result: RunResult, key: str, epoch: int = 0) -> float | None:
     return score.parts.get(part) if part else score.value
 
 
+def value_of_record(record: Record, key: str) -> float | None:
+    """The number of a key by the definitions of a run's own scores; None where there is none."""
+    result = RunResult(record.run.model, record.status.state, record.evaluation, record.scores, {})
+    return value_of(result, key)
+
+
 def _evaluated(evaluation: Evaluation | None, key: str) -> float | None:
     """The number of a key that is not a score."""
     if evaluation is None:

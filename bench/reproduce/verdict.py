@@ -8,6 +8,7 @@ from bench.reproduce.values import Obtained
 
 AGREEMENT, UNDECIDED, OUTSIDE = "agreement", "undecided", "outside"
 NOT_COMPARABLE, NOT_YET, NO_TARGET = "not comparable", "not yet run", "no target"
+QUOTED = "quoted only"
 FEW, COLLAPSED = "fewer than three runs", "all collapsed"
 REDUCED, BESIDE = "reduced budget", "nothing published"
 
@@ -37,16 +38,18 @@ def verdict(row: Row, numbers: Obtained) -> str:
     """The verdict on a row.
 
     `no target` for an unverified number, whatever was obtained; `nothing published` for one that
-    only stands beside; `not comparable` where the two are different things; `not yet run` without
-    runs; `all collapsed` where the published mean leaves such runs out and there are no others;
-    `fewer than three runs`; otherwise `agreement`, `undecided` or `outside` by `RULE`. With less
-    than the full budget the last four stand in brackets after `reduced budget`, and count for
-    nothing.
+    only stands beside; `not comparable` where the two are different things; `quoted only` where
+    nothing is run for it; `not yet run` without runs; `all collapsed` where the published mean
+    leaves such runs out and there are no others; `fewer than three runs`; otherwise `agreement`,
+    `undecided` or `outside` by `RULE`. With less than the full budget the last four stand in
+    brackets after `reduced budget`, and count for nothing.
     """
     if not row.is_target:
         return BESIDE if row.certainty == "beside" else NO_TARGET
     if row.incomparable:
         return NOT_COMPARABLE
+    if not row.part:
+        return QUOTED
     summary = numbers.compared(row)
     if summary is None:
         return NOT_YET if numbers.every is None else COLLAPSED

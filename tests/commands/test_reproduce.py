@@ -94,7 +94,7 @@ def test_every_row_finds_its_runs_or_says_why_it_has_none(name: str) -> None:
     table = TABLES[name]
     for row in table.rows:
         if not row.part:
-            assert row.incomparable or not row.is_target
+            assert row.incomparable or not row.is_target or not table.parts
             continue
         if row.certainty == "unverified" and not row.run:
             continue
@@ -472,7 +472,7 @@ def test_the_page_has_every_table_with_its_command_and_cost() -> None:
         assert table.title in line
         assert (f"{whole.runs} runs: {hours}" if whole.steps else "minutes") in line
         there = any(manifest_of(folder)[1] is table for folder in COMMITTED)
-        assert ("not yet run" in line) != there
+        assert ("not yet run" in line) == (bool(table.parts) and not there)
 
 
 def test_numbers_on_the_page_are_those_of_the_records() -> None:
@@ -829,3 +829,77 @@ def test_the_trainings_have_the_settings_of_the_logs(shared: Path) -> None:
             if part.models == "factorvae":
                 assert float(ours["gamma"]) == theirs["factor_G"]
                 assert float(ours["lr_discriminator"]) == theirs["lr_disc"]
+
+
+# quoted rows, and a study beside published ones
+
+
+def test_quoted_rows_are_a_table_of_models_for_each_data_set(
+    tmp_path: Path, cli_here: Callable
+) -> None:
+    assert cli_here("reproduce", "vector-latents", "--output", str(tmp_path / "out")).code == 0
+    text = (tmp_path / "out" / "reproduction.md").read_text()
+    table = TABLES["vector-latents"]
+    for row in table.rows:
+        (line,) = (
+            line for line in text.partition(f"\n{row.dataset}:\n")[2].split("\n\n")[0].splitlines()
+            if line.startswith(f"| {row.model} | {row.paper}, {row.table} |")
+        )  # fmt: skip
+        assert f" {row.published} |" in line
+    stored = table_of(tmp_path / "out")
+    assert {row["verdict"] for row in stored} == {"quoted only"}
+    assert len(stored) == len(table.rows)
+    assert cli_here("report", str(tmp_path / "out")).code == 0
+    for option in (("--budget", "0.5"), ("--seeds", "2"), ("--parts", "x")):
+        said = cli_here("reproduce", "vector-latents", *option)
+        assert said.code == 2
+        assert said.err.strip().splitlines()[-1].startswith("bench: ")
+
+
+def test_a_studys_rows_stand_beside_published_ones(
+    finished_tiny: Path, tmp_path: Path, monkeypatch, cli_here: Callable
+) -> None:
+    study = tmp_path / "study"
+    shutil.copytree(finished_tiny / "some", study)
+    published = Row("Paper", "table 1", "Their VAE", "toy", "mig", "quoted", "source", "0.123",
+                    spread="0.01", n=10)  # fmt: skip
+    rows = (published, replace(published, metric="reconstruction", value="7.5", spread=""),
+            replace(published, metric="sap"), replace(published, dataset="dsprites"))  # fmt: skip
+    monkeypatch.setitem(TABLES, "quoted", Table("quoted", "T0", "quoted", (), rows))
+    said = cli_here("report", str(study), "--published", "quoted")
+    assert said.code == 0
+    text = (study / "published-quoted.md").read_text()
+    assert text.strip() in said.out
+    (run,) = (study / "runs").iterdir()
+    mig = json.loads((run / "scores.json").read_text())["mig"]["value"]
+    error = json.loads((run / "evaluation.json").read_text())["reconstruction"]
+    assert f"| **vae** | here | 1 (1 collapsed) | {mig:.3f} | {error:.2f} | – | – |" in text
+    assert "| 10 | 0.123 ± 0.01 | 7.5 |" in text
+    assert "No run here has sap: `bench evaluate FOLDER --metrics sap`" in text
+    assert "20 steps of 8 images (paper; 64x64 pixels, channels: 1)" in text
+    assert "dsprites:" not in text
+    flat = list(csv.DictReader(StringIO((study / "published-quoted.csv").read_text())))
+    assert [(row["metric"], row["where"]) for row in flat if row["model"] == "vae"] == [
+        ("mig", "here"), ("reconstruction", "here")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("vector-latent", "did you mean vector-latents"),
+        ("vector-latents", "is about toy, vector-latents about cars3d, shapes3d, mpi3d_toy"),
+        ("training-logs", "training-logs-dsprites"),
+    ],
+)
+def test_a_wrong_published_table_is_one_line(
+    finished_tiny: Path, tmp_path: Path, cli_here: Callable, name: str, says: str
+) -> None:
+    study = tmp_path / "study"
+    shutil.copytree(finished_tiny / "some", study)
+    said = cli_here("report", str(study), "--published", name)
+    assert said.code == 2
+    assert says in said.err.strip().splitlines()[-1]
+    assert not list(study.glob("published-*"))
+    said = cli_here("report", str(finished_tiny), "--published", "vector-latents")
+    assert said.code == 2

@@ -11,6 +11,7 @@ from bench.reproduce.tables.joint import (
 )
 from bench.reproduce.tables.released import RELEASED_JOINTVAE
 from bench.reproduce.tables.training_logs import TRAINING_LOGS, TRAINING_LOGS_MNIST
+from bench.reproduce.tables.vector_latents import VECTOR_LATENTS
 
 TABLES: dict[str, Table] = {
     table.name: table
@@ -28,5 +29,6 @@ TABLES: dict[str, Table] = {
         RELEASED_JOINTVAE,
         TRAINING_LOGS,
         TRAINING_LOGS_MNIST,
+        VECTOR_LATENTS,
     )
 }
