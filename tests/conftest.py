@@ -46,6 +46,24 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def mypy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]:
+    """`mypy(file)`: what it says of a script. Its tests are one group, as they share a cache."""
+    pytest.importorskip("mypy")
+    cache = tmp_path_factory.mktemp("mypy")
+    # an editable installation is one that mypy cannot look into
+    where = {**os.environ, "MYPYPATH": str(Path(__file__).resolve().parents[1])}
+
+    def says(path: Path) -> str:
+        options = ("--strict", "--follow-imports=silent", "--cache-dir", str(cache))
+        command = [sys.executable, "-m", "mypy", *options, path.name]
+        return subprocess.run(
+            command, cwd=path.parent, capture_output=True, text=True, timeout=LIMIT, env=where
+        ).stdout
+
+    return says
+
+
+@pytest.fixture(scope="session")
 def bench() -> Bench:
     """`bench(*arguments, cwd=...)`: the command in a process of its own, as a user calls it."""
 

@@ -13,8 +13,8 @@ DSPRITES = (3, 6, 40, 32, 32)  # classes of each factor
 # Cheaper than the defaults, and the same definition except for the rows and the number of trees.
 QUICK: dict[str, dict[str, Any]] = {
     "dci": {"points": 1_000, "stages": 6, "rate": 0.5},
-    "few_labels_linear": {"some": 300, "most": 1_000, "repeats": 5},
-    "few_labels_boosted": {"some": 300, "most": 1_000, "repeats": 5},
+    "few_labels_linear": {"some": 300, "most": 1_000, "repeats": 2},
+    "few_labels_boosted": {"some": 300, "most": 1_000, "repeats": 2, "stages": 12, "rate": 0.5},
     "dci_es": {"points": 1_000, "trees": 10},
 }
 # These look at the codes alone; their value is no share of anything.
