@@ -5,7 +5,7 @@ The lines of a list are read from the sources: importing torch takes seconds.
 
 import inspect
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
@@ -13,9 +13,11 @@ from bench.cli.options import complete_listed
 from bench.errors import UnknownNameError
 from bench.presets import PRESETS, Preset, Recipe
 from bench.registry import KINDS, Kind, entries, resolve
-from bench.reproduce.tables import TABLES
 from bench.settings import Parameter, parameters
 from bench.studyfile.shipped import about, shipped
+
+if TYPE_CHECKING:
+    from bench.reproduce.published import Table
 
 LIST_HELP = """Describe what there is, one line each, or all about one name.
 
@@ -50,7 +52,7 @@ def list_(
     elif what == "presets":
         _print({name: preset.description for name, preset in PRESETS.items()})
     elif what == "reproductions":
-        _print({name: table.title for name, table in TABLES.items()})
+        _print({name: table.title for name, table in _tables().items()})
     elif what == "studies":
         _print({name: about(name) for name in shipped()})
     elif what in _KINDS:
@@ -62,7 +64,7 @@ def list_(
 def _names() -> dict[str, list[str]]:
     """The names of each kind of thing."""
     known = {what: [entry.name for entry in entries(kind)] for what, kind in _KINDS.items()}
-    known |= {"presets": list(PRESETS), "reproductions": list(TABLES)}
+    known |= {"presets": list(PRESETS), "reproductions": list(_tables())}
     return known | {"studies": list(shipped())}
 
 
@@ -94,7 +96,7 @@ def _described(what: str) -> Iterator[Iterator[str]]:
         if kind == "presets":
             yield _preset(what, PRESETS[what])
         elif kind == "reproductions":
-            yield iter([f"{what}: {TABLES[what].title}", f"bench reproduce {what} --dry-run"])
+            yield iter([f"{what}: {_tables()[what].title}", f"bench reproduce {what} --dry-run"])
         elif kind == "studies":
             yield _study(what)
         else:
@@ -190,3 +192,9 @@ def _type(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(map(str, get_args(annotation)))
     return inspect.formatannotation(annotation)
+
+
+def _tables() -> "Mapping[str, Table]":
+    from bench.reproduce.tables import TABLES  # only here, as it takes as long as all else
+
+    return TABLES

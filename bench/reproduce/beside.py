@@ -7,9 +7,9 @@ from pathlib import Path
 from bench.errors import RequestError, UnknownNameError
 from bench.report.columns import definition_words, named
 from bench.report.statistics import summarise
-from bench.reproduce.published import EVALUATED, STANDARD, Row, Table, metric_in_words
+from bench.reproduce.published import EVALUATED, STANDARD, Row, Table
 from bench.reproduce.tables import TABLES
-from bench.reproduce.values import value_of_record
+from bench.reproduce.values import metric_in_words, value_of_record
 from bench.store.files import write_rows, write_text
 from bench.store.record import Record, read_records
 from bench.store.study import unwritable

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bench.report.columns import title_of
 from bench.store.record import Epochs
 
 # primary: read in the authors' own repository, figure or configuration
@@ -194,11 +193,3 @@ class Table:
 def metric_of(key: str) -> str:
     """The metric behind the key of a number, see `Row`."""
     return key.removesuffix(STANDARD).partition(".")[0].partition("/")[0]
-
-
-def metric_in_words(key: str) -> str:
-    """The key of a number in words."""
-    plain = key.removesuffix(STANDARD)
-    if plain.endswith("/nmi"):
-        return "Normalised mutual information"
-    return EVALUATED.get(plain) or title_of(plain)

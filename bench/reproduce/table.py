@@ -10,9 +10,9 @@ from bench.report.statistics import Summary
 from bench.reproduce.beside import side_by_side
 from bench.reproduce.curves import draw_epochs
 from bench.reproduce.files import MANIFEST, Manifest, read_manifest
-from bench.reproduce.published import EVALUATED, Part, Row, Table, metric_in_words
+from bench.reproduce.published import EVALUATED, Part, Row, Table
 from bench.reproduce.tables import TABLES
-from bench.reproduce.values import Obtained, RunResult, obtained, results_of
+from bench.reproduce.values import Obtained, RunResult, metric_in_words, obtained, results_of
 from bench.reproduce.verdict import FULL, RULE, difference, verdict
 from bench.store.files import sweep, write_rows, write_text
 

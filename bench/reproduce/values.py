@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.report.columns import bounds_of
+from bench.report.columns import bounds_of, title_of
 from bench.report.statistics import Summary, summarise
 from bench.reproduce.files import has_released, read_paper_scores, read_released
-from bench.reproduce.published import STANDARD, Part, Row, Table, metric_of
+from bench.reproduce.published import EVALUATED, STANDARD, Part, Row, Table, metric_of
 from bench.store.record import (
     ACTIVE,
     EPOCHS,
@@ -144,6 +144,14 @@ def value_of_record(record: Record, key: str) -> float | None:
     """The number of a key by the definitions of a run's own scores; None where there is none."""
     result = RunResult(record.run.model, record.status.state, record.evaluation, record.scores, {})
     return value_of(result, key)
+
+
+def metric_in_words(key: str) -> str:
+    """The key of a number in words."""
+    plain = key.removesuffix(STANDARD)
+    if plain.endswith("/nmi"):
+        return "Normalised mutual information"
+    return EVALUATED.get(plain) or title_of(plain)
 
 
 def _evaluated(evaluation: Evaluation | None, key: str) -> float | None:

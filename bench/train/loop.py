@@ -23,7 +23,7 @@ from bench.store.files import predecessor, read_checkpoint, set_aside, write_che
 from bench.store.record import OF_LATENT, Epochs
 from bench.store.run import Precision
 from bench.streams import rows_stream, torch_stream
-from bench.train.step import take_step, without_denormals
+from bench.train.step import take_step, without_compiler, without_denormals
 
 _BLOCK = 4096  # images that are drawn at once when a data set moves to a device
 _SHARE = 0.5  # of a device's free memory that a data set may fill
@@ -84,6 +84,7 @@ class TrainingState:
 
 
 @without_denormals()
+@without_compiler()
 def train(
     model: VAE,
     data: FactorData,

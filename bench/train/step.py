@@ -1,10 +1,15 @@
 """One training step."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from bench.models import VAE, Objective
 from bench.store.run import Precision
@@ -24,13 +29,58 @@ def without_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
+@contextlib.contextmanager
+def without_compiler() -> Iterator[None]:
+    """Optimisers do not load torch's compiler inside the block, which takes a second.
+
+    Some of their methods are kept out of compiled code, for which the first call of each imports
+    all of torch._dynamo. Nothing is compiled here. Where the compiler is loaded already, or torch
+    keeps the methods out in another way, all stays as it is.
+    """
+    methods = [getattr(getattr(Optimizer, name), "__wrapped__", None) for name in _NOT_COMPILED]
+    spared = [m for m in methods if m is not None and not hasattr(m, _KEPT_OUT)]
+    if compiler_is_loaded():
+        spared = []
+    for method in spared:
+        setattr(method, _KEPT_OUT, method)
+    try:
+        yield
+    finally:
+        for method in spared:
+            delattr(method, _KEPT_OUT)
+
+
+_KEPT_OUT = "__dynamo_disable"  # torch/_compile.py: what is called in the place of a method
+_NOT_COMPILED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+
+
+def compiler_is_loaded() -> bool:
+    """Whether torch has imported its compiler in this process."""
+    return "torch._dynamo" in sys.modules
+
+
+def step_of(optimizer: Optimizer) -> Callable[[], Any]:
+    """The step of an optimiser; of torch's own without what loads the compiler, see above.
+
+    That is the same step without its wrappers, which call hooks, note it for the profiler and tell
+    the compiler not to look inside. With hooks, or where the compiler is loaded already, it is
+    `optimizer.step`.
+    """
+    kind = type(optimizer)
+    hooked = any(getattr(optimizer, name, {}) for name in _HOOKS)
+    if compiler_is_loaded() or hooked or not kind.__module__.startswith("torch.optim."):
+        return optimizer.step
+    return torch.no_grad()(partial(inspect.unwrap(kind.step), optimizer))
+
+
 def take_step(
     model: VAE,
     x: Tensor,
     step: int,
     noise: torch.Generator,
     players: Mapping[str, list[nn.Parameter]],
-    optimizers: Mapping[str, torch.optim.Optimizer],
+    optimizers: Mapping[str, Optimizer],
     precision: Precision = "float32",
 ) -> Objective:
     """Move every player by its own gradient on one batch.
@@ -59,6 +109,6 @@ def take_step(
         for group in optimizers[player].param_groups:
             group["lr"] = rate
     for optimizer in optimizers.values():
-        optimizer.step()
+        step_of(optimizer)()
         optimizer.zero_grad(set_to_none=True)
     return objective

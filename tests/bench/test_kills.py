@@ -44,7 +44,6 @@ from pathlib import Path
 
 import sklearn.linear_model
 import torch
-import torch._dynamo  # which the optimiser loads
 
 import bench.encode, bench.metrics, bench.models, bench.score, bench.train.loop  # for all processes
 from bench import execute as execution

@@ -53,6 +53,23 @@ def study(finished, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished.folder, tmp_path / "study"))
 
 
+def test_training_does_not_load_torchs_compiler(tmp_path: Path) -> None:
+    """Which its optimisers do otherwise, for a second of every process."""
+    code = """
+import sys
+import bench
+study = bench.run(models="factorvae,vae", dataset="toy", preset="smoke", seeds=1, steps=2, jobs=1,
+                  metrics="mig", settings={"factorvae.hidden": 8}, output="study")
+assert "torch" in sys.modules and len(study.runs) == 2
+print(*(name for name in sys.modules if name in ("torch._dynamo", "torch._inductor", "sympy")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == ""
+
+
 @pytest.mark.parametrize(
     "command", ["--version", "list models", "list", "run --help", "list mig", "data list"]
 )
