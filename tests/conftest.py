@@ -24,12 +24,13 @@ Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def pytest_configure() -> None:
-    """Write without waiting for the disk: no test outlives its machine.
+    """Write without waiting for the disk: no test outlives its machine. Draw text as outlines.
 
     With BENCH_TEST_ONEDNN=0, convolve without oneDNN, as PyTorch does on some processors. PyTorch
     reads no such variable itself. It holds for this process, not for commands it starts.
     """
     os.environ.setdefault("BENCH_FSYNC", "0")
+    os.environ.setdefault("BENCH_PDF_TEXT", "outlines")
     if os.environ.get("BENCH_TEST_ONEDNN") == "0":
         import torch
 

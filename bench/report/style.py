@@ -1,5 +1,6 @@
 """How every picture looks, and how it is written."""
 
+import os
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +33,6 @@ _STYLE: dict[str, Any] = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "lines.linewidth": 1.0,
-    "pdf.fonttype": 42,  # text stays text, as journals ask
     "savefig.dpi": 200,
 }
 
@@ -46,7 +46,11 @@ def figure(
     It looks the same whatever style the user has set. Without a layout, whoever draws says where
     the axes are.
     """
-    with matplotlib.style.context(["default", _STYLE]):
+    # Text stays text, as journals ask. Choosing the letters that are needed of a font takes half a
+    # second; the tests, which draw thousands, have outlines of the letters instead.
+    outlines = os.environ.get("BENCH_PDF_TEXT") == "outlines"
+    style = {**_STYLE, "pdf.fonttype": 3 if outlines else 42}
+    with matplotlib.style.context(["default", style]):
         drawn = Figure(figsize=(width, height), layout=layout)
         yield drawn
         for suffix in (".png", ".pdf"):
