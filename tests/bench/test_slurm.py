@@ -160,6 +160,11 @@ def slurm() -> Iterator[Path]:
                 time.sleep(0.2)
             yield folder
         finally:
+            subprocess.run(["scancel", "--full", "--user=root"], check=False, timeout=LIMIT)
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline and any("RUNNING" in job or "COMPLETING" in job
+                                                      for job in queue()):  # fmt: skip
+                time.sleep(0.2)
             for process in reversed(started):
                 process.terminate()
             for process in started:
