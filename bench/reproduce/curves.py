@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from bench.report.style import COLOURS, WIDTH, figure
 from bench.reproduce.published import EVALUATED, Row, Table
@@ -31,7 +31,7 @@ def draw_epochs(
     if not parts:
         return []
     metrics = list(dict.fromkeys(row.metric for name in parts for row in rows[name]))
-    with figure(folder / "epochs", WIDTH, _HEIGHT * len(parts) + 0.35) as drawn:
+    with figure(folder / "epochs", WIDTH, _HEIGHT * len(parts) + 0.5) as drawn:
         panels = drawn.subplots(len(parts), len(metrics), squeeze=False)
         for part, line in zip(parts, panels, strict=True):
             for metric, ax in zip(metrics, line, strict=True):
@@ -42,7 +42,8 @@ def draw_epochs(
                     ax.set_axis_off()
             line[0].set_ylabel(rows[part][0].model.replace(" (", "\n("))
         for metric, ax in zip(metrics, panels[0], strict=True):
-            ax.set_title(EVALUATED.get(metric, metric))
+            unit = "" if metric == "active_latents" else "\nnats"
+            ax.set_title(f"{EVALUATED.get(metric, metric)}{unit}")
         for ax in panels[-1]:
             ax.set_xlabel("epoch")
         handles = [
@@ -66,7 +67,10 @@ def _panel(ax: Axes, rows: Sequence[Row], results: Sequence[RunResult]) -> None:
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda epoch, _: f"{epoch:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
-    if min(published) > 0 and max(published) > _STEEP * min(published):
+    if metric == "active_latents":
+        ax.set_ylim(0, max(published) + 1)
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+    elif min(published) > 0 and max(published) > _STEEP * min(published):
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
