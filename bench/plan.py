@@ -20,7 +20,7 @@ from bench.datasets import FactorData
 from bench.errors import RequestError, SettingError, UnknownNameError
 from bench.presets import PRESETS, Preset, Recipe, scaled
 from bench.registry import digest, names, registry, resolve
-from bench.score import UNLABELLED, applicable, definition, metric_names
+from bench.score import UNLABELLED, UNSEEN, applicable, definition, metric_names
 from bench.settings import (
     Assignment,
     Parameter,
@@ -66,6 +66,7 @@ class Request:
             several in a text, comma-separated.
         correlate: rules for correlated factors.
         hold_out: combinations of factors that are held out of training.
+        split: name of a split of the literature, whose combinations are held out of training.
         factors: names of the factors that are scored, comma-separated; None for all.
         output: folder of the study; None for one named after it in results/.
         data_dir: where data sets look for files.
@@ -82,6 +83,7 @@ class Request:
     fix: Sequence[str] = ()
     correlate: Sequence[str] = ()
     hold_out: Sequence[str] = ()
+    split: str | None = None
     factors: str | None = None
     output: Path | None = None
     data_dir: str | None = None
@@ -123,8 +125,11 @@ def plan(request: Request) -> Plan:
 
     data_settings = _data_settings(request, dataset, preset, assigned)
     data = open_data(request.dataset, data_settings, request.data_dir, dataset)
-    if request.metrics is None and not data.factors:
-        metrics = {**metrics} | {name: resolve("metric", name) for name in UNLABELLED}
+    if request.metrics is None:
+        more = [] if data.factors else [*UNLABELLED]
+        if {"hold_out", "split"} & data_settings.keys():
+            more += UNSEEN
+        metrics = {**metrics} | {name: resolve("metric", name) for name in more}
     definitions, refused = applicable(
         [definition(name, assigned.sets, metric) for name, metric in metrics.items()], metrics, data
     )
@@ -241,6 +246,8 @@ def default_name(study: StudyRecord, preset: Preset) -> str:
     }
     for key in {"fix", "factors"} & own.keys():  # the others keep the names that studies have
         own[key] = f"-{'-'.join(own[key])}"
+    if "split" in own:
+        own["split"] = f"-{own['split']}"
     parts += [f"{key}{value}" for key, value in {**own, **study.train}.items()]
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(map(str, parts)))
     return name.lstrip("-.")  # of a path such as ./faces: no hidden folder, no option of a shell
@@ -435,7 +442,8 @@ def _data_settings(
     }
     if request.factors is None:
         del rules["factors"]
-    return settings | {key: texts for key, texts in rules.items() if texts}
+    rules = {key: texts for key, texts in rules.items() if texts}
+    return settings | rules | ({} if request.split is None else {"split": request.split})
 
 
 def _recipe(

@@ -192,12 +192,11 @@ def _nearest(chosen: Sequence[int], factors: Sequence[Factor], name: str, least:
         classes = []
         for k in chosen:
             seen = min(max((hundredths * sizes[k] + 50) // 100, fewest), sizes[k] - 1)
-            left_out = range(seen, sizes[k])
-            if name == "interpolation":
-                last = sizes[k] - 1
-                kept = {(2 * i * last + seen - 1) // (2 * (seen - 1)) for i in range(seen)}
-                left_out = [c for c in range(sizes[k]) if c not in kept]
-            classes.append((k, tuple(left_out)))
+            kept = set(range(seen))
+            if name == "interpolation":  # rounded, evenly from the first class to the last
+                last, steps = sizes[k] - 1, seen - 1
+                kept = {(2 * i * last + steps) // (2 * steps) for i in range(seen)}
+            classes.append((k, tuple(c for c in range(sizes[k]) if c not in kept)))
         rules.append(HeldOut(tuple(classes), least))
     return min(rules, key=lambda rule: abs(1 - rule.share(sizes) - SEEN))
 

@@ -70,10 +70,10 @@ def generalisation_linear(
 
     Returns:
         Score in [0, 1]: that of the unseen rows; parts `seen`, and `drop`, which is at most 1 and
-        negative if unseen rows are told better. Details: `seen`, `unseen` and `chance` (of the best
-        constant guess on the unseen rows) by factor, `measures` ("accuracy" or "r2"), `read_out`,
-        `left_out`: factors that do not vary over the rows fitted on, or have no label on one of the
-        sides scored.
+        negative if unseen rows are told better. Details: `seen`, `unseen` and `chances` (of the
+        best constant guess on the unseen rows) by factor, `chance`, what the latter would score,
+        `measures` ("accuracy" or "r2"), `read_out`, `left_out`: factors that do not vary over the
+        rows fitted on, or have no label on one of the sides scored.
 
     Raises:
         ValueError: no row is unseen, fewer than two are seen, no factor varies, or an option is out
@@ -162,7 +162,10 @@ def _score(
         replace(fitted, test=replace(scored, unseen=is_unseen)), rng, name, _ALL, _ALL, least=1
     )
     names, kinds = representation.factor_names, r.factor_kinds
-    of_seen, of_unseen, chances, unknown = {}, {}, {}, []
+    of_seen: dict[str, float] = {}
+    of_unseen: dict[str, float] = {}
+    chances: dict[str, float] = {}
+    unknown = []
     for task in problem.tasks:
         factor, k = names[task.factor], task.factor
         beyond = is_unseen[problem.scored.factors[:, k] != MISSING]
@@ -207,7 +210,8 @@ def _score(
         details={
             "seen": {factor: of_seen.get(factor) for factor in names},
             "unseen": {factor: of_unseen.get(factor) for factor in names},
-            "chance": {factor: chances.get(factor) for factor in names},
+            "chance": mean(chances),
+            "chances": {factor: chances.get(factor) for factor in names},
             "measures": {f: measures[f] if f in of_unseen else None for f in names},
             "read_out": dict(options),
             "factors": list(names),

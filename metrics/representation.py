@@ -277,9 +277,16 @@ class Representation:
                 projected = [(side - mean) @ direction for side in of_sides]
             for of_side, column in zip(columns, projected, strict=True):
                 of_side.append(column)
-        lost = dict.fromkeys(("groups", "logvar", "kl", "test", "further"))
         plain = iter(
-            replace(side, codes=np.column_stack(own), **lost)
+            replace(
+                side,
+                codes=np.column_stack(own),
+                groups=None,
+                logvar=None,
+                kl=None,
+                test=None,
+                further=None,
+            )
             for side, own in zip(sides, columns, strict=True)
         )
         return replace(
