@@ -228,8 +228,7 @@ class Evaluation:
         active: whether each latent is in use, by its KL or else by its spread.
         active_latents: number of latents in use.
         rows: number of rows.
-        collapsed: whether no latent is in use, or the decoder does no better than the mean image
-            (on seen rows, where some are unseen).
+        collapsed: whether no latent is in use, or the decoder does no better than the mean image.
         collapsed_from: the first step from which a collapsed training never used its codes again;
             None where the history does not tell.
         held_out: the evaluation on the data's own test rows; None where there are none.
@@ -272,12 +271,10 @@ class Evaluation:
 
     @property
     def seen_reconstruction(self) -> float | None:
-        """The decoder's error on seen rows; None where no row is unseen."""
         return None if self.seen is None else self.seen.reconstruction
 
     @property
     def unseen_reconstruction(self) -> float | None:
-        """The decoder's error on unseen rows; None where there are none."""
         return None if self.unseen is None else self.unseen.reconstruction
 
     def as_dict(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 import bench
 from bench.metrics import METRICS, Representation, Score, mig
-from bench.score import SLOW
+from bench.score import SLOW, UNSEEN
 from bench.streams import numpy_stream
 
 
@@ -20,7 +20,10 @@ def arrays() -> dict[str, np.ndarray]:
 
 def test_quick_is_every_metric_but_the_slow_ones(arrays: dict[str, Any]) -> None:
     scores = bench.evaluate(**arrays)
-    assert {*scores, *scores.undefined} == set(METRICS) - set(SLOW)
+    assert {*scores, *scores.undefined} == set(METRICS) - set(SLOW) - set(UNSEEN)
+    marked = bench.evaluate(**arrays, unseen=arrays["factors"][:, 1] == 2)
+    assert {*marked, *marked.undefined} == set(METRICS) - set(SLOW)
+    assert set(UNSEEN) <= set(marked)
     assert scores["mig"] > 0.9
     assert "posterior" in scores.undefined["mig_posterior"]
 
