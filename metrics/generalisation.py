@@ -158,9 +158,7 @@ def _score(
     fitted, seen, unseen = _sides(r, rng, name, points, test_points)
     scored = _stacked([seen, *unseen])
     is_unseen = np.arange(len(scored)) >= len(seen)
-    problem = Problem.of(
-        replace(fitted, test=replace(scored, unseen=is_unseen)), rng, name, _ALL, _ALL, least=1
-    )
+    problem = Problem.of(replace(fitted, test=scored), rng, name, _ALL, _ALL, least=1)
     names, kinds = representation.factor_names, r.factor_kinds
     of_seen: dict[str, float] = {}
     of_unseen: dict[str, float] = {}
@@ -183,7 +181,7 @@ def _score(
             (chances, guess, beyond, variance),
         ):
             by_factor[factor] = _agreement(guesses[rows], task.truth[rows], spread, kinds[k])
-        if not (task.continuous or np.isin(task.truth, task.labels).all()):
+        if not (task.continuous or np.isin(task.truth[beyond], task.labels).all()):
             unknown.append(factor)
     if not of_unseen:
         raise ValueError(
