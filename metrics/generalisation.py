@@ -18,6 +18,7 @@ from .doubts import few, few_rows_to_score, one_hot_factors, repeated_rows
 from .few_labels import ReadOuts, boosted, linear
 from .representation import Representation, Score
 
+EASY = 0.5  # R^2 of a constant guess on the unseen rows, from which a factor is named
 _ALL = 2**62  # rows: the sides are chosen here
 
 
@@ -51,10 +52,11 @@ def generalisation_linear(
       few_labels_linear, on standardised latents.
 
     Known flaws: the accuracy of a categorical factor is not corrected for chance, and a class that
-    was never seen is always wrong (a warning says so). Where the unseen rows vary less than all
-    rows, guessing the mean has an R^2 above 0: `chance` in the details is what a guess has. A
-    cyclic factor counts as a line from its first class to its last. A code that tells nothing has
-    no drop, so read the drop with the value. The score says nothing about axes.
+    was never seen is always wrong (a warning says so). Where the unseen rows lie close together, as
+    in a recombination to an element, guessing the mean has an R^2 far above 0, and the drop can be
+    negative: `chance` in the details is what a guess has, and a warning names factors where it is
+    above 0.5. A cyclic factor counts as a line from its first class to its last. A code that tells
+    nothing has no drop, so read the drop with the value. The score says nothing about axes.
 
     In the conformance table, with upper classes unseen: perfect 1.00 / 1.00 / 0.00, rotated 1.00 /
     1.00 / 0.00, noise 0.07 / 0.07 / 0.00 (unseen / seen / drop).
@@ -202,6 +204,12 @@ def _score(
         warnings.append(
             f"{few(unknown)}: some unseen rows have a class that no row fitted on has, which is "
             "never predicted: they count as wrong"
+        )
+    easy = [f for f in of_unseen if measures[f] == "r2" and chances[f] > EASY]
+    if easy:
+        warnings.append(
+            f"{few(easy)}: unseen rows lie so close together that a constant guess has an R^2 of "
+            f"{max(chances[f] for f in easy):.2f} there: read the value with the level of chance"
         )
     return Score(
         value=value,

@@ -214,6 +214,18 @@ def test_a_class_that_was_never_seen_is_wrong_and_warned_of() -> None:
     assert any("v1: some unseen rows have a class" in line for line in score.warnings)
 
 
+def test_unseen_rows_close_together_are_warned_of() -> None:
+    """In the middle of a factor's range a guess of its mean is nearly right, whatever the code."""
+    factors = draw(6_000, (11, 3))
+    unseen = (factors[:, 0] == 5) & (factors[:, 1] == 1)
+    codes = rng(1).normal(size=(6_000, 2))
+    score = generalisation_linear(Representation.of(codes=codes, factors=factors, unseen=unseen))
+    assert score.details["chances"]["v1"] > 0.99
+    assert score.value == pytest.approx(score.details["chance"], abs=0.02)
+    (line,) = score.warnings
+    assert "v1, v2: unseen rows lie so close together that a constant guess has an R^2 of" in line
+
+
 # Rows
 
 
