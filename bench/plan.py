@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.applicable import applicable
 from bench.build import (
     Tried,
     is_trained,
@@ -21,7 +20,7 @@ from bench.datasets import FactorData
 from bench.errors import RequestError, SettingError, UnknownNameError
 from bench.presets import PRESETS, Preset, Recipe, scaled
 from bench.registry import digest, names, registry, resolve
-from bench.score import UNLABELLED, UNSEEN, definition, metric_names
+from bench.score import UNLABELLED, UNSEEN, applicable, definition, metric_names
 from bench.settings import (
     Assignment,
     Parameter,

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from scipy.special import entr
 
+from bench.datasets import FactorData
+from bench.datasets.factors import MISSING
 from bench.errors import RequestError
 from bench.metrics import METRICS, STUDY_METRICS, VERSIONS, Representation, Score
 from bench.metrics.calling import refuse_vectors, takes_vectors
@@ -22,17 +24,11 @@ from bench.settings import Assignment, Parameter, converted, is_plain, parameter
 from bench.store.files import plain
 from bench.store.record import (
     ACTIVE,
-    REPRESENTATION,
     Definition,
     Evaluation,
     Part,
-    Record,
     ScoreRecord,
-    read_scores,
-    unscored,
-    write_scores,
 )
-from bench.store.representation import read_representation, read_rows
 from bench.streams import numpy_stream
 
 # what a comparison shows unless other metrics are named
@@ -54,6 +50,7 @@ QUICK = tuple(
     if name not in ("dci", "dci_fast", "betavae_score", "infomec", "generalisation_boosted")
 )
 TRIED = 2_000  # rows that are scored while a model trains
+_TRIAL = 500  # rows of random codes on which a metric is tried before anything is trained
 
 SPREAD = 0.01  # of the largest standard deviation, from which a deterministic latent is active
 COLLAPSED = 0.99  # of the mean image's error: above, the decoder uses no code
@@ -83,10 +80,7 @@ def metric_names(texts: str | None, default: Iterable[str] = DEFAULT) -> list[st
 
 
 def evaluated_names(texts: str | None) -> list[str]:
-    """The same for `bench evaluate`, whose default is all metrics but the slow ones.
-
-    Where there are no unseen rows, `usual` leaves out those that need some.
-    """
+    """The same for `bench evaluate`, whose default is all metrics but the slow ones."""
     return metric_names(texts, [name for name in METRICS if name not in SLOW])
 
 
@@ -112,14 +106,14 @@ def definition(
         RequestError: an option is unknown or wrong, or the name means nothing that can be called.
     """
     metric = resolve("metric", name) if metric is None else metric
-    known = options_of(name, metric)
+    known = _options(name, metric)
     options = {key: parameter.default for key, parameter in known.items()}
     options |= {a.key: converted(a, known) for a in assignments if a.owner == name}
     code, origin = digest(name, metric, "metric"), package(name, metric, "metric")
     return Definition(name, VERSIONS.get(name, 1), options, code=code, package=origin)
 
 
-def options_of(name: str, metric: Any) -> dict[str, Parameter]:
+def _options(name: str, metric: Any) -> dict[str, Parameter]:
     """The options of a metric that a record can hold; any other keeps its default."""
     if not callable(metric):
         raise RequestError(f"{name} is of type {type(metric).__name__}: name a function, {_METRIC}")
@@ -135,11 +129,96 @@ def of_one_run(definitions: Iterable[Definition]) -> tuple[Definition, ...]:
     return tuple(d for d in definitions if d.name not in STUDY_METRICS)
 
 
+def applicable(
+    definitions: Iterable[Definition], metrics: Mapping[str, Callable[..., Score]], data: FactorData
+) -> tuple[list[Definition], dict[str, str]]:
+    """The metrics that are defined on a data set, and why the others are not.
+
+    Each of the `metrics` is tried on a few random codes. If it refuses them with its default
+    options, the data does not suit it. Factors have only a few of their classes here, as predictors
+    of many classes are slow.
+
+    Raises:
+        RequestError: a metric refuses only the options that it was given.
+    """
+    rng = np.random.default_rng(0)
+    rows = rng.integers(data.training, size=min(_TRIAL, data.training))
+    trial = _trial(data, rows, rng)
+    unseen = np.flatnonzero(data.unseen(np.arange(data.training)))[:_TRIAL]
+    if len(unseen):
+        further = _trial(data, unseen, np.random.default_rng(1))
+        trial = replace(trial, unseen=data.unseen(rows), further=further)
+    suitable, refused = [], {}
+    for definition in definitions:
+        name, metric = definition.name, metrics[definition.name]
+        if name in STUDY_METRICS:
+            suitable.append(definition)
+            continue
+        reason = _refusal(name, metric, trial, rng)
+        if reason is not None:
+            # without factors, whatever a metric says is about those that it needs
+            refused[name] = reason if data.factors else "needs factors, the data have none"
+            continue
+        if definition.options == {k: p.default for k, p in _options(name, metric).items()}:
+            suitable.append(definition)
+            continue
+        try:
+            reason = _refusal(name, metric, trial, rng, **definition.options)
+            if reason is not None:
+                raise RequestError(f"{name}: {reason}")
+        except MemoryError as error:
+            options = ", ".join(f"{k}={v}" for k, v in definition.options.items())
+            raise RequestError(f"{name}: not enough memory for {options}") from error
+        suitable.append(definition)
+    return suitable, refused
+
+
+def _trial(data: FactorData, rows: np.ndarray, rng: np.random.Generator) -> Representation:
+    """Random codes of some rows, with a few classes of each factor."""
+    few = 3
+    classes = data.values(rows)
+    return Representation(
+        codes=rng.normal(size=(len(rows), 2)),
+        categories=np.zeros((len(rows), 0), dtype=np.int64),
+        factors=np.where(classes == MISSING, MISSING, classes % few),
+        category_sizes=(),
+        factor_names=tuple(factor.name for factor in data.factors),
+        factor_kinds=tuple(factor.kind for factor in data.factors),
+        factor_sizes=tuple(min(few, factor.size) for factor in data.factors),
+        values=data.numbers(rows) if any(f.kind == "continuous" for f in data.factors) else None,
+        # every model has a posterior: here one much narrower than the codes vary
+        logvar=np.full((len(rows), 2), -2.0),
+    )
+
+
+# What metrics have said of the codes and factors that they were tried on. The data sets of a study
+# often have the same factors, and exact DCI takes a second to try.
+_REFUSALS: dict[tuple[Any, ...], tuple[Any, str | None]] = {}  # with the metric, for its id
+
+
+def _refusal(
+    name: str, metric: Any, trial: Representation, rng: np.random.Generator, **options: Any
+) -> str | None:
+    """Why a metric is undefined for a representation; None if it is not. Raises as `_called`."""
+    further = None if trial.further is None else trial.further.factors
+    given = (trial.codes, trial.factors, trial.values, trial.unseen, further)
+    arrays = [array for array in given if array is not None]
+    factors = (trial.factor_names, trial.factor_kinds, trial.factor_sizes)
+    key = (id(metric), repr(options), factors, *(array.tobytes() for array in arrays))
+    if key not in _REFUSALS:
+        try:
+            _called(name, metric, trial, rng, **options)
+            _REFUSALS[key] = metric, None
+        except ValueError as error:
+            _REFUSALS[key] = metric, str(error)
+    return _REFUSALS[key][1]
+
+
 class MetricError(RequestError):
     """A metric has raised something else than the ValueError of one that is undefined."""
 
 
-def called(name: str, metric: Any, *arguments: Any, **options: Any) -> Score:
+def _called(name: str, metric: Any, *arguments: Any, **options: Any) -> Score:
     """What a metric returns.
 
     Raises:
@@ -191,7 +270,7 @@ def score(
         refuse_vectors(name, representation)
 
     def once(rows: Representation, stream: str) -> Score:
-        return called(name, metric, rows, numpy_stream(seed, stream), **definition.options)
+        return _called(name, metric, rows, numpy_stream(seed, stream), **definition.options)
 
     started = time.perf_counter()
     result = once(representation, name)
@@ -207,7 +286,7 @@ def score(
     entry = ScoreRecord(
         value=result.value,
         parts=dict(result.parts),
-        definition=replace(definition, libraries=_versions(_LIBRARIES)),
+        definition=replace(definition, libraries=versions(_LIBRARIES)),
         details=dict(result.details),
         seconds=round(time.perf_counter() - started, 3),
         warnings=tuple(result.warnings),
@@ -414,63 +493,6 @@ def collapsed_from(
     return None if since > history[-1]["step"] else since
 
 
-# --- scores that compare runs
-
-
-def score_agreement(
-    records: Sequence[Record], definition: Definition, *, again: bool = False
-) -> tuple[dict[str, ScoreRecord], dict[str, str]]:
-    """Score a metric that compares seeds on the runs of each row, and store it with every run.
-
-    Rows whose runs already have the score, of the same runs and by the same definition, are
-    passed over unless `again` is set. Where the metric is undefined, no score is stored.
-
-    Returns:
-        Scores by the name of the run's folder, and by the label of a row why it has none.
-    """
-    scores, refused = {}, {}
-    for label in dict.fromkeys(record.run.label for record in records):
-        group = [
-            record
-            for record in records
-            if record.run.label == label and (record.folder / REPRESENTATION).exists()
-        ]
-        folders = [record.folder.name for record in group]
-        if not again and all(_agrees(record, definition, folders) for record in group):
-            continue
-        paths = [record.folder / REPRESENTATION for record in group]
-        try:
-            representations = [read_representation(path) for path in paths]
-            if definition.reduce:
-                representations = [r.reduced(definition.reduce) for r in representations]
-            results = resolve("metric", definition.name)(
-                representations,
-                numpy_stream(0, definition.name),
-                [read_rows(path) for path in paths],
-                **definition.options,
-            )
-        except ValueError as error:
-            refused[label] = str(error)
-            continue
-        for record, result in zip(group, results, strict=True):
-            entry = ScoreRecord(
-                value=result.value,
-                parts={},
-                definition=replace(definition, libraries=_versions(("numpy", "scipy"))),
-                details={**result.details, "runs": folders},
-            )
-            write_scores(record.folder, {**read_scores(record.folder), definition.name: entry})
-            scores[record.folder.name] = entry
-    return scores, refused
-
-
-def _agrees(record: Record, definition: Definition, folders: Sequence[str]) -> bool:
-    """Whether a run has the score, and it compares these runs."""
-    scores = read_scores(record.folder)
-    if unscored([definition], scores):
-        return False
-    return bool(scores[definition.name].details.get("runs") == list(folders))
-
-
-def _versions(libraries: Iterable[str]) -> dict[str, str]:
+def versions(libraries: Iterable[str]) -> dict[str, str]:
+    """The versions of some libraries that are installed."""
     return {name: version(name) for name in libraries}

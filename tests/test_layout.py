@@ -18,7 +18,7 @@ LEAVES = ("models", "metrics", "datasets")
 # by side and do not know one another.
 ORDER = (
     *("errors", "console", "streams", "registry", "settings", "store", "presets", "external"),
-    *("build", "train", "encode", "score", "applicable", "report", "plan", "studyfile", "cells"),
+    *("build", "train", "encode", "score", "agreement", "report", "plan", "studyfile", "cells"),
     *("worker", "executors", "execute", "estimate"),
     *("evaluation check data export compare merge", "reproduce", "cli", "api"),
 )

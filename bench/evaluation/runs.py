@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.agreement import score_agreement
 from bench.errors import RequestError
 from bench.evaluation.files import (
     Scored,
@@ -17,7 +18,7 @@ from bench.evaluation.files import (
 )
 from bench.evaluation.reading import what_was_read
 from bench.metrics import STUDY_METRICS
-from bench.score import evaluated_names, score_agreement, usual
+from bench.score import evaluated_names, usual
 from bench.settings import parse
 from bench.store.claims import locked
 from bench.store.record import (

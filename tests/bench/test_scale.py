@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench import applicable, execute, plan
+from bench import execute, plan, score
 from bench.execute import Options, outstanding
 from bench.report.write import write_report
 from bench.store import record as records_of_store
@@ -88,15 +88,15 @@ def test_a_model_is_built_once_per_variant_whatever_the_seeds(count, tmp_path: P
 def test_a_metric_is_tried_once_on_the_same_factors(
     count, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applicable, "_REFUSALS", {})
-    tried = count(applicable, "called")
+    monkeypatch.setattr(score, "_REFUSALS", {})
+    tried = count(score, "_called")
     planned(tmp_path / "a", seeds=1)
-    assert tried["called"] == 1
+    assert tried["_called"] == 1
     planned(tmp_path / "b", seeds=2)
-    assert tried["called"] == 1
+    assert tried["_called"] == 1
     words = {"metrics": "mig", "output": tmp_path / "c", "preset": "smoke"}
     plan.plan(plan.Request(models="vae", dataset="digits", **words))
-    assert tried["called"] == 2
+    assert tried["_called"] == 2
 
 
 def test_a_record_is_read_once_and_compared_with_its_own_row(count, study: plan.Plan) -> None:

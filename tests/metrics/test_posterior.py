@@ -8,11 +8,10 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from bench.applicable import applicable
 from bench.datasets import Toy
 from bench.metrics import METRICS, kl_decomposition, mig_posterior
 from bench.metrics.posterior import log_density
-from bench.score import definition
+from bench.score import applicable, definition
 from tests.metrics.conftest import labelled, rng
 
 
