@@ -19,7 +19,7 @@ from bench.store.run import Run
 from bench.streams import lent_global_torch_stream
 
 FIX = "fix"
-SUBSET = ("correlate", "hold_out")
+SUBSET = ("correlate", "hold_out", "split")
 SCORED = "factors"
 RULES = (FIX, *SUBSET, SCORED)  # data settings that are no arguments of the constructor
 
@@ -40,8 +40,8 @@ def build_data(
 
     Args:
         name: of the data set.
-        settings: arguments of its constructor, and the rules `fix`, `correlate`, `hold_out` and
-            `factors`.
+        settings: arguments of its constructor, and the rules `fix`, `correlate`, `hold_out`,
+            `split` and `factors`.
         data_dir: where it looks for files, if it takes that.
         target: what the name means, if that is known already.
 

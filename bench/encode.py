@@ -10,13 +10,14 @@ from torch import Tensor
 from bench.datasets import FactorData
 from bench.metrics import Representation
 from bench.metrics.vectors import first_component, summed
-from bench.models import VAE, Encoder, Posterior
+from bench.models import VAE, Encoder
 from bench.store.record import REACH
 from bench.streams import numpy_stream
 from bench.train.loop import images
 
 BATCH = 64  # images at once: more do not fit into the processor's cache
 RECONSTRUCTED = 10_000  # rows behind the reconstruction error
+UNSEEN = 2_000  # unseen rows at least, where the data have so many
 SHOWN = 10  # images in the picture of reconstructions, values in a traversal
 CANDIDATES = 128  # rows that the reference image of the traversals is chosen from
 
@@ -32,6 +33,9 @@ class Encoded:
             without a decoder.
         mean_image_reconstruction: error of the best constant image over the same rows.
         held_out_reconstruction: the decoder's error over the first 10,000 held-out rows.
+        seen_reconstruction: the decoder's error over those of the first 10,000 rows that are seen.
+        seen_mean_image_reconstruction: error of the best constant image over these.
+        unseen_reconstruction: over the unseen ones, with those of the representation's `further`.
     """
 
     representation: Representation
@@ -39,6 +43,9 @@ class Encoded:
     reconstruction: float | None
     mean_image_reconstruction: float | None
     held_out_reconstruction: float | None = None
+    seen_reconstruction: float | None = None
+    seen_mean_image_reconstruction: float | None = None
+    unseen_reconstruction: float | None = None
 
 
 def encode_drawn(
@@ -51,19 +58,31 @@ def encode_drawn(
 ) -> Encoded:
     """Encode up to `count` training rows drawn by the seed, and up to as many held-out rows.
 
-    `watch` gets how many rows are done, and of how many.
+    If fewer than 2,000 of the rows are unseen, further unseen ones are encoded, as far as the data
+    have some. `watch` gets how many rows are done, and of how many.
     """
     rows, held_out = scored_rows(data, count, seed)
-    total = len(rows) + len(held_out)
+    further = further_rows(data, rows, seed)
+    total = len(rows) + len(held_out) + len(further)
     encoded = encode(model, data, rows, device, lambda done: watch(done, total))
-    if not len(held_out):
-        return encoded
-    test = encode(model, data, held_out, device, lambda done: watch(len(rows) + done, total))
-    return replace(
-        encoded,
-        representation=replace(encoded.representation, test=test.representation),
-        held_out_reconstruction=test.reconstruction,
-    )
+    representation = encoded.representation
+    if len(held_out):
+        test = encode(model, data, held_out, device, lambda done: watch(len(rows) + done, total))
+        representation = replace(representation, test=replace(test.representation, unseen=None))
+        encoded = replace(encoded, held_out_reconstruction=test.reconstruction)
+    if len(further):
+        before = len(rows) + len(held_out)
+        others = encode(model, data, further, device, lambda done: watch(before + done, total))
+        representation = replace(
+            representation, further=replace(others.representation, unseen=None)
+        )
+        first = int(data.unseen(rows[:RECONSTRUCTED]).sum())
+        errors = (encoded.unseen_reconstruction, first), (others.reconstruction, len(further))
+        known = [(error, weight) for error, weight in errors if error is not None]
+        if known:
+            mean = sum(error * weight for error, weight in known) / sum(w for _, w in known)
+            encoded = replace(encoded, unseen_reconstruction=mean)
+    return replace(encoded, representation=representation)
 
 
 def scored_rows(data: FactorData, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,6 +93,18 @@ def scored_rows(data: FactorData, count: int, seed: int) -> tuple[np.ndarray, np
     stream = numpy_stream(seed, "scored rows")
     rows = stream.permutation(data.training)[:count]
     return rows, data.training + stream.permutation(data.held_out)[:count]
+
+
+def further_rows(data: FactorData, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Unseen training rows beside `rows`, drawn by the seed, so that there are 2,000 in all.
+
+    None if the data have no unseen rows.
+    """
+    missing = UNSEEN - int(data.unseen(rows).sum())
+    if missing <= 0:
+        return rows[:0]
+    others = np.setdiff1d(np.flatnonzero(data.unseen(np.arange(data.training))), rows)
+    return numpy_stream(seed, "further unseen rows").permutation(others)[:missing]
 
 
 def encode(
@@ -95,6 +126,9 @@ def encode(
     probabilities = np.empty((len(rows), sum(latents.categorical)), dtype=np.float32)
     divergence = torch.zeros(latents.continuous + len(latents.categorical), dtype=torch.float64)
     decoded = _Decoded(data.image_shape, min(RECONSTRUCTED, len(rows)))
+    unseen = data.unseen(rows)
+    kinds = (~unseen, unseen) if unseen.any() else ()  # seen and unseen rows, apart
+    apart = [_Decoded(data.image_shape, int(kind[:RECONSTRUCTED].sum())) for kind in kinds]
     stochastic = True
     model.eval()
     with torch.inference_mode():
@@ -114,7 +148,11 @@ def encode(
                 kl = torch.cat([posterior.kl_continuous(), posterior.kl_categorical()])
                 divergence += kl.cpu().double() * len(x)  # not every device has float64
             if isinstance(model, VAE):
-                decoded.add(model, x, posterior)
+                mode = posterior.mode()
+                decoded.add(model, x, mode)
+                for kind, of_kind in zip(kinds, apart, strict=True):
+                    some = torch.from_numpy(kind[batch]).to(device)
+                    of_kind.add(model, x[some], mode[some])
             watch(batch.stop)
     representation = Representation(
         codes=means,
@@ -129,9 +167,18 @@ def encode(
         values=data.numbers(rows) if any(f.kind == "continuous" for f in data.factors) else None,
         probabilities=probabilities if latents.categorical else None,
         groups=model.groups,
+        unseen=unseen if unseen.any() else None,
     )
-    error, of_mean_image = decoded.errors(model)
-    return Encoded(representation, rows, error, of_mean_image)
+    errors = decoded.errors(model)
+    of_seen, of_unseen = [side.errors(model) for side in apart] or [errors, (None, None)]
+    return Encoded(
+        representation,
+        rows,
+        *errors,
+        seen_reconstruction=of_seen[0],
+        seen_mean_image_reconstruction=of_seen[1],
+        unseen_reconstruction=of_unseen[0],
+    )
 
 
 def _by_latent(model: Encoder, kl: np.ndarray) -> np.ndarray:
@@ -159,8 +206,8 @@ class _Decoded:
         self._total = torch.zeros(image_shape, dtype=torch.float64)
         self._square = torch.zeros_like(self._total)
 
-    def add(self, model: VAE, x: Tensor, posterior: Posterior) -> None:
-        x, mode = x[: self._missing], posterior.mode()[: self._missing]
+    def add(self, model: VAE, x: Tensor, mode: Tensor) -> None:
+        x, mode = x[: self._missing], mode[: self._missing]
         if len(x):
             self._error += float(model.reconstruction(x, model.decode(mode))) * len(x)
             self._total += x.sum(0).cpu().double()
@@ -169,7 +216,7 @@ class _Decoded:
 
     def errors(self, model: Encoder) -> tuple[float | None, float | None]:
         """Nats per image, of the model and of the mean image."""
-        if not isinstance(model, VAE):
+        if not isinstance(model, VAE) or not self._rows:
             return None, None
         mean, square = self._total / self._rows, self._square / self._rows
         return self._error / self._rows, model.mean_image_reconstruction(mean, square)

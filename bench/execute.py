@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from bench.agreement import score_agreement
 from bench.cells import Selection, select
 from bench.errors import RequestError
 from bench.executors import Reporter
@@ -18,7 +19,7 @@ from bench.executors.processes import Drawer, run_in_processes
 from bench.metrics import STUDY_METRICS
 from bench.plan import Plan
 from bench.report.write import Report, write_report
-from bench.score import of_one_run, score_agreement
+from bench.score import of_one_run
 from bench.store.claims import Claims
 from bench.store.files import write_json
 from bench.store.integrity import Condition, condition

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.agreement import score_agreement
 from bench.errors import RequestError
 from bench.metrics import STUDY_METRICS
 from bench.report.write import Report, write_report
-from bench.score import score_agreement
 from bench.store.claims import locked, others_at_work
 from bench.store.files import copy_folder, write_bytes
 from bench.store.record import (

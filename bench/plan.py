@@ -20,7 +20,7 @@ from bench.datasets import FactorData
 from bench.errors import RequestError, SettingError, UnknownNameError
 from bench.presets import PRESETS, Preset, Recipe, scaled
 from bench.registry import digest, names, registry, resolve
-from bench.score import UNLABELLED, applicable, definition, metric_names
+from bench.score import UNLABELLED, UNSEEN, applicable, definition, metric_names
 from bench.settings import (
     Assignment,
     Parameter,
@@ -66,6 +66,7 @@ class Request:
             several in a text, comma-separated.
         correlate: rules for correlated factors.
         hold_out: combinations of factors that are held out of training.
+        split: name of a split of the literature, whose combinations are held out of training.
         factors: names of the factors that are scored, comma-separated; None for all.
         output: folder of the study; None for one named after it in results/.
         data_dir: where data sets look for files.
@@ -82,6 +83,7 @@ class Request:
     fix: Sequence[str] = ()
     correlate: Sequence[str] = ()
     hold_out: Sequence[str] = ()
+    split: str | None = None
     factors: str | None = None
     output: Path | None = None
     data_dir: str | None = None
@@ -123,8 +125,10 @@ def plan(request: Request) -> Plan:
 
     data_settings = _data_settings(request, dataset, preset, assigned)
     data = open_data(request.dataset, data_settings, request.data_dir, dataset)
-    if request.metrics is None and not data.factors:
-        metrics = {**metrics} | {name: resolve("metric", name) for name in UNLABELLED}
+    if request.metrics is None:
+        more: tuple[str, ...] = () if data.factors else UNLABELLED
+        more += UNSEEN if {"hold_out", "split"} & data_settings.keys() else ()
+        metrics = {**metrics} | {name: resolve("metric", name) for name in more}
     definitions, refused = applicable(
         [definition(name, assigned.sets, metric) for name, metric in metrics.items()], metrics, data
     )
@@ -239,8 +243,8 @@ def default_name(study: StudyRecord, preset: Preset) -> str:
         for key, value in study.data_settings.items()
         if (key, value) != ("image_size", preset.size_of(study.dataset))
     }
-    for key in {"fix", "factors"} & own.keys():  # the others keep the names that studies have
-        own[key] = f"-{'-'.join(own[key])}"
+    for key in {"fix", "factors", "split"} & own.keys():  # the others keep the names of studies
+        own[key] = f"-{own[key] if key == 'split' else '-'.join(own[key])}"
     parts += [f"{key}{value}" for key, value in {**own, **study.train}.items()]
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(map(str, parts)))
     return name.lstrip("-.")  # of a path such as ./faces: no hidden folder, no option of a shell
@@ -431,11 +435,12 @@ def _data_settings(
         "fix": sorted({part.strip() for text in request.fix for part in text.split(",")}),
         "correlate": sorted(request.correlate),
         "hold_out": sorted(request.hold_out),
+        "split": request.split,
         "factors": sorted(name.strip() for name in (request.factors or "").split(",")),
     }
     if request.factors is None:
         del rules["factors"]
-    return settings | {key: texts for key, texts in rules.items() if texts}
+    return settings | {key: rule for key, rule in rules.items() if rule not in (None, [])}
 
 
 def _recipe(

@@ -17,23 +17,18 @@ from bench.datasets.factors import MISSING
 from bench.errors import RequestError
 from bench.metrics import METRICS, STUDY_METRICS, VERSIONS, Representation, Score
 from bench.metrics.calling import refuse_vectors, takes_vectors
+from bench.metrics.inputs import posterior_kl
 from bench.metrics.vectors import summed
 from bench.registry import digest, package, resolve
 from bench.settings import Assignment, Parameter, converted, is_plain, parameters
 from bench.store.files import plain
 from bench.store.record import (
     ACTIVE,
-    REPRESENTATION,
     Definition,
     Evaluation,
-    HeldOut,
-    Record,
+    Part,
     ScoreRecord,
-    read_scores,
-    unscored,
-    write_scores,
 )
-from bench.store.representation import read_representation, read_rows
 from bench.streams import numpy_stream
 
 # what a comparison shows unless other metrics are named
@@ -42,14 +37,20 @@ DEFAULT = ("mig", "factorvae_score", "discrete_accuracy", "dci_fast")
 # what is shown besides, for data without factors; all that need none
 UNLABELLED = ("active_units", "total_correlation", "kl_decomposition", "udr")
 
+# what is shown besides, for data of which combinations are held out of training; all that need it
+UNSEEN = ("generalisation_linear", "generalisation_boosted")
+
 # many seconds of a core, or minutes of all; every other metric takes seconds
 SLOW = ("dci", "few_labels_linear", "few_labels_boosted", "dci_es")
 
 # scored while a model trains: a few tenths of a second on `TRIED` rows of ten latents
 QUICK = tuple(
-    name for name in METRICS if name not in ("dci", "dci_fast", "betavae_score", "infomec")
+    name
+    for name in METRICS
+    if name not in ("dci", "dci_fast", "betavae_score", "infomec", "generalisation_boosted")
 )
 TRIED = 2_000  # rows that are scored while a model trains
+_TRIAL = 500  # rows of random codes on which a metric is tried before anything is trained
 
 SPREAD = 0.01  # of the largest standard deviation, from which a deterministic latent is active
 COLLAPSED = 0.99  # of the mean image's error: above, the decoder uses no code
@@ -81,6 +82,12 @@ def metric_names(texts: str | None, default: Iterable[str] = DEFAULT) -> list[st
 def evaluated_names(texts: str | None) -> list[str]:
     """The same for `bench evaluate`, whose default is all metrics but the slow ones."""
     return metric_names(texts, [name for name in METRICS if name not in SLOW])
+
+
+def usual(definitions: Iterable[Definition], representation: Representation) -> list[Definition]:
+    """Of the default metrics those that are for such a representation: unseen rows are rare."""
+    unseen = representation.unseen is not None or representation.further is not None
+    return [d for d in definitions if unseen or d.name not in UNSEEN]
 
 
 def definition(
@@ -135,21 +142,12 @@ def applicable(
         RequestError: a metric refuses only the options that it was given.
     """
     rng = np.random.default_rng(0)
-    rows = rng.integers(data.training, size=min(500, data.training))
-    few = 3
-    classes = data.values(rows)
-    trial = Representation(
-        codes=rng.normal(size=(len(rows), 2)),
-        categories=np.zeros((len(rows), 0), dtype=np.int64),
-        factors=np.where(classes == MISSING, MISSING, classes % few),
-        category_sizes=(),
-        factor_names=tuple(factor.name for factor in data.factors),
-        factor_kinds=tuple(factor.kind for factor in data.factors),
-        factor_sizes=tuple(min(few, factor.size) for factor in data.factors),
-        values=data.numbers(rows) if any(f.kind == "continuous" for f in data.factors) else None,
-        # every model has a posterior: here one much narrower than the codes vary
-        logvar=np.full((len(rows), 2), -2.0),
-    )
+    rows = rng.integers(data.training, size=min(_TRIAL, data.training))
+    trial = _trial(data, rows, rng)
+    unseen = np.flatnonzero(data.unseen(np.arange(data.training)))[:_TRIAL]
+    if len(unseen):
+        further = _trial(data, unseen, np.random.default_rng(1))
+        trial = replace(trial, unseen=data.unseen(rows), further=further)
     suitable, refused = [], {}
     for definition in definitions:
         name, metric = definition.name, metrics[definition.name]
@@ -175,6 +173,24 @@ def applicable(
     return suitable, refused
 
 
+def _trial(data: FactorData, rows: np.ndarray, rng: np.random.Generator) -> Representation:
+    """Random codes of some rows, with a few classes of each factor."""
+    few = 3
+    classes = data.values(rows)
+    return Representation(
+        codes=rng.normal(size=(len(rows), 2)),
+        categories=np.zeros((len(rows), 0), dtype=np.int64),
+        factors=np.where(classes == MISSING, MISSING, classes % few),
+        category_sizes=(),
+        factor_names=tuple(factor.name for factor in data.factors),
+        factor_kinds=tuple(factor.kind for factor in data.factors),
+        factor_sizes=tuple(min(few, factor.size) for factor in data.factors),
+        values=data.numbers(rows) if any(f.kind == "continuous" for f in data.factors) else None,
+        # every model has a posterior: here one much narrower than the codes vary
+        logvar=np.full((len(rows), 2), -2.0),
+    )
+
+
 # What metrics have said of the codes and factors that they were tried on. The data sets of a study
 # often have the same factors, and exact DCI takes a second to try.
 _REFUSALS: dict[tuple[Any, ...], tuple[Any, str | None]] = {}  # with the metric, for its id
@@ -184,7 +200,9 @@ def _refusal(
     name: str, metric: Any, trial: Representation, rng: np.random.Generator, **options: Any
 ) -> str | None:
     """Why a metric is undefined for a representation; None if it is not. Raises as `_called`."""
-    arrays = [trial.codes, trial.factors, *([] if trial.values is None else [trial.values])]
+    further = None if trial.further is None else trial.further.factors
+    given = (trial.codes, trial.factors, trial.values, trial.unseen, further)
+    arrays = [array for array in given if array is not None]
     factors = (trial.factor_names, trial.factor_kinds, trial.factor_sizes)
     key = (id(metric), repr(options), factors, *(array.tobytes() for array in arrays))
     if key not in _REFUSALS:
@@ -268,7 +286,7 @@ def score(
     entry = ScoreRecord(
         value=result.value,
         parts=dict(result.parts),
-        definition=replace(definition, libraries=_versions(_LIBRARIES)),
+        definition=replace(definition, libraries=versions(_LIBRARIES)),
         details=dict(result.details),
         seconds=round(time.perf_counter() - started, 3),
         warnings=tuple(result.warnings),
@@ -338,13 +356,14 @@ def standard_errors(
     half = used // 2
     if resamples < 2 or half < 2:
         raise ValueError(f"{resamples} resamples of {used} rows: give at least 2 of 4 rows")
-    held_out = representation.test
     values = []
     for k in range(resamples):
         rows = representation.take(rng.choice(total, size=half, replace=False))
-        if held_out is not None:
-            some = rng.choice(len(held_out), size=max(1, len(held_out) // 2), replace=False)
-            rows = replace(rows, test=held_out.take(some))
+        for name in ("test", "further"):
+            side = getattr(representation, name)
+            if side is not None:
+                some = rng.choice(len(side), size=max(1, len(side) // 2), replace=False)
+                rows = replace(rows, **{name: side.take(some)})
         score = metric(rows, k)
         values.append({"value": score.value, **score.parts})
     factor = math.sqrt((1 / used) / (1 / half - 1 / total))
@@ -363,17 +382,24 @@ def evaluate(
     reconstruction: float | None = None,
     mean_image_reconstruction: float | None = None,
     held_out_reconstruction: float | None = None,
+    seen_reconstruction: float | None = None,
+    seen_mean_image_reconstruction: float | None = None,
+    unseen_reconstruction: float | None = None,
 ) -> Evaluation:
     """What a representation tells of the model behind it: which latents it uses, and how much.
 
     A latent is active from a mean KL of 0.1 nats on; without a posterior, from a spread of 1 % of
-    the largest one on.
+    the largest one on. Where some rows are unseen, the others tell whether the decoder does better
+    than the mean image.
 
     Args:
         r: the representation; with a `test`, that of held-out rows.
         reconstruction: the decoder's error, in nats per image; None without a decoder.
         mean_image_reconstruction: error of the best constant image for the same images.
         held_out_reconstruction: the decoder's error on held-out rows.
+        seen_reconstruction: of a representation with unseen rows, the error on the others.
+        seen_mean_image_reconstruction: error of the best constant image for these.
+        unseen_reconstruction: the error on the unseen ones.
     """
     entropies = [
         entr(np.bincount(column, minlength=size) / len(column)).sum()
@@ -387,9 +413,13 @@ def evaluate(
     held_out = None
     if r.test is not None:
         kl = r.test.kl
-        held_out = HeldOut(
+        held_out = Part(
             held_out_reconstruction, None if kl is None else float(kl.sum()), len(r.test)
         )
+    seen, unseen = _seen_and_unseen(r, seen_reconstruction, unseen_reconstruction)
+    errors = reconstruction, mean_image_reconstruction
+    if unseen is not None:
+        errors = seen_reconstruction, seen_mean_image_reconstruction
     return Evaluation(
         reconstruction=reconstruction,
         mean_image_reconstruction=mean_image_reconstruction,
@@ -400,9 +430,39 @@ def evaluate(
         active=tuple(active.tolist()),
         active_latents=int(active.sum()),
         rows=len(r),
-        collapsed=bool(not active.any() or _blind(reconstruction, mean_image_reconstruction)),
+        collapsed=bool(not active.any() or _blind(*errors)),
         held_out=held_out,
+        seen=seen,
+        unseen=unseen,
     )
+
+
+def _seen_and_unseen(
+    r: Representation, seen_reconstruction: float | None, unseen_reconstruction: float | None
+) -> tuple[Part | None, Part | None]:
+    """The evaluation on seen and on unseen rows; None for both if no row is unseen."""
+    mask = np.zeros(len(r), dtype=bool) if r.unseen is None else r.unseen
+    seen, unseen = ([r.take(np.flatnonzero(rows))] if rows.any() else [] for rows in (~mask, mask))
+    if r.further is not None:
+        unseen.append(r.further)
+    if not unseen:
+        return None, None
+    return _part(seen_reconstruction, seen), _part(unseen_reconstruction, unseen)
+
+
+def _part(reconstruction: float | None, sides: Sequence[Representation]) -> Part | None:
+    """The evaluation on the rows of some representations; None if there are none."""
+    if not sides:
+        return None
+    total, rows = 0.0, sum(map(len, sides))
+    for side in sides:
+        kl = posterior_kl(
+            side.codes, side.logvar, side.probabilities, side.category_sizes, side.groups
+        )
+        if kl is None:
+            return Part(reconstruction, None, rows)
+        total += float(kl.sum()) * len(side)
+    return Part(reconstruction, total / rows, rows)
 
 
 def _blind(error: float | None, of_mean_image: float | None) -> bool:
@@ -433,63 +493,6 @@ def collapsed_from(
     return None if since > history[-1]["step"] else since
 
 
-# --- scores that compare runs
-
-
-def score_agreement(
-    records: Sequence[Record], definition: Definition, *, again: bool = False
-) -> tuple[dict[str, ScoreRecord], dict[str, str]]:
-    """Score a metric that compares seeds on the runs of each row, and store it with every run.
-
-    Rows whose runs already have the score, of the same runs and by the same definition, are
-    passed over unless `again` is set. Where the metric is undefined, no score is stored.
-
-    Returns:
-        Scores by the name of the run's folder, and by the label of a row why it has none.
-    """
-    scores, refused = {}, {}
-    for label in dict.fromkeys(record.run.label for record in records):
-        group = [
-            record
-            for record in records
-            if record.run.label == label and (record.folder / REPRESENTATION).exists()
-        ]
-        folders = [record.folder.name for record in group]
-        if not again and all(_agrees(record, definition, folders) for record in group):
-            continue
-        paths = [record.folder / REPRESENTATION for record in group]
-        try:
-            representations = [read_representation(path) for path in paths]
-            if definition.reduce:
-                representations = [r.reduced(definition.reduce) for r in representations]
-            results = resolve("metric", definition.name)(
-                representations,
-                numpy_stream(0, definition.name),
-                [read_rows(path) for path in paths],
-                **definition.options,
-            )
-        except ValueError as error:
-            refused[label] = str(error)
-            continue
-        for record, result in zip(group, results, strict=True):
-            entry = ScoreRecord(
-                value=result.value,
-                parts={},
-                definition=replace(definition, libraries=_versions(("numpy", "scipy"))),
-                details={**result.details, "runs": folders},
-            )
-            write_scores(record.folder, {**read_scores(record.folder), definition.name: entry})
-            scores[record.folder.name] = entry
-    return scores, refused
-
-
-def _agrees(record: Record, definition: Definition, folders: Sequence[str]) -> bool:
-    """Whether a run has the score, and it compares these runs."""
-    scores = read_scores(record.folder)
-    if unscored([definition], scores):
-        return False
-    return bool(scores[definition.name].details.get("runs") == list(folders))
-
-
-def _versions(libraries: Iterable[str]) -> dict[str, str]:
+def versions(libraries: Iterable[str]) -> dict[str, str]:
+    """The versions of some libraries that are installed."""
     return {name: version(name) for name in libraries}

@@ -290,6 +290,9 @@ def _train_and_encode(
         reconstruction=encoded.reconstruction,
         mean_image_reconstruction=encoded.mean_image_reconstruction,
         held_out_reconstruction=encoded.held_out_reconstruction,
+        seen_reconstruction=encoded.seen_reconstruction,
+        seen_mean_image_reconstruction=encoded.seen_mean_image_reconstruction,
+        unseen_reconstruction=encoded.unseen_reconstruction,
     )
     if evaluation.collapsed:
         since = collapsed_from(history, evaluation.mean_image_reconstruction)

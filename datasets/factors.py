@@ -140,6 +140,13 @@ class FactorData(ABC):
         classes = self.values(rows)
         return np.where(classes == MISSING, np.nan, classes)
 
+    def unseen(self, rows: ArrayLike) -> NDArray[np.bool_]:
+        """Which of `rows` (n,) are never trained on although they are no test rows, (n,).
+
+        Rows that a rule such as `hold_out` leaves out, not those that are merely improbable.
+        """
+        return np.zeros(len(self.checked(rows)), dtype=bool)
+
     def rows(self, values: ArrayLike) -> NDArray[np.int64]:
         """Rows (n,) whose factor classes are `values` (n, K); ValueError off the grid."""
         classes = self.on_grid(values)

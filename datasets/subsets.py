@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .factors import MISSING, Factor, FactorData
+from .splits import Absence, HeldOut, split_of
 
 _LEAST = 1e-3  # share of the drawn rows that must be kept
 _NARROWEST, _WIDEST = 1e-6, 1e6  # sigmas whose squares divide: beyond, all rows or none fit
@@ -75,6 +76,9 @@ class Fixed(FactorData):
     def numbers(self, rows: ArrayLike) -> NDArray[np.float64]:
         return self._data.numbers(self._rows[self.checked(rows)])[:, self._free]
 
+    def unseen(self, rows: ArrayLike) -> NDArray[np.bool_]:
+        return self._data.unseen(self._rows[self.checked(rows)])
+
     def rows(self, values: ArrayLike) -> NDArray[np.int64]:
         classes = self.on_grid(values)
         whole = np.repeat(self._whole[None], len(classes), axis=0)
@@ -122,17 +126,6 @@ class Correlation:
     sigma: float
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """Combinations that are never trained on.
-
-    Attributes:
-        classes: index of each factor that matters, with its classes.
-    """
-
-    classes: tuple[tuple[int, tuple[int, ...]], ...]
-
-
 class Subset(FactorData):
     """A data set of which a part is trained on, and which is encoded and scored as a whole.
 
@@ -141,16 +134,22 @@ class Subset(FactorData):
         correlate: texts FACTOR:FACTOR=SIGMA, such as scale:posX=0.2; see `Correlation`.
         hold_out: texts FACTOR=CLASSES,FACTOR=CLASSES..., with classes such as 3, 0-9 or 1+4; rows
             that match all parts of a text are never trained on.
+        split: name of a split of the literature, whose combinations are never trained on either;
+            see `splits.split_of`.
 
     Attributes:
         whole: the data set without these rules.
 
     Raises:
-        ValueError: there is no such factor or class, or hardly a row is left to train on.
+        ValueError: there is no such factor, class or split, or hardly a row is left to train on.
     """
 
     def __init__(
-        self, data: FactorData, correlate: Sequence[str] = (), hold_out: Sequence[str] = ()
+        self,
+        data: FactorData,
+        correlate: Sequence[str] = (),
+        hold_out: Sequence[str] = (),
+        split: str | None = None,
     ) -> None:
         self.whole = data
         self.factors, self.image_shape = data.factors, data.image_shape
@@ -159,16 +158,22 @@ class Subset(FactorData):
         pairs = [frozenset((rule.first, rule.second)) for rule in self._correlations]
         if len(set(pairs)) < len(pairs):
             raise ValueError(f"{', '.join(correlate)}: correlate each pair of factors once")
-        self._absences = [self._absence(text) for text in hold_out]
+        self._absences: list[Absence] = [self._absence(text) for text in hold_out]
         rules = [f"correlated {text}" for text in correlate]
         rules += [f"without {text}" for text in hold_out]
-        self.source = f"{data.source}; trained on rows {', '.join(rules)}, scored on all"
+        words = list(rules)
+        if split is not None:
+            self._absences.append(split_of(split, data.factors))
+            share = self._absences[-1].share(data.sizes)
+            rules.append(f"split {split}")
+            words.append(f"without {share:.2%} of the combinations (split {split})")
+        self.source = f"{data.source}; trained on rows {', '.join(words)}, scored on all"
         self.fingerprint = f"{data.fingerprint}:{':'.join(sorted(rules)).replace(' ', '-')}"
         trial = data.draw(np.random.default_rng(0), 20_000)
         kept = float(self.weights(trial).mean())
         if not kept >= _LEAST:
             raise ValueError(
-                f"{', '.join(rules)}: {kept:.1e} of the rows would be left to train on, "
+                f"{', '.join(words)}: {kept:.1e} of the rows would be left to train on, "
                 f"at least {_LEAST:g} are needed: correlate less, or hold out less"
             )
 
@@ -198,10 +203,19 @@ class Subset(FactorData):
             a, b = (values[:, k] / max(1, self.sizes[k] - 1) for k in (rule.first, rule.second))
             weights *= np.exp(-((a - b) ** 2) / (2 * rule.sigma**2))
             weights[(values[:, [rule.first, rule.second]] == MISSING).any(axis=1)] = 0
-        for absence in self._absences:
-            matches = [np.isin(values[:, k], classes) for k, classes in absence.classes]
-            weights[np.logical_and.reduce(matches)] = 0
+        weights[self._absent(values)] = 0
         return weights
+
+    def unseen(self, rows: ArrayLike) -> NDArray[np.bool_]:
+        unseen: NDArray[np.bool_] = self._absent(self.values(rows)) | self.whole.unseen(rows)
+        return unseen
+
+    def _absent(self, values: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows of factor classes (n, K) the rules hold out, (n,)."""
+        absent = np.zeros(len(values), dtype=bool)
+        for absence in self._absences:
+            absent |= absence.matches(values)
+        return absent
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
         kept: list[NDArray[np.int64]] = []
@@ -280,6 +294,9 @@ class Scored(FactorData):
 
     def numbers(self, rows: ArrayLike) -> NDArray[np.float64]:
         return self.whole.numbers(rows)[:, self._columns]
+
+    def unseen(self, rows: ArrayLike) -> NDArray[np.bool_]:
+        return self.whole.unseen(rows)
 
     def rows(self, values: ArrayLike) -> NDArray[np.int64]:
         classes = self.on_grid(values)

@@ -20,6 +20,7 @@ from .doubts import shuffled
 from .explicitness import explicitness
 from .factorvae_score import factorvae_score
 from .few_labels import few_labels_boosted, few_labels_linear
+from .generalisation import generalisation_boosted, generalisation_linear
 from .infomec import infomec
 from .irs import irs
 from .jemmig import jemmig
@@ -60,6 +61,8 @@ METRICS: dict[str, Metric] = {
     "few_labels_linear": few_labels_linear,
     "few_labels_boosted": few_labels_boosted,
     "dci_es": dci_es,
+    "generalisation_linear": generalisation_linear,
+    "generalisation_boosted": generalisation_boosted,
 }
 
 # These compare models: called with the representations of several, they return a score for each.
@@ -116,10 +119,16 @@ TITLES: dict[str, str] = {
     "dci_es": "DCI-ES explicitness",
     "dci_es.size": "DCI-ES size",
     "dci_es.informativeness": "DCI-ES informativeness",
+    "generalisation_linear": "Unseen, linear",
+    "generalisation_linear.seen": "Seen, linear",
+    "generalisation_linear.drop": "Drop, linear",
+    "generalisation_boosted": "Unseen, boosted",
+    "generalisation_boosted.seen": "Seen, boosted",
+    "generalisation_boosted.drop": "Drop, boosted",
     "udr": "UDR",
 }
 
-# Values and parts that are not between 0 and 1: nats and counts. All others in TITLES are.
+# Values and parts that are not between 0 and 1, such as nats and counts. All others in TITLES are.
 UNBOUNDED = frozenset(
     {
         "total_correlation",
@@ -129,6 +138,8 @@ UNBOUNDED = frozenset(
         "kl_decomposition.total_correlation",
         "kl_decomposition.dimension_wise",
         "active_units",
+        "generalisation_linear.drop",
+        "generalisation_boosted.drop",
     }
 )
 
@@ -156,6 +167,8 @@ __all__ = [
     "factorvae_score",
     "few_labels_boosted",
     "few_labels_linear",
+    "generalisation_boosted",
+    "generalisation_linear",
     "infomec",
     "irs",
     "jemmig",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 IntArray: TypeAlias = NDArray[np.integer[Any]]
+BoolArray: TypeAlias = NDArray[np.bool_]
 
 FACTOR_KINDS = ("categorical", "ordinal", "cyclic", "continuous")
 MISSING = -1  # the class index of a missing label
@@ -80,6 +81,16 @@ def classes(name: str, array: NDArray[Any], sizes: Sequence[int], lowest: int) -
                 f"{name} column {j} runs from {column.min()} to {column.max()}: "
                 f"class indices must lie in 0 to {size - 1}{missing}"
             )
+    return array
+
+
+def flags(name: str, array: NDArray[Any], rows: int) -> BoolArray:
+    """The (N,) booleans, if there is one for each row."""
+    array = np.asarray(array)
+    if array.dtype != bool or array.shape != (rows,):
+        raise ValueError(
+            f"{name} is {array.dtype} {array.shape}: it must be bool ({rows},), one for each row"
+        )
     return array
 
 

@@ -132,8 +132,8 @@ def refuse_vectors(name: str, representation: Representation) -> None:
         )
         raise ValueError(
             f"{name} takes latents of one number each, and {latent} is a vector of {width}: reduce "
-            "vectors to one number each (reduce pca1); factorvae_score, dci, infomec and "
-            "mig_neighbours take them as they are"
+            "vectors to one number each (reduce pca1); factorvae_score, dci, infomec, "
+            "mig_neighbours and the two of generalisation take them as they are"
         )
 
 

@@ -200,19 +200,20 @@ def few_rows_for_covariance(representation: Representation, score: Score) -> str
 
 
 def shuffled(representation: Representation, rng: np.random.Generator) -> Representation:
-    """The same latents with the factors of other rows, those of `test` among themselves.
+    """The same latents with the factors of other rows, those of each side among themselves.
 
     Whatever a metric gives for it is chance, at these numbers of rows and latents. Rows of factors
     stay together, so that factors depend on one another as before.
     """
     order = rng.permutation(len(representation))
     values = representation.values
-    test = representation.test
+    test, further = representation.test, representation.further
     return replace(
         representation,
         factors=representation.factors[order],
         values=None if values is None else values[order],
         test=None if test is None else shuffled(test, rng),
+        further=None if further is None else shuffled(further, rng),
     )
 
 

@@ -20,6 +20,7 @@ from .representation import Representation, Score
 
 # Predicts the (M,) labels of the rows scored from those of some of the rows fitted on.
 ReadOut: TypeAlias = Callable[[NDArray[np.intp]], NDArray[Any]]
+ReadOuts: TypeAlias = Callable[[Problem, Task, np.random.Generator], ReadOut]
 
 
 @metric(one_hot_factors, repeated_rows, few_rows_to_score)
@@ -88,27 +89,9 @@ def few_labels_linear(
     Raises:
         ValueError: no factor varies, or an option is out of range.
     """
-    if penalty <= 0 or iterations < 1:
-        raise ValueError(
-            f"penalty={penalty}, iterations={iterations}: give more than 0 and at least 1"
-        )
-
-    def read_out(problem: Problem, task: Task, draw: np.random.Generator) -> ReadOut:
-        sides = (side.labelled(task.factor) for side in (problem.fitted, problem.scored))
-        columns, others = features(*sides)
-
-        def read(rows: NDArray[np.intp]) -> NDArray[Any]:
-            if task.continuous:
-                return _on_a_line(columns[rows], task.labels[rows], others, penalty)
-            classes, labels = np.unique(task.labels[rows], return_inverse=True)
-            model = fit(columns[rows], labels, penalty=penalty, iterations=iterations)
-            predicted: NDArray[Any] = classes[model.log_probabilities(others).argmax(axis=1)]
-            return predicted
-
-        return read
-
     counts = {"fewest": fewest, "few": few, "some": some, "most": most}
     options = {"name": "linear", "penalty": penalty, "iterations": iterations}
+    read_out = linear(penalty, iterations)
     return _score(
         representation, rng, "few_labels_linear", counts, test_points, repeats, read_out, options
     )
@@ -169,6 +152,57 @@ def few_labels_boosted(
     Raises:
         ValueError: no factor varies, or an option is out of range.
     """
+    read_out = boosted(stages, depth, rate, bins, longest_step, negligible, tie)
+    counts = {"fewest": fewest, "few": few, "some": some, "most": most}
+    options = {"name": "gradient boosting on bins", "stages": stages, "depth": depth}
+    options |= {"rate": rate, "bins": bins}
+    return _score(
+        representation, rng, "few_labels_boosted", counts, test_points, repeats, read_out, options
+    )
+
+
+def linear(penalty: float, iterations: int) -> ReadOuts:
+    """Softmax regression, and ridge regression for a number; see `few_labels_linear`.
+
+    Raises:
+        ValueError: an option is out of range.
+    """
+    if penalty <= 0 or iterations < 1:
+        raise ValueError(
+            f"penalty={penalty}, iterations={iterations}: give more than 0 and at least 1"
+        )
+
+    def read_out(problem: Problem, task: Task, draw: np.random.Generator) -> ReadOut:
+        sides = (side.labelled(task.factor) for side in (problem.fitted, problem.scored))
+        columns, others = features(*sides)
+
+        def read(rows: NDArray[np.intp]) -> NDArray[Any]:
+            if task.continuous:
+                return _on_a_line(columns[rows], task.labels[rows], others, penalty)
+            classes, labels = np.unique(task.labels[rows], return_inverse=True)
+            model = fit(columns[rows], labels, penalty=penalty, iterations=iterations)
+            predicted: NDArray[Any] = classes[model.log_probabilities(others).argmax(axis=1)]
+            return predicted
+
+        return read
+
+    return read_out
+
+
+def boosted(
+    stages: int,
+    depth: int,
+    rate: float,
+    bins: int,
+    longest_step: float,
+    negligible: float,
+    tie: float,
+) -> ReadOuts:
+    """The boosted trees of dci_fast; see `few_labels_boosted`.
+
+    Raises:
+        ValueError: an option is out of range.
+    """
     check_boosting(stages=stages, depth=depth, rate=rate)
     check_bins(bins=bins, longest_step=longest_step, negligible=negligible, tie=tie)
 
@@ -183,12 +217,7 @@ def few_labels_boosted(
 
         return read
 
-    counts = {"fewest": fewest, "few": few, "some": some, "most": most}
-    options = {"name": "gradient boosting on bins", "stages": stages, "depth": depth}
-    options |= {"rate": rate, "bins": bins}
-    return _score(
-        representation, rng, "few_labels_boosted", counts, test_points, repeats, read_out, options
-    )
+    return read_out
 
 
 def _score(
@@ -198,7 +227,7 @@ def _score(
     counts: Mapping[str, int],
     test_points: int,
     repeats: int,
-    read_out: Callable[[Problem, Task, np.random.Generator], ReadOut],
+    read_out: ReadOuts,
     options: Mapping[str, Any],
 ) -> Score:
     """The score of a read-out, from each number of labels."""

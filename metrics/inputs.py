@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import arrays, vectors
-from .arrays import FloatArray
+from .arrays import BoolArray, FloatArray
 from .columns import Column, Given, columns, matrix
 from .columns import column as column_of
 from .labels import LARGEST, class_indices, inferred_kind, labels
@@ -158,6 +158,21 @@ def posterior_kl(
 def kind_of(values: Given) -> str:
     """The kind of a factor from its (N,) values, unless it is given; see `labels`."""
     return inferred_kind(column_of("factors", values))
+
+
+def flags(name: str, given: Given) -> BoolArray:
+    """(N,) booleans from an array of True and False, or of 1 and 0.
+
+    Raises:
+        ValueError: it has several columns, missing values, or others than these.
+    """
+    parts = columns(name, given)[0]
+    if len(parts) != 1:
+        raise ValueError(f"{name} has {len(parts)} columns: give one, with a value for each row")
+    values = parts[0].values
+    if parts[0].missing.any() or values.dtype.kind == "U" or not np.isin(values, (0, 1)).all():
+        raise ValueError(f"{name} is not True or False in every row: give these, or 1 and 0")
+    return values.astype(bool)
 
 
 class _Side:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import arrays, inputs, vectors
-from .arrays import MISSING, FloatArray, IntArray
+from .arrays import MISSING, BoolArray, FloatArray, IntArray
 from .columns import Given
 
 
@@ -49,6 +49,10 @@ class Representation:
         warnings: what is doubtful about it, one line each; every score repeats them.
         groups: length D, how many columns of the codes each continuous latent has, or None if
             each has one.
+        unseen: (N,) bool, which rows the model was never trained on although they are no test
+            rows, such as combinations that were held out; None if there are none.
+        further: further unseen rows with the same latents and factors, where N holds few; only the
+            metrics of generalisation read them.
 
     Raises:
         ValueError: an array has the wrong shape, type or range; the message names it.
@@ -69,6 +73,8 @@ class Representation:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     groups: tuple[int, ...] | None = None
+    unseen: BoolArray | None = None
+    further: "Representation | None" = None
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -95,22 +101,25 @@ class Representation:
                 put(name, arrays.shaped(name, getattr(self, name), shape))
         if "continuous" in self.factor_kinds:
             put("values", arrays.values(self.values, self.factors, self.factor_kinds))
-        if self.test is not None:
-            self._check_test(self.test)
+        if self.unseen is not None:
+            put("unseen", arrays.flags("unseen", self.unseen, len(self)))
+        for side in ("test", "further"):
+            if getattr(self, side) is not None:
+                self._check_side(side, getattr(self, side))
 
-    def _check_test(self, test: "Representation") -> None:
-        """Refuses held-out rows that have other latents or factors."""
-        if test.test is not None:
-            raise ValueError("test has a test of its own: give its rows only")
-        if test.codes.shape[1] != self.codes.shape[1]:
+    def _check_side(self, side: str, rows: "Representation") -> None:
+        """Refuses rows of another side that have other latents or factors."""
+        if rows.test is not None or rows.further is not None:
+            raise ValueError(f"{side} has a test of its own: give its rows only")
+        if rows.codes.shape[1] != self.codes.shape[1]:
             raise ValueError(
-                f"test has {test.codes.shape[1]} codes, the other rows {self.codes.shape[1]}: "
+                f"{side} has {rows.codes.shape[1]} codes, the other rows {self.codes.shape[1]}: "
                 "encode both by one model"
             )
         for name in ("groups", "category_sizes", "factor_names", "factor_kinds", "factor_sizes"):
-            own, other = getattr(self, name), getattr(test, name)
+            own, other = getattr(self, name), getattr(rows, name)
             if own != other:
-                raise ValueError(f"{name} of the test rows is {other}, not {own}: give the same")
+                raise ValueError(f"{name} of the {side} rows is {other}, not {own}: give the same")
 
     @classmethod
     def of(
@@ -128,6 +137,7 @@ class Representation:
         probabilities: Given | None = None,
         test: Mapping[str, Given] | None = None,
         groups: vectors.Widths | None = None,
+        unseen: Given | None = None,
     ) -> "Representation":
         """A representation from arrays of any framework; only `factors` and latents are needed.
 
@@ -156,6 +166,8 @@ class Representation:
             test: the arrays of the held-out rows, by the names of the arguments here.
             groups: the columns of each continuous latent, as a list of widths or as text: `4,4,2`,
                 or `16x20` for 20 latents of 16 columns each. Codes (N, D, W) need none.
+            unseen: (N,) which rows were never trained on, such as combinations that were held out:
+                True and False, or 1 and 0.
 
         Raises:
             ValueError: an array has the wrong shape, type or range; the message names it.
@@ -176,7 +188,11 @@ class Representation:
             test,
             groups,
         )
-        return cls(**train, test=None if held_out is None else cls(**held_out))
+        return cls(
+            **train,
+            test=None if held_out is None else cls(**held_out),
+            unseen=None if unseen is None else inputs.flags("unseen", unseen),
+        )
 
     def __len__(self) -> int:
         """N, the number of rows."""
@@ -216,9 +232,9 @@ class Representation:
         return self.factors[:, factor].astype(np.float64)
 
     def take(self, rows: IntArray) -> "Representation":
-        """Some of the rows; `kl` remains that of all rows, and `test` is dropped."""
+        """Some of the rows; `kl` remains that of all rows; `test` and `further` are dropped."""
 
-        def some(array: FloatArray | None) -> FloatArray | None:
+        def some(array: NDArray[Any] | None) -> NDArray[Any] | None:
             return None if array is None else array[rows]
 
         return replace(
@@ -229,7 +245,9 @@ class Representation:
             logvar=some(self.logvar),
             probabilities=some(self.probabilities),
             values=some(self.values),
+            unseen=some(self.unseen),
             test=None,
+            further=None,
         )
 
     def reduced(self, reduction: str) -> "Representation":
@@ -237,8 +255,9 @@ class Representation:
 
         `pca1` is the protocol of VCT (arXiv 2205.10093), DisDiff (arXiv 2301.13721) and EncDiff
         (arXiv 2402.09712): each vector is replaced by its first principal component over the rows,
-        without scaling. Held-out rows are projected by the component of the others. The rest of a
-        vector is lost, and so is the posterior (`logvar` and `kl`). Latents of one column remain.
+        without scaling. The rows of `test` and `further` are projected by the component of the
+        others. The rest of a vector is lost, and so is the posterior (`logvar` and `kl`). Latents
+        of one column remain.
 
         Raises:
             ValueError: there is no such reduction.
@@ -248,7 +267,7 @@ class Representation:
             raise ValueError(f"no reduction {reduction!r} of vectors: choose {known}")
         if self.groups is None:
             return self
-        sides = [side for side in (self, self.test) if side is not None]
+        sides = [side for side in (self, self.test, self.further) if side is not None]
         columns: list[list[FloatArray]] = [[] for _ in sides]
         for of_sides in zip(*(side.vectors for side in sides), strict=True):
             if of_sides[0].shape[1] == 1:
@@ -258,11 +277,23 @@ class Representation:
                 projected = [(side - mean) @ direction for side in of_sides]
             for of_side, column in zip(columns, projected, strict=True):
                 of_side.append(column)
-        plain = [
-            replace(side, codes=np.column_stack(own), groups=None, logvar=None, kl=None, test=None)
+        plain = iter(
+            replace(
+                side,
+                codes=np.column_stack(own),
+                groups=None,
+                logvar=None,
+                kl=None,
+                test=None,
+                further=None,
+            )
             for side, own in zip(sides, columns, strict=True)
-        ]
-        return replace(plain[0], test=None if self.test is None else plain[1])
+        )
+        return replace(
+            next(plain),
+            test=None if self.test is None else next(plain),
+            further=None if self.further is None else next(plain),
+        )
 
     def at_most(self, points: int, rng: np.random.Generator) -> "Representation":
         """At most `points` rows, drawn without replacement if there are more.
@@ -307,7 +338,7 @@ class Representation:
             order = rng.permutation(len(self))[: None if points is None else 2 * points]
             half = len(order) // 2
             return self.take(order[:half]), self.take(order[half:])
-        sides = [replace(self, test=None), self.test]
+        sides = [replace(self, test=None, further=None), self.test]
         for side, whole in enumerate(sides):
             if points is not None and len(whole) > points:
                 sides[side] = whole.take(rng.choice(len(whole), size=points, replace=False))
@@ -336,8 +367,11 @@ class Representation:
                 raise ValueError(f"{factor} has no class {index}: 0 to {self.factor_sizes[k] - 1}")
         factors = self.factors.copy()
         factors[factors[:, k] == label, k] = into
-        test = None if self.test is None else self.test.merged(factor, label, into)
-        return replace(self, factors=factors, test=test)
+        test, further = (
+            None if side is None else side.merged(factor, label, into)
+            for side in (self.test, self.further)
+        )
+        return replace(self, factors=factors, test=test, further=further)
 
 
 class NonFiniteScoreError(ValueError):

@@ -18,9 +18,9 @@ LEAVES = ("models", "metrics", "datasets")
 # by side and do not know one another.
 ORDER = (
     *("errors", "console", "streams", "registry", "settings", "store", "presets", "external"),
-    *("build", "train", "encode", "score", "report", "plan", "studyfile", "cells", "worker"),
-    *("executors", "execute", "estimate", "evaluation check data export compare merge"),
-    *("reproduce", "cli", "api"),
+    *("build", "train", "encode", "score", "agreement", "report", "plan", "studyfile", "cells"),
+    *("worker", "executors", "execute", "estimate"),
+    *("evaluation check data export compare merge", "reproduce", "cli", "api"),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms.split()}
 ABOVE_ALL_ROOMS = ("bench", "bench.__main__")  # they may import from every room, and no room them

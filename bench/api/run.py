@@ -35,6 +35,7 @@ def run(
     fix: Sequence[str] = (),
     correlate: Sequence[str] = (),
     hold_out: Sequence[str] = (),
+    split: str | None = None,
     factors: str | Sequence[str] | None = None,
     jobs: int | None = 1,
     threads: int = 1,
@@ -68,6 +69,7 @@ def run(
     fix: Sequence[str] = (),
     correlate: Sequence[str] = (),
     hold_out: Sequence[str] = (),
+    split: str | None = None,
     factors: str | Sequence[str] | None = None,
     jobs: int | None = 1,
     threads: int = 1,
@@ -100,6 +102,7 @@ def run(
     fix: Sequence[str] = (),
     correlate: Sequence[str] = (),
     hold_out: Sequence[str] = (),
+    split: str | None = None,
     factors: str | Sequence[str] | None = None,
     jobs: int | None = 1,
     threads: int = 1,
@@ -144,6 +147,7 @@ def run(
         fix: train and score on one class of a factor only, `FACTOR=CLASS`.
         correlate: train on correlated factors, `FACTOR:FACTOR=SIGMA`.
         hold_out: train without combinations, `FACTOR=CLASSES,...`.
+        split: train without the combinations of a known split, as `--split` takes it.
         factors: names of the factors that are scored; None for all.
         jobs: number of runs side by side; None for one per core.
         threads: of each run.
@@ -197,6 +201,7 @@ def run(
         fix=_texts("fix", fix),
         correlate=_texts("correlate", correlate),
         hold_out=_texts("hold_out", hold_out),
+        split=split,
         factors=None if factors is None else ",".join(_texts("factors", factors)),
         output=None if output is None else Path(output),
         data_dir=None if data_dir is None else str(data_dir),

@@ -113,6 +113,7 @@ def evaluate(
     resamples: int = 0,
     groups: str | Sequence[int] | None = None,
     reduce: str | None = None,
+    unseen: Any = None,
 ) -> Scores:
     """Score a representation by several metrics at once.
 
@@ -139,6 +140,7 @@ def evaluate(
             or as text: `16x20` for 20 latents of 16 columns each. Codes (N, D, W) need none.
         reduce: `pca1` replaces each vector by its first principal component before it is scored, as
             published for diffusion models; the definition of the score says so.
+        unseen: (N,) which rows were never trained on, as combinations of factors were held out.
 
     Returns:
         The scores, and why the other metrics are undefined.
@@ -146,7 +148,7 @@ def evaluate(
     Raises:
         RequestError: an array, a name or an option is wrong.
     """
-    from bench.score import definition, evaluated_names, of_one_run, score
+    from bench.score import definition, evaluated_names, of_one_run, score, usual
     from bench.settings import parse
 
     if isinstance(codes, Representation):
@@ -157,7 +159,7 @@ def evaluate(
         representation = codes
     else:
         arrays = {"categories": categories, "logvar": logvar, "probabilities": probabilities}
-        arrays["groups"] = groups
+        arrays |= {"groups": groups, "unseen": unseen}
         representation = _representation(codes, factors, arrays, factor_names, factor_kinds, test)
     if reduce is not None:
         if reduce not in REDUCTIONS:
@@ -179,7 +181,10 @@ def evaluate(
         for name in listed
         if name in STUDY_METRICS
     }
-    for wanted in of_one_run([definition(name, assignments) for name in listed]):
+    definitions = [definition(name, assignments) for name in listed]
+    if names == QUICK:
+        definitions = usual(definitions, representation)
+    for wanted in of_one_run(definitions):
         try:
             records[wanted.name] = score(
                 representation, replace(wanted, reduce=reduce), seed, resamples

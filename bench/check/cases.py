@@ -7,7 +7,8 @@ Rows have the factors of dSprites, drawn independently and uniformly. A factor a
 class index with mean 0 and variance 1 over the factor's classes. Every case has a posterior, which
 only the metrics that need one read: a narrow one (variance 1e-4) for latents that are used and
 the prior for dead ones. `kl` is given in one case only, so that elsewhere latents are pruned by
-their standard deviation.
+their standard deviation. Rows with an upper class of scale, posX or posY, those that the split
+`extrapolation` holds out, are marked as unseen, which only the metrics of generalisation read.
 """
 
 from dataclasses import replace
@@ -23,6 +24,7 @@ NAMES = ("shape", "scale", "orientation", "posX", "posY")
 KINDS = ("categorical", "ordinal", "cyclic", "ordinal", "ordinal")
 SIZES = (3, 6, 40, 32, 32)
 ROWS, TEST_ROWS = 10_000, 5_000
+SEEN = (3, 4, 40, 21, 21)  # classes of each factor, the lower ones: rows with others are unseen
 NARROW = 1e-4  # variance of the posterior of a latent that is used
 SEED = 0
 
@@ -70,6 +72,7 @@ def cases(
             factor_kinds=KINDS,
             factor_sizes=SIZES,
             test=test,
+            unseen=(train["factors"] >= SEEN).any(axis=1),
         )
         if name != "collapsed":
             held_out = representation.test

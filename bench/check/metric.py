@@ -45,12 +45,13 @@ UNUSUAL: dict[str, Callable[[Arrays], Arrays]] = {
         "factors": a["factors"],
         "codes": a["codes"][:, :1],
         "logvar": a["logvar"][:, :1],
+        "unseen": a["unseen"],
     },
     "no categorical latent": lambda a: {
-        key: a[key] for key in ("factors", "factor_kinds", "codes", "logvar")
+        key: a[key] for key in ("factors", "factor_kinds", "codes", "logvar", "unseen")
     },
     "categorical latents only": lambda a: {
-        key: a[key] for key in ("factors", "factor_kinds", "categories", "probabilities")
+        key: a[key] for key in ("factors", "factor_kinds", "categories", "probabilities", "unseen")
     },
     "missing labels (-1)": lambda a: (
         a | {"factors": np.where(_every(7, a["factors"]), MISSING, a["factors"])}
@@ -123,6 +124,7 @@ def ordinary() -> Arrays:
         "categories": shape[:, None],
         "logvar": 0.5 * np.tanh(codes) - 2.5,
         "probabilities": 0.1 + 0.7 * np.eye(3)[shape],
+        "unseen": np.arange(ROWS) % 3 == 0,
     }
 
 

@@ -39,8 +39,10 @@ A file is npz, h5, csv or parquet, from any framework. npz and h5 hold the array
 (N, D) float and/or [bold]categories[/bold] (N, C) int, [bold]factors[/bold] (N, K) int, words or
 true and false (NaN where a label is missing; float for continuous ones), and optionally logvar,
 probabilities, factor_names, factor_kinds (categorical, ordinal, cyclic, continuous), factor_sizes
-and category_sizes; arrays with the suffix _test are held-out rows. A table has the columns codes_1,
-codes_2, ..., categories_1, ..., factors_NAME, and optionally split (train or test).
+and category_sizes; arrays with the suffix _test are held-out rows. unseen (N,) is true for rows of
+combinations that were held out of training, which generalisation_linear and generalisation_boosted
+score. A table has the columns codes_1, codes_2, ..., categories_1, ..., factors_NAME, and
+optionally split (train or test) and unseen.
 
 Arrays and columns of other names are named with --codes, --categories, --logvar and --factors:
 one name, or several with commas between them, which are put side by side. In a table a name is

@@ -63,6 +63,8 @@ RUN_HELP = """Train models, score them, and write tables and plots.
 
   bench run --models betavae --dataset dsprites --hold-out shape=heart,orientation=0-9
 
+  bench run --models betavae --dataset dsprites --split extrapolation
+
   bench run --models all --dataset dsprites --executor slurm --executor-option partition=gpu
 
   bench run study.yaml --dry-run
@@ -74,7 +76,8 @@ says. A setting that several of the models, metrics and data have needs its owne
 betavae.beta=4; bench list jointvae shows what there is to set.
 
 The same command continues where it stopped and never trains a run twice. More --seeds or --models
-add what is missing. Without --metrics, the first four of bench list metrics are scored.
+add what is missing. Without --metrics, the first four of bench list metrics are scored, and with
+--hold-out or --split generalisation_linear and generalisation_boosted, too.
 
 Several bench run may be at work in one folder: each run is carried out by one of them. Exit code 0
 only if every run that was asked for is trained and scored.
@@ -129,6 +132,15 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="FACTOR=CLASSES,...", help="Train without combinations. May be repeated."
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Train without the combinations of a known split, and score them: random, "
+            "composition, interpolation, extrapolation, recombination-to-element or "
+            "recombination-to-range.",
         ),
     ] = None,
     factors: Annotated[
@@ -208,6 +220,7 @@ def run(
         fix=fix or [],
         correlate=correlate or [],
         hold_out=hold_out or [],
+        split=split,
         factors=factors,
         output=output,
         data_dir=data_dir,

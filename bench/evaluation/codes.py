@@ -2,13 +2,14 @@
 
 Arrays of an npz or h5 file: `codes` (N, D) float and/or `categories` (N, C) int, `factors` (N, K)
 int (float for continuous ones), and optionally `logvar`, `probabilities`, `kl`, `category_sizes`,
-`factor_names`, `factor_kinds`, `factor_sizes`; arrays of held-out rows have the suffix `_test`,
+`factor_names`, `factor_kinds`, `factor_sizes` and `unseen` (N,), true for the rows of combinations
+that were held out of training; arrays of held-out rows have the suffix `_test`,
 those of the other rows may have the suffix `_train`. In an h5 file all of them may lie in one
 group, or in two that are called `train` and `test`.
 
 Columns of a csv or parquet file: `codes_1`, `codes_2`, ..., `categories_1`, ..., `factors_NAME`,
-`logvar_1`, ..., and optionally `split` ("train" or "test"). In a parquet file a column `codes` may
-hold a list of numbers in each row.
+`logvar_1`, ..., and optionally `split` ("train" or "test") and `unseen`. In a parquet file a column
+`codes` may hold a list of numbers in each row.
 
 Codes, categories, log variances and factors may have other names, which are given by the user.
 Whatever else is in the file is not opened.
@@ -29,6 +30,7 @@ from bench.metrics import Representation
 Arrays = dict[str, Any]
 
 LATENTS = ("codes", "categories", "logvar", "probabilities", "kl")
+UNSEEN = "unseen"  # which rows were never trained on
 NAMED = ("codes", "categories", "logvar", "factors")  # whose names the user may give
 _SHARED = ("category_sizes", "factor_names", "factor_kinds", "factor_sizes")
 _HELP = "see bench evaluate --help"
@@ -85,9 +87,9 @@ def read_codes(
             if name is not None:
                 names["factors"] = name
             if other is None:
-                content = _content(file, (*LATENTS, "factors"), names)
+                content = _content(file, (*LATENTS, UNSEEN, "factors"), names)
             else:
-                content = _content(file, LATENTS, names)
+                content = _content(file, (*LATENTS, UNSEEN), names)
                 with open_arrays(other) as second:
                     labels = _content(second, ("factors",), names)
                 if "factors" not in labels.train:
@@ -97,6 +99,7 @@ def read_codes(
                 content.shared |= labels.shared
                 content.notes += labels.notes
             _check(content.train, file)
+            content.test.pop(UNSEEN, None)  # test rows are neither
     except ArrayFileError as error:
         raise RequestError(str(error)) from error
     shared: dict[str, Any] = dict(content.shared)

@@ -19,7 +19,7 @@ from bench.metrics import STUDY_METRICS, UNBOUNDED, Representation, shuffled
 from bench.metrics.arrays import FACTOR_KINDS
 from bench.metrics.vectors import REDUCTIONS, in_words
 from bench.score import definition as definition_of
-from bench.score import evaluated_names, of_one_run, score
+from bench.score import evaluated_names, of_one_run, score, usual
 from bench.settings import parse
 from bench.store.environment import environment
 from bench.store.files import write_json
@@ -138,6 +138,8 @@ def evaluate_file(
             f"{path} has no vectors to reduce: leave out --reduce, or say with --groups which "
             "columns are one latent"
         )
+    if scoring.metrics is None:
+        definitions = usual(definitions, codes.representation)
     representation = merged(codes.representation, scoring.merges, str(path))
     seed = 0 if scoring.seed is None else scoring.seed
     scores, undefined = score_all(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.agreement import score_agreement
 from bench.errors import RequestError
 from bench.evaluation.files import (
     Scored,
@@ -17,7 +18,7 @@ from bench.evaluation.files import (
 )
 from bench.evaluation.reading import what_was_read
 from bench.metrics import STUDY_METRICS
-from bench.score import evaluated_names, score_agreement
+from bench.score import evaluated_names, usual
 from bench.settings import parse
 from bench.store.claims import locked
 from bench.store.record import (
@@ -124,6 +125,8 @@ def _score_run(
         representation = read_representation(path)
     except (OSError, ValueError, KeyError) as error:
         raise RequestError(f"{path} cannot be read ({error}): train again") from error
+    if scoring.metrics is None and not record.scores:
+        definitions = usual(definitions, representation)
     representation = merged(representation, scoring.merges, str(path))
     scores, undefined = score_all(
         representation,

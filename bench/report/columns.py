@@ -21,6 +21,11 @@ _EVALUATION = {
     "kl_total": ("KL", 1),
     "active_latents": ("Active latents", 1),
 }
+# shown only where there are any
+_EVALUATION_APART = {
+    "seen_reconstruction": ("Reconstruction, seen", 1),
+    "unseen_reconstruction": ("Reconstruction, unseen", 1),
+}
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,9 @@ def columns_of(records: Sequence[Record], metrics: Metrics) -> list[Column]:
             parts[metrics.key(definition)] += [metrics.key(definition, p) for p in score.parts]
     keys = [key for whole, own in parts.items() for key in (whole, *dict.fromkeys(own))]
     scores = [Column(key, title_of(key), 3) for key in keys]
-    return [*scores, *(Column(k, *shown, is_score=False) for k, shown in _EVALUATION.items())]
+    apart = any(record.evaluation and record.evaluation.unseen for record in records)
+    facts = _EVALUATION | (_EVALUATION_APART if apart else {})
+    return [*scores, *(Column(k, *shown, is_score=False) for k, shown in facts.items())]
 
 
 def chosen(columns: Sequence[Column], names: Sequence[str]) -> list[Column]:
@@ -148,7 +155,7 @@ def each_value(record: Record, metrics: Metrics) -> Iterator[Value]:
         name = score.definition.name
         for part, number in score.parts.items():
             yield Value(f"{name}.{part}{key.removeprefix(name)}", number, score, part)
-    for key in _EVALUATION:
+    for key in (*_EVALUATION, *_EVALUATION_APART):
         measured: float | None = getattr(record.evaluation, key, None)  # which may be lost
         if measured is not None:
             yield Value(key, measured)
@@ -156,8 +163,9 @@ def each_value(record: Record, metrics: Metrics) -> Iterator[Value]:
 
 def title_of(key: str) -> str:
     """The heading of a column; what sets two definitions apart is kept behind it."""
-    if key in _EVALUATION:
-        return _EVALUATION[key][0]
+    for facts in (_EVALUATION, _EVALUATION_APART):
+        if key in facts:
+            return facts[key][0]
     name, space, distinction = key.partition(" (")
     return TITLES.get(name, name.rpartition(".")[2].replace("_", " ")) + space + distinction
 

@@ -329,6 +329,7 @@ def _values(record: Record, metrics: Metrics) -> Iterator[tuple[Any, ...]]:
             continue
         error = score.standard_errors.get(value.part or "value", math.nan)
         chance = score.details.get("chance") if value.part is None else None
+        chance = chance if isinstance(chance, int | float) else None  # some have it by factor
         yield (
             value.key,
             title,

@@ -205,8 +205,8 @@ class Undefined:
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """The evaluation on rows that were held out of training; units as in `Evaluation`."""
+class Part:
+    """The evaluation on some rows, such as those held out; units as in `Evaluation`."""
 
     reconstruction: float | None
     kl_total: float | None
@@ -232,7 +232,9 @@ class Evaluation:
         collapsed: whether no latent is in use, or the decoder does no better than the mean image.
         collapsed_from: the first step from which a collapsed training never used its codes again;
             None where the history does not tell.
-        held_out: the evaluation on held-out rows; None where there are none.
+        held_out: the evaluation on the data's own test rows; None where there are none.
+        seen: of data of which combinations are held out of training, that on rows of the others.
+        unseen: that on rows of the combinations held out, also on more of them than `rows` has.
         undefined: metrics that the representation has no score by, by name.
         found: what of an external network's output was taken for what; empty for the suite's own
             models.
@@ -249,7 +251,9 @@ class Evaluation:
     rows: int
     collapsed: bool
     collapsed_from: int | None = None
-    held_out: HeldOut | None = None
+    held_out: Part | None = None
+    seen: Part | None = None
+    unseen: Part | None = None
     undefined: Mapping[str, Undefined] = field(default_factory=dict)
     found: str = ""
 
@@ -266,11 +270,18 @@ class Evaluation:
             return None
         return 1 - error / of_mean
 
+    @property
+    def seen_reconstruction(self) -> float | None:
+        return None if self.seen is None else self.seen.reconstruction
+
+    @property
+    def unseen_reconstruction(self) -> float | None:
+        return None if self.unseen is None else self.unseen.reconstruction
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they are written."""
-        optional: dict[str, Any] = {}
-        if self.held_out is not None:
-            optional["held_out"] = vars(self.held_out)
+        parts = {name: getattr(self, name) for name in ("held_out", "seen", "unseen")}
+        optional = {name: vars(part) for name, part in parts.items() if part is not None}
         if self.collapsed:
             optional["collapsed_from"] = self.collapsed_from
         if self.undefined:
@@ -284,7 +295,7 @@ class Evaluation:
         return {**always, **optional}
 
 
-_OPTIONAL = ("collapsed_from", "held_out", "undefined", "found")
+_OPTIONAL = ("collapsed_from", "held_out", "seen", "unseen", "undefined", "found")
 
 
 @dataclass(frozen=True)

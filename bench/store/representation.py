@@ -3,8 +3,10 @@
 Arrays: codes (N, D), categories (N, C), factors (N, K), logvar (N, D), probabilities (N, sum of
 category_sizes), kl (D + C,), values (N, K) where a factor is continuous, rows (N,) of the data
 set, category_sizes, factor_names, factor_kinds, factor_sizes; where latents are vectors,
-groups (D,), how many columns of codes and logvar each has; of rows held out the first seven with
-the suffix _test. This is what `bench evaluate` reads, too.
+groups (D,), how many columns of codes and logvar each has; where combinations were held out of
+training, unseen (N,), whether a row is one of them. The first seven also have the suffix _test for
+rows held out, and _further for further unseen rows. This is what `bench evaluate` reads, too, but
+for the latter.
 """
 
 from pathlib import Path
@@ -25,6 +27,8 @@ def write_representation(path: Path, representation: Representation, rows: np.nd
     arrays = {
         **_side(r, ""),
         **({} if r.test is None else _side(r.test, "_test")),
+        **({} if r.further is None else _side(r.further, "_further")),
+        **({} if r.unseen is None else {"unseen": r.unseen}),
         "category_sizes": np.array(r.category_sizes, dtype=np.int64),
         "factor_names": np.array(r.factor_names),
         "factor_kinds": np.array(r.factor_kinds),
@@ -45,8 +49,11 @@ def read_representation(path: Path) -> Representation:
         found = {name: arrays.get(f"{name}{suffix}") for name in _LATENTS}
         return {name: array for name, array in found.items() if array is not None} | words
 
-    test = Representation(**side("_test")) if "codes_test" in arrays else None
-    return Representation(**side(""), test=test)
+    test, further = (
+        Representation(**side(suffix)) if f"codes{suffix}" in arrays else None
+        for suffix in ("_test", "_further")
+    )
+    return Representation(**side(""), test=test, further=further, unseen=arrays.get("unseen"))
 
 
 def read_rows(path: Path) -> np.ndarray:

@@ -19,6 +19,7 @@ _SHARED = (
     "fix",
     "correlate",
     "hold_out",
+    "split",
     "factors",
 )  # what a study's folder can have but one of
 
@@ -41,6 +42,7 @@ class Choices:
     fix: Sequence[str] = ()
     correlate: Sequence[str] = ()
     hold_out: Sequence[str] = ()
+    split: str | None = None
     factors: str | None = None
     output: Path | None = None
     data_dir: str | None = None

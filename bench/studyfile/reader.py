@@ -15,7 +15,7 @@ from bench.studyfile.definition import StudyDefinition, folder_name
 from bench.studyfile.document import Node, read_document
 from bench.studyfile.shipped import SHIPPED
 
-_RULES = ("fix", "correlate", "hold_out", "factors")
+_RULES = ("fix", "correlate", "hold_out", "split", "factors")
 _KEYS = (
     *("about", "models", "dataset", "datasets", "preset", "seeds", "steps", "metrics"),
     *("set", "sweep", *_RULES, "output"),
@@ -153,6 +153,8 @@ class _Reader:
         found: dict[str, Any] = {}
         for name in {"fix", "correlate", "hold_out"} & keys.keys():
             found[name] = keys[name].texts(name)
+        if "split" in keys:
+            found["split"] = keys["split"].text("split")
         if "factors" in keys:
             found["factors"] = ",".join(keys["factors"].texts("factors"))
         if "steps" in keys:

@@ -12,8 +12,15 @@ from torch import Tensor, nn
 
 from bench import encode as module
 from bench.datasets import Toy
-from bench.encode import encode, samples
-from bench.metrics import Representation, active_units, kl_decomposition, mig_posterior
+from bench.datasets.subsets import Subset
+from bench.encode import encode, encode_drawn, samples
+from bench.metrics import (
+    Representation,
+    active_units,
+    generalisation_linear,
+    kl_decomposition,
+    mig_posterior,
+)
 from bench.models import QLAE, VAE, Autoencoder
 from bench.score import collapsed_from, evaluate
 from bench.store.record import Evaluation
@@ -322,6 +329,101 @@ def test_rows_held_out_are_stored_and_scored(tmp_path, bench):
     assert json.loads((run / "evaluation.json").read_text())["held_out"]["rows"] == 200
     again = bench("evaluate", str(run / "representation.npz"), "--metrics", "mig", cwd=tmp_path)
     assert "400 rows and 200 held out" in again.stdout
+
+
+def test_seen_and_unseen_rows_are_decoded_apart(
+    model: VAE, data: Toy, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RECONSTRUCTED", 300)
+    part = Subset(data, hold_out=["shape=cross,posX=0-3"])
+    out = part.unseen(rows)
+    encoded = encode(model, part, rows, CPU)
+    whole = encode(model, data, rows, CPU)
+    assert whole.representation.unseen is whole.unseen_reconstruction is None
+    assert (encoded.reconstruction, encoded.mean_image_reconstruction) == (
+        whole.reconstruction,
+        whole.mean_image_reconstruction,
+    )
+    np.testing.assert_array_equal(encoded.representation.codes, whole.representation.codes)
+    np.testing.assert_array_equal(encoded.representation.unseen, out)
+    first, mask = rows[:300], out[:300]
+    seen, unseen = (encode(model, data, first[kind], CPU) for kind in (~mask, mask))
+    assert encoded.seen_reconstruction == pytest.approx(seen.reconstruction, rel=1e-5)
+    assert encoded.unseen_reconstruction == pytest.approx(unseen.reconstruction, rel=1e-5)
+    assert encoded.seen_mean_image_reconstruction == pytest.approx(
+        seen.mean_image_reconstruction, rel=1e-5
+    )
+    evaluation = evaluate(encoded.representation, seen_reconstruction=1.0)
+    assert evaluation.seen is not None
+    assert evaluation.unseen is not None
+    assert (evaluation.seen.reconstruction, evaluation.unseen.reconstruction) == (1.0, None)
+    for of_rows, kind in ((evaluation.seen, ~out), (evaluation.unseen, out)):
+        kl = encode(model, data, rows[kind], CPU).representation.kl
+        assert kl is not None
+        assert of_rows.rows == kind.sum()
+        assert of_rows.kl_total == pytest.approx(kl.sum(), rel=1e-4)
+
+
+def test_further_unseen_rows_are_encoded_where_few_are_drawn(
+    model: VAE, data: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "UNSEEN", 50)
+    part = Subset(data, hold_out=["shape=cross,posX=0-3"])  # 96 of 576
+    done: list[tuple[int, int]] = []
+    encoded = encode_drawn(model, part, 60, 3, CPU, lambda n, total: done.append((n, total)))
+    before = encode_drawn(model, data, 60, 3, CPU)
+    r = encoded.representation
+    np.testing.assert_array_equal(encoded.rows, before.rows)  # the rows of today
+    np.testing.assert_array_equal(r.codes, before.representation.codes)
+    assert r.unseen is not None
+    assert r.further is not None
+    few = int(r.unseen.sum())
+    assert 0 < few < 50
+    assert len(r.further) == 50 - few
+    assert done[-1] == (110 - few, 110 - few)
+    assert (r.further.factors[:, 0] == 2).all()
+    assert (r.further.factors[:, 2] < 4).all()
+    drawn = {tuple(row) for row in r.factors.tolist()}
+    further = [tuple(row) for row in r.further.factors.tolist()]
+    assert len({*drawn, *further}) == 60 + len(further)  # each combination once
+    rows = data.rows(np.concatenate([r.factors[r.unseen], r.further.factors]))
+    apart = encode(model, data, rows, CPU)
+    assert encoded.unseen_reconstruction == pytest.approx(apart.reconstruction, rel=1e-5)
+    evaluation = evaluate(r, unseen_reconstruction=encoded.unseen_reconstruction)
+    assert evaluation.unseen is not None
+    assert apart.representation.kl is not None
+    assert (evaluation.unseen.rows, evaluation.rows) == (50, 60)
+    assert evaluation.unseen.kl_total == pytest.approx(apart.representation.kl.sum(), rel=1e-4)
+    again = encode_drawn(model, part, 60, 3, CPU).representation
+    assert again.further is not None
+    np.testing.assert_array_equal(again.further.codes, r.further.codes)
+
+    write_representation(tmp_path / "r.npz", r, encoded.rows)
+    read = read_representation(tmp_path / "r.npz")
+    assert read.further is not None
+    np.testing.assert_array_equal(read.unseen, r.unseen)
+    np.testing.assert_array_equal(read.further.codes, r.further.codes)
+    np.testing.assert_array_equal(read.further.factors, r.further.factors)
+    assert generalisation_linear(read).value == generalisation_linear(r).value
+
+    monkeypatch.setattr(module, "UNSEEN", 2_000)  # more than there are
+    all_of_them = encode_drawn(model, part, 60, 3, CPU).representation
+    assert all_of_them.further is not None
+    assert len(all_of_them.further) == 96 - few
+    monkeypatch.setattr(module, "UNSEEN", few)
+    assert encode_drawn(model, part, 60, 3, CPU).representation.further is None
+    assert before.representation.further is before.representation.unseen is None
+
+
+def test_a_collapse_is_told_by_the_seen_rows(model: VAE, data: Toy, rows: np.ndarray) -> None:
+    """A decoder that fails on unseen rows alone has not collapsed, and the reverse."""
+    r = encode(model, Subset(data, split="extrapolation"), rows, CPU).representation
+    errors = {"reconstruction": 90.0, "mean_image_reconstruction": 50.0}
+    good = {"seen_reconstruction": 10.0, "seen_mean_image_reconstruction": 40.0}
+    bad = {"seen_reconstruction": 40.0, "seen_mean_image_reconstruction": 40.0}
+    assert not evaluate(r, **errors, **good).collapsed
+    assert evaluate(r, reconstruction=1.0, mean_image_reconstruction=50.0, **bad).collapsed
+    assert evaluate(replace(r, unseen=None), **errors, **good).collapsed
 
 
 def test_deterministic_codes_are_active_by_their_spread(data: Toy, rows: np.ndarray) -> None:

@@ -22,7 +22,7 @@ from bench.store.record import (
     SETTINGS,
     STATUS,
     Definition,
-    HeldOut,
+    Part,
     Status,
     Undefined,
     read_evaluation,
@@ -215,7 +215,7 @@ def test_records_come_back_as_they_were_written(make_record, make_score, tmp_pat
         evaluation={
             "collapsed": True,
             "collapsed_from": 7,
-            "held_out": HeldOut(1.0, None, 3),
+            "held_out": Part(1.0, None, 3),
             "undefined": {"mig": Undefined(score.definition, "too few")},
         }
     )

@@ -20,7 +20,7 @@ from bench.evaluation.rows import add_row
 from bench.metrics import METRICS, Representation
 from bench.report.table import comparison
 from bench.store.files import read_json, write_json
-from bench.store.record import Evaluation, HeldOut, Record, read_records, write_scores
+from bench.store.record import Evaluation, Part, Record, read_records, write_scores
 from bench.store.study import read_study
 from bench.streams import numpy_stream
 
@@ -155,7 +155,7 @@ def test_held_out_rows_stay_apart(study: Path) -> None:
     put(study, write("split.npz", codes=codes[:500], factors=factors[:500], **sides))
     evaluation = evaluation_of(study, NAME)
     assert evaluation.rows == 500
-    assert evaluation.held_out == HeldOut(None, None, 76)
+    assert evaluation.held_out == Part(None, None, 76)
 
 
 def test_codes_that_tell_nothing_are_a_collapsed_row(study: Path) -> None:

@@ -59,6 +59,50 @@ def test_held_out_rows_of_other_names(tmp_path: Path) -> None:
     same(representation.test, Representation.of(codes=Z[400:], factors=Y[400:]))
 
 
+@pytest.mark.parametrize("ending", ["npz", "h5", "csv", "parquet"])
+def test_unseen_rows_are_marked_in_every_kind_of_file(tmp_path: Path, ending: str) -> None:
+    out, path = Y[:, 1] > 3, tmp_path / f"a.{ending}"
+    if ending == "npz":
+        np.savez(path, codes=Z, factors=Y, unseen=out, codes_test=Z, factors_test=Y)
+    elif ending == "h5":
+        with h5py.File(path, "w") as file:
+            file["codes"], file["factors"], file["unseen"] = Z, Y, out.astype(int)
+    else:
+        if ending == "parquet":
+            pytest.importorskip("pyarrow")
+        columns = {"codes_1": Z[:, 0], "codes_2": Z[:, 1], "factors_a": Y[:, 0], "unseen": out}
+        frame = pandas.DataFrame({**columns, "factors_b": Y[:, 1]})
+        frame["split"] = ["train"] * 500 + ["test"] * 100
+        frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+        out = out[:500]
+    r = read_codes(path)
+    np.testing.assert_array_equal(r.unseen, out)
+    assert any(note.startswith("unseen: ") for note in r.notes)
+    assert (r.test is None) == (ending == "h5")
+
+
+def test_marks_of_unseen_rows_that_do_not_fit(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", codes=Z, factors=Y, unseen=np.zeros(599, dtype=bool))
+    with pytest.raises(RequestError, match=r"a.npz: numbers of rows differ \(.*unseen 599"):
+        read_codes(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", codes=Z, factors=Y, unseen=Y[:, 1])
+    with pytest.raises(RequestError, match="b.npz: unseen is not True or False in every row"):
+        read_codes(tmp_path / "b.npz")
+
+
+def test_unseen_rows_are_scored_by_default_where_they_are_marked(cli_here, tmp_path: Path) -> None:
+    arrays = {"codes": Z[:, :1] + Z[:, 1:], "factors": Y}
+    np.savez(tmp_path / "a.npz", **arrays)
+    np.savez(tmp_path / "b.npz", **arrays, unseen=Y[:, 1] > 3)
+    for name, listed in (("a.npz", False), ("b.npz", True)):
+        said = cli_here("evaluate", str(tmp_path / name), "--json")
+        found = json.loads(said.out)
+        assert ("generalisation_boosted" in found) == listed
+        assert ("generalisation_linear" in said.out + said.err) == listed
+    said = cli_here("evaluate", str(tmp_path / "a.npz"), "--metrics", "mig,generalisation_linear")
+    assert "no rows are marked as unseen" in said.out + said.err
+
+
 def test_a_file_is_looked_for_before_a_name(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     np.savez("a.npz", codes=Z, factors=np.zeros_like(Y), **{"y.npz": np.ones_like(Y), "y": Y})

@@ -40,7 +40,7 @@ def test_one_line_each(cli_here, what: str) -> None:
     assert [line.split()[0] for line in lines] == list(REGISTRIES[what])
     if what != "presets":
         for line, target in zip(lines, REGISTRIES[what].values(), strict=True):
-            assert line[20:].strip() == inspect.getdoc(target).partition("\n")[0]
+            assert line[24:].strip() == inspect.getdoc(target).partition("\n")[0]
     assert all(len(line.split()) > 4 for line in lines)
 
 

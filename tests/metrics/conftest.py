@@ -64,6 +64,11 @@ def grid(*sizes: int, copies: int = 1) -> np.ndarray:
 # Representations
 
 
+def marked(rows: int) -> np.ndarray:
+    """(N,) a third of the rows as unseen, which only the metrics of generalisation read."""
+    return rng(5).random(rows) < 1 / 3
+
+
 def represent(
     factors: np.ndarray,
     codes: np.ndarray | None = None,
@@ -81,6 +86,7 @@ def represent(
         "factor_names": tuple(f"v{k}" for k in range(count)),
         "factor_kinds": (kind,) * count,
         "factor_sizes": tuple(int(v.max()) + 1 for v in factors.T),
+        "unseen": marked(rows),
     }
     return Representation(
         codes=codes, categories=categories, factors=factors, **{**defaults, **fields}
@@ -91,7 +97,8 @@ def noisy(rows: int, **fields: Any) -> Representation:
     """Three latents that capture three factors, with noise."""
     factors = rng(1).integers((3, 6, 10), size=(rows, 3))
     codes = factors / (3, 6, 10) + 0.1 * rng(2).normal(size=(rows, 3))
-    return Representation.of(**{"codes": codes, "factors": factors, **fields})
+    unseen = marked(rows)
+    return Representation.of(**{"codes": codes, "factors": factors, "unseen": unseen, **fields})
 
 
 def entangled(
@@ -114,6 +121,7 @@ def entangled(
         factor_sizes=sizes,
         logvar=0.5 * np.tanh(codes) - 2.5 if posterior else None,
         probabilities=0.1 + 0.7 * np.eye(3)[shape] if categorical and posterior else None,
+        unseen=marked(rows),
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.metrics import METRICS, Representation, Score
-from tests.metrics.conftest import WITHOUT_FACTORS, plain, rng, score
+from tests.metrics.conftest import WITHOUT_FACTORS, marked, plain, rng, score
 
 SIZES = (3, 4, 5)
 KINDS = ("categorical", "ordinal", "cyclic")
@@ -31,6 +31,7 @@ def represent(**changed: Any) -> Representation:
     if "categories" in arrays and "probabilities" not in arrays:
         columns = [np.eye(int(c.max()) + 1)[c] for c in arrays["categories"].T]
         arrays["probabilities"] = np.hstack(columns)
+    arrays.setdefault("unseen", marked(len(arrays["factors"])))
     return Representation.of(**arrays)
 
 

@@ -21,8 +21,10 @@ SIZES = (3, 4)
 FACTORS = rng(1).integers(SIZES, size=(300, 2))
 CODES = FACTORS + 0.1 * rng(2).normal(size=(300, 2))
 WHOLE = Representation.of(codes=CODES, factors=FACTORS)
-# These need what codes and factors alone do not have: a posterior, or a factor without order.
+# These need what codes and factors alone do not have: a posterior, a factor without order, or
+# unseen rows.
 NEED_MORE = {"mig_posterior": "logvar", "kl_decomposition": "logvar", "discrete_accuracy": "categ"}
+NEED_MORE |= dict.fromkeys(("generalisation_linear", "generalisation_boosted"), "unseen")
 
 
 def refused(call: Any) -> str:

@@ -17,7 +17,7 @@ from bench.metrics import (
     mig,
     shuffled,
 )
-from tests.metrics.conftest import QUICK, WITHOUT_FACTORS, draw, rng, score
+from tests.metrics.conftest import QUICK, WITHOUT_FACTORS, draw, marked, rng, score
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 SIZES = (3, 6, 8)
@@ -40,6 +40,7 @@ def noise(rows: int, latents: int, seed: int = 0) -> Representation:
         factors=draw(rows, SIZES, seed=seed + 1),
         factor_kinds=KINDS,
         factor_sizes=SIZES,
+        unseen=marked(rows),
     )
 
 
@@ -109,6 +110,7 @@ def test_a_warning_names_a_count_and_few_latents() -> None:
 
 # A read-out minds no columns.
 READ_OUTS = {"explicitness", "few_labels_linear", "few_labels_boosted"}
+READ_OUTS |= {"generalisation_linear", "generalisation_boosted"}
 
 
 @pytest.mark.parametrize("name", sorted(set(METRICS) - READ_OUTS - {"mig_posterior"}))
@@ -141,7 +143,8 @@ def test_one_hot_columns_of_factors_are_noticed(name: str) -> None:
     hot = np.column_stack([np.eye(3, dtype=int)[factors[:, 0]], factors[:, 1:]])
     codes = standard(factors) + 0.02 * rng(2).normal(size=factors.shape)
     kinds = ["categorical"] * 3 + ["ordinal"] * 2
-    one_hot = Representation.of(codes=codes, factors=hot, factor_kinds=kinds)
+    unseen = marked(len(codes))
+    one_hot = Representation.of(codes=codes, factors=hot, factor_kinds=kinds, unseen=unseen)
     (line,) = about(score(name, one_hot).warnings, "one factor counted")
     assert "v1, v2, v3 are 0 or 1 and add up to 1 in every row" in line
 
@@ -245,7 +248,12 @@ def test_classes_that_do_not_occur_change_no_score() -> None:
         for sizes in (SIZES, (30, 60, 80)):
             logvar = -5 + 0.1 * np.tanh(codes)
             whole = Representation.of(
-                codes=codes, factors=factors, logvar=logvar, factor_kinds=KINDS, factor_sizes=sizes
+                codes=codes,
+                factors=factors,
+                logvar=logvar,
+                factor_kinds=KINDS,
+                factor_sizes=sizes,
+                unseen=marked(len(codes)),
             )
             result = score(name, whole)
             values.append((result.value, dict(result.parts)))

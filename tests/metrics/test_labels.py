@@ -18,7 +18,7 @@ from bench.metrics import (
     mig,
     sap,
 )
-from tests.metrics.conftest import WITHOUT_FACTORS, draw, grid, plain, rng, score
+from tests.metrics.conftest import WITHOUT_FACTORS, draw, grid, marked, plain, rng, score
 
 SIZES = (3, 6, 10)
 KINDS = ("categorical", "ordinal", "cyclic")
@@ -36,6 +36,7 @@ def represent(factors: np.ndarray, codes: np.ndarray, **more: Any) -> Representa
     fields: dict[str, Any] = {
         "factor_kinds": KINDS,
         "logvar": np.full(codes.shape, -9.0),
+        "unseen": marked(len(codes)),
         **more,
     }
     whole = Representation.of(factors=factors, codes=codes, **fields)
@@ -269,6 +270,7 @@ def visible(kind: str, rows: int = 8_000) -> Representation:
         factors=factors,
         factor_names=("shape", "orientation"),
         factor_kinds=("categorical", "categorical" if kind == "category" else "cyclic"),
+        unseen=marked(rows),
         **latents,
     )
     return replace(representation, kl=None)

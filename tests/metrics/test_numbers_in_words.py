@@ -23,6 +23,10 @@ PARTS = {
         for name in ("few_labels_linear", "few_labels_boosted")
     },
     "dci_es": ("dci_es", "dci_es.size", "dci_es.informativeness"),
+    **{
+        name: (name, f"{name}.seen", f"{name}.drop")
+        for name in ("generalisation_linear", "generalisation_boosted")
+    },
 }
 NUMBER = r"\d+(?:\.\d+)?"
 NAMES = "|".join(sorted(CASES, key=len, reverse=True))

@@ -26,12 +26,12 @@ from bench.metrics import (
 from bench.metrics.calling import metric, takes_vectors
 from bench.metrics.neighbours import information_of_numbers, information_with_classes
 from bench.metrics.vectors import first_component, in_words, widths_in
-from tests.metrics.conftest import QUICK, plain, rng, score
+from tests.metrics.conftest import QUICK, marked, plain, rng, score
 
 SIZES = (3, 6, 8)
 KINDS = ("categorical", "ordinal", "cyclic")
 TAKE = ("active_units", "dci", "dci_fast", "discrete_accuracy", "explicitness", "factorvae_score")
-TAKE += ("infomec", "mig_neighbours")
+TAKE += ("infomec", "mig_neighbours", "generalisation_linear", "generalisation_boosted")
 
 
 def factors(rows: int = 1_500) -> np.ndarray:
@@ -52,6 +52,7 @@ def arrays(rows: int = 1_500) -> dict[str, Any]:
         "logvar": 0.1 * np.tanh(codes) - 3,
         "categories": category[:, None],
         "probabilities": 0.1 + 0.7 * np.eye(3)[category],
+        "unseen": marked(rows),
     }
 
 

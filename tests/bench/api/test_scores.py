@@ -1,5 +1,6 @@
 """`bench.evaluate`: arrays in, scores out."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 import bench
 from bench.metrics import METRICS, Representation, Score, mig
-from bench.score import SLOW
+from bench.score import SLOW, UNSEEN
 from bench.streams import numpy_stream
 
 
@@ -20,7 +21,10 @@ def arrays() -> dict[str, np.ndarray]:
 
 def test_quick_is_every_metric_but_the_slow_ones(arrays: dict[str, Any]) -> None:
     scores = bench.evaluate(**arrays)
-    assert {*scores, *scores.undefined} == set(METRICS) - set(SLOW)
+    assert {*scores, *scores.undefined} == set(METRICS) - set(SLOW) - set(UNSEEN)
+    marked = bench.evaluate(**arrays, unseen=arrays["factors"][:, 1] == 2)
+    assert {*marked, *marked.undefined} == set(METRICS) - set(SLOW)
+    assert set(UNSEEN) <= set(marked)
     assert scores["mig"] > 0.9
     assert "posterior" in scores.undefined["mig_posterior"]
 
@@ -84,6 +88,18 @@ def test_what_is_not_there_says_why(arrays: dict[str, Any]) -> None:
         scores["dci"]
     assert scores.get("dci") is None
     assert "mig_posterior" not in scores
+
+
+def test_standard_errors_are_over_the_choice_of_further_rows_too(arrays: dict[str, Any]) -> None:
+    noisy = arrays["factors"] + np.random.default_rng(1).normal(size=arrays["factors"].shape)
+    unseen = arrays["factors"][:, 1] == 3
+    whole = Representation.of(codes=noisy, factors=arrays["factors"], unseen=unseen)
+    seen = replace(whole.take(np.flatnonzero(~unseen)), unseen=None)
+    for r in (whole, replace(seen, further=whole.take(np.flatnonzero(unseen)))):
+        scores = bench.evaluate(r, metrics="generalisation_linear", resamples=20)
+        errors = scores.records["generalisation_linear"].standard_errors
+        assert errors.keys() == {"value", "seen", "drop"}
+        assert 0.005 < errors["value"] < 0.2
 
 
 @pytest.mark.parametrize(

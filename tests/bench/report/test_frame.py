@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.report.columns import Metrics, values_of
+from bench.report.columns import Metrics, columns_of, values_of
 from bench.report.frame import COLUMNS, frame
-from bench.store.record import Definition, Undefined, read_records
+from bench.store.record import Definition, Part, Undefined, read_records
 
 REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference"
 
@@ -51,6 +51,25 @@ def test_a_row_per_run_and_number(make_record, make_score) -> None:
         **{"preset": "smoke", "batch_size": 32, "rows": 576, "seconds": 1.0, "from_file": False},
     }.items():
         assert set(rows[column]) == {value}
+
+
+def test_chance_by_factor_is_no_number_of_the_score(make_record, make_score) -> None:
+    """As few_labels_linear has it; the table of such a run is written all the same."""
+    details = {"chance": {"shape": 0.3, "scale": 0.2}}
+    record = make_record({"few_labels_linear": make_score("few_labels_linear", 0.5, {}, details)})
+    rows = frame([record])
+    assert np.isnan(rows["chance"][0])
+    assert values(rows)["few_labels_linear"] == 0.5
+
+
+def test_errors_of_seen_and_unseen_rows_are_columns_where_there_are_some(make_record) -> None:
+    apart = {"seen": Part(90.0, 5.0, 400), "unseen": Part(130.0, 6.0, 2_000)}
+    with_them, without = make_record(0.5, evaluation=apart), make_record(0.6)
+    assert values(frame([with_them]))["unseen_reconstruction"] == 130.0
+    assert "unseen_reconstruction" not in values(frame([without]))
+    titles = [column.title for column in columns_of([with_them, without], Metrics.of([with_them]))]
+    assert titles[-2:] == ["Reconstruction, seen", "Reconstruction, unseen"]
+    assert columns_of([without], Metrics.of([without]))[-1].title == "Active latents"
 
 
 def test_a_run_without_scores_is_one_row_without_a_value(make_record) -> None:

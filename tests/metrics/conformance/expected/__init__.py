@@ -1,6 +1,7 @@
 """The bounds of each metric, or of a part of one as metric.part, in each case."""
 
 from tests.metrics.conformance.expected.bounds import Table
+from tests.metrics.conformance.expected.generalisation import GENERALISATION
 from tests.metrics.conformance.expected.importance import IMPORTANCE
 from tests.metrics.conformance.expected.information import INFORMATION
 from tests.metrics.conformance.expected.labels import LABELS
@@ -17,4 +18,5 @@ EXPECTED: dict[str, Table] = {
     **READING,
     **IMPORTANCE,
     **LABELS,
+    **GENERALISATION,
 }
