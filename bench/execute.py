@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.agreement import score_agreement
 from bench.cells import Selection, select
+from bench.epochs import Epochs
 from bench.errors import RequestError
 from bench.executors import Reporter
 from bench.executors.cluster import LOCAL, RAY, Cluster
@@ -32,7 +33,6 @@ from bench.store.record import (
     SETTINGS,
     UNSUCCESSFUL,
     WEIGHTS,
-    Epochs,
     Record,
     Records,
     Status,

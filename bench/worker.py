@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.epochs import Epochs
 from bench.errors import RequestError
 from bench.store import files, record
 from bench.store.environment import environment
@@ -55,7 +56,7 @@ class Job:
     checkpoint_seconds: float = 30.0
     timeout: float | None = None
     score_every: int | None = None
-    epochs: record.Epochs | None = None
+    epochs: Epochs | None = None
 
 
 @dataclass(frozen=True)

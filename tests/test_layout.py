@@ -17,7 +17,17 @@ LEAVES = ("models", "metrics", "datasets")
 # The rooms of the trunk: each imports only from those before it. The six in one string stand side
 # by side and do not know one another.
 ORDER = (
-    *("errors", "console", "streams", "registry", "settings", "store", "presets", "external"),
+    *(
+        "errors",
+        "console",
+        "epochs",
+        "streams",
+        "registry",
+        "settings",
+        "store",
+        "presets",
+        "external",
+    ),
     *("build", "train", "encode", "score", "agreement", "report", "plan", "studyfile", "cells"),
     *("worker", "executors", "execute", "estimate"),
     *("evaluation check data export compare merge", "reproduce", "cli", "api"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bench.store.record import Epochs
+from bench.epochs import Epochs
 
 # primary: read in the authors' own repository, figure or configuration
 # quoted: read in the repository or poster of others, which `source` names

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.epochs import OF_LATENT
 from bench.report.columns import bounds_of, title_of
 from bench.report.statistics import Summary, summarise
 from bench.reproduce.files import has_released, read_paper_scores, read_released
@@ -15,7 +16,6 @@ from bench.reproduce.published import EVALUATED, STANDARD, Part, Row, Table, met
 from bench.store.record import (
     ACTIVE,
     EPOCHS,
-    OF_LATENT,
     Evaluation,
     Record,
     ScoreRecord,

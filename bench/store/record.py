@@ -31,7 +31,6 @@ SCORES = "scores.json"
 HISTORY = "history.csv"
 SCORE_HISTORY = "score_history.csv"
 EPOCHS = "epochs.csv"
-OF_LATENT = "kl_"  # and its number, from 1: columns of epochs.csv
 ENVIRONMENT = "environment.json"
 WEIGHTS = "weights.safetensors"
 REPRESENTATION = "representation.npz"
@@ -56,27 +55,6 @@ STATES = ("pending", "running", *SCORED, *UNSUCCESSFUL, "interrupted")
 _REASON = 200  # characters of what is wrong with a file
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Epochs:
-    """What epochs.csv holds: a row per epoch with the mean of every logged term over it.
-
-    Attributes:
-        steps: training steps of an epoch.
-        every: of these, the first and every so many after the first of the training count.
-    """
-
-    steps: int
-    every: int = 1
-
-    def counts(self, step: int) -> bool:
-        """Whether a step, numbered from 1, counts."""
-        return (step - 1) % self.every == 0
-
-    def ends(self, step: int) -> bool:
-        """Whether a step is the last of an epoch."""
-        return step % self.steps == 0
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from bench.datasets import FactorData
 from bench.datasets.pairs import draw_pairs
+from bench.epochs import OF_LATENT, Epochs
 from bench.models import VAE, Encoder, Objective
 from bench.store.files import predecessor, read_checkpoint, set_aside, write_checkpoint
-from bench.store.record import OF_LATENT, Epochs
 from bench.store.run import Precision
 from bench.streams import rows_stream, torch_stream
 from bench.train.step import take_step, without_compiler, without_denormals

@@ -13,8 +13,8 @@ from torch import nn
 
 from bench.datasets import Toy
 from bench.encode import encode
+from bench.epochs import Epochs
 from bench.models import MODELS, VAE, AnnealedVAE, FactorVAE, JointVAE, Objective
-from bench.store.record import Epochs
 from bench.streams import lent_global_torch_stream, numpy_stream, rows_stream, torch_stream
 from bench.train import loop
 from bench.train.loop import Diverged, Interrupted, TrainingState, images, train

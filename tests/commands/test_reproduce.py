@@ -17,6 +17,7 @@ from rich.console import Console
 from scipy.stats import t
 
 from bench.cli.reproduce import ConsoleWatcher, hours_in_words
+from bench.epochs import Epochs
 from bench.errors import RequestError
 from bench.execute import Options, Outcome
 from bench.metrics import METRICS, Representation
@@ -40,7 +41,7 @@ from bench.reproduce.tables import TABLES
 from bench.reproduce.values import Obtained, RunResult, obtained, results_of, value_of
 from bench.reproduce.verdict import difference, verdict
 from bench.score import DEFAULT
-from bench.store.record import Definition, Epochs, Evaluation, ScoreRecord
+from bench.store.record import Definition, Evaluation, ScoreRecord
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 COMMITTED = sorted(path.parent for path in REFERENCE.glob("*/reproduction.json"))

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from bench.epochs import Epochs
 from bench.reproduce.published import Part, Row, Table
-from bench.store.record import Epochs
 
 _SOURCE = (
     "results/{}/train_losses.log of YannDubs/disentangling-vae@f045219, settings in its specs.json"
