@@ -15,7 +15,7 @@ from .representation import Representation, Score
 DEVIATIONS = 3.0
 
 
-@metric(one_hot_latents, one_hot_factors, repeated_rows, few_rows_to_score)
+@metric(one_hot_latents, one_hot_factors, repeated_rows, few_rows_to_score, vectors=True)
 def dci_es(
     representation: Representation,
     rng: np.random.Generator,
@@ -48,7 +48,8 @@ def dci_es(
     - The loss is 1 - accuracy for classes, and 1 - R^2 for a continuous factor. l_b is that of
       guessing the most frequent class; theirs, 1 - 1/S for S classes, is the same if all are as
       frequent. E of a factor below 0 counts as 0 in the mean; the details have it as it is.
-    - A categorical latent is one latent, whose one-hot columns the trees see; constant ones count.
+    - A categorical latent is one latent, whose one-hot columns the trees see, and so is a vector;
+      constant ones count.
 
     Known flaws: E says how early, not how much: a curve that never falls has no area, so useless
     codes score 1. Read it with `informativeness`; a warning names the factors that no probe tells

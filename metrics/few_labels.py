@@ -23,7 +23,7 @@ ReadOut: TypeAlias = Callable[[NDArray[np.intp]], NDArray[Any]]
 ReadOuts: TypeAlias = Callable[[Problem, Task, np.random.Generator], ReadOut]
 
 
-@metric(one_hot_factors, repeated_rows, few_rows_to_score)
+@metric(one_hot_factors, repeated_rows, few_rows_to_score, vectors=True)
 def few_labels_linear(
     representation: Representation,
     rng: np.random.Generator,
@@ -55,7 +55,7 @@ def few_labels_linear(
     - There, one set of rows is drawn; here A(n) is the mean over up to `repeats` disjoint sets, as
       a hundred rows alone move it by some hundredths.
     - The latents are standardised over all rows fitted on, which needs no label; a categorical
-      latent is one-hot. A class that is not among the labels is never predicted.
+      latent is one-hot, and of a vector all columns are read. A class that is not among the labels is never predicted.
 
     Known flaws: accuracy is not corrected for chance (useless codes of dSprites: 0.12), so the
     efficiency of useless codes is 1: read it with A(most). A factor of 40 classes cannot be read
@@ -97,7 +97,7 @@ def few_labels_linear(
     )
 
 
-@metric(one_hot_factors, repeated_rows, few_rows_to_score)
+@metric(one_hot_factors, repeated_rows, few_rows_to_score, vectors=True)
 def few_labels_boosted(
     representation: Representation,
     rng: np.random.Generator,

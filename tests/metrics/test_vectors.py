@@ -32,6 +32,7 @@ SIZES = (3, 6, 8)
 KINDS = ("categorical", "ordinal", "cyclic")
 TAKE = ("active_units", "dci", "dci_fast", "discrete_accuracy", "explicitness", "factorvae_score")
 TAKE += ("infomec", "mig_neighbours", "generalisation_linear", "generalisation_boosted")
+TAKE += ("few_labels_linear", "few_labels_boosted", "dci_es")
 
 
 def factors(rows: int = 1_500) -> np.ndarray:
