@@ -55,7 +55,8 @@ def few_labels_linear(
     - There, one set of rows is drawn; here A(n) is the mean over up to `repeats` disjoint sets, as
       a hundred rows alone move it by some hundredths.
     - The latents are standardised over all rows fitted on, which needs no label; a categorical
-      latent is one-hot, and of a vector all columns are read. A class that is not among the labels is never predicted.
+      latent is one-hot, and of a vector all columns are read. A class that is not among the
+      labels is never predicted.
 
     Known flaws: accuracy is not corrected for chance (useless codes of dSprites: 0.12), so the
     efficiency of useless codes is 1: read it with A(most). A factor of 40 classes cannot be read

@@ -361,7 +361,7 @@ def test_a_component_is_that_of_scikit_learn() -> None:
 
 def test_what_reducing_keeps_and_loses() -> None:
     given = arrays(300)
-    held_out = {k: v[:50] for k, v in given.items() if k != "factor_kinds"}
+    held_out = {k: v[:50] for k, v in given.items() if k not in ("factor_kinds", "unseen")}
     r = Representation.of(**given, groups="1,3", test=held_out)
     reduced = r.reduced("pca1")
     np.testing.assert_array_equal(reduced.codes[:, 0], r.codes[:, 0])
