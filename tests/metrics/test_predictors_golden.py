@@ -53,7 +53,7 @@ def test_sap_of_classes(shared: Path, case: str) -> None:
     assert gap == pytest.approx(theirs, abs=1e-3)
     # On random halves of all rows it is the same up to the chance of 5,000 rows.
     rows = {name: np.vstack([getattr(r, name) for r in (fitted, scored)]) for name in ARRAYS}
-    whole = replace(fitted, **rows)
+    whole = replace(fitted, unseen=None, **rows)
     assert sap(whole, rng()).value == pytest.approx(theirs, abs=0.015)
 
 
