@@ -81,10 +81,7 @@ def write_reproduction(folder: Path) -> Reproduction:
     manifest, table = manifest_of(folder)
     results = results_of(folder, table)
     lines = lines_of(table, results)
-    if table.parts:
-        text = markdown(table, lines, results, manifest)
-    else:
-        text = side_by_side(table, table.rows)
+    text = markdown(table, lines, results, manifest)
     files = [folder / "reproduction.md", folder / "reproduction.csv"]
     sweep(folder)
     try:
@@ -117,7 +114,12 @@ def markdown(
     results: Mapping[str, Sequence[RunResult]],
     manifest: Manifest,
 ) -> str:
-    """The table in Markdown, with all that has to be known to read it below."""
+    """The table in Markdown, with all that has to be known to read it below.
+
+    Where nothing is run, a table of models for each data set.
+    """
+    if not table.parts:
+        return side_by_side(table, table.rows)
     sources = list(dict.fromkeys(line.row.source for line in lines))
     head = [f"**{table.id}. {table.title}**", "", "| " + " | ".join(_HEAD) + " |"]
     head.append("| " + " | ".join(["---"] * 3 + ["---:"] * 2 + ["---"] * 7) + " |")
