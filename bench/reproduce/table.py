@@ -220,7 +220,8 @@ def _budget_note(
 
 def _protocol_notes(table: Table) -> list[str]:
     by_protocol: dict[tuple[str, str, str], list[Part]] = {}
-    for part in table.parts:
+    scored = {row.part for row in table.rows if not row.epoch}
+    for part in (part for part in table.parts if part.name in scored):
         protocol = part.protocol
         changes = [*protocol.options, *["codes are sampled"] * protocol.sampled]
         changes += ["latents pruned by deviation"] * protocol.by_spread
