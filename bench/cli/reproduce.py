@@ -33,6 +33,8 @@ REPRODUCE_HELP = """Compare published numbers with those obtained here.
 
   bench reproduce jointvae-dsprites --budget 0.1 --seeds 1 --parts jointvae,betavae
 
+  bench reproduce training-logs-dsprites --budget 0.1 --seeds 3
+
   bench reproduce released-jointvae --weights DIR
 
 First the cost is estimated. Then what is missing is run and scored, by the paper's protocol and by
@@ -42,7 +44,8 @@ the table. A run that a study or another table in the folder above has finished 
 trained again.
 
 A [bold]--budget[/bold] below 1 shortens trainings and their schedules: its numbers are marked, and
-are not a reproduction. Numbers whose source could not be read are marked as unverified and are
+are not a reproduction. The tables of training logs keep their schedules and are compared at the
+epochs that are reached. Numbers whose source could not be read are marked as unverified and are
 never a target.
 """
 
