@@ -232,6 +232,25 @@ def test_the_numbers_of_the_quick_comparison_are_those_of_its_records() -> None:
     assert set(numbers) <= known
 
 
+def test_the_numbers_of_the_page_on_splits_are_those_of_the_records() -> None:
+    page = (ROOT / "docs" / "data.md").read_text()
+    section = page.partition("## What is scored of unseen combinations")[2].partition("\n## ")[0]
+    shown = {}
+    for line in section.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and re.fullmatch(r"\d\.\d{3}", cells[1]):
+            shown[cells[0]] = cells[1:]
+    keys = ("generalisation_linear.seen", "generalisation_linear", "seen_reconstruction",
+            "unseen_reconstruction")  # fmt: skip
+    with (REFERENCE / "dsprites-quick-split-composition" / "table.csv").open(newline="") as file:
+        rows = {row["model"]: row for row in csv.DictReader(file)}
+    assert shown.keys() == rows.keys()
+    for model, cells in shown.items():
+        for key, cell, digits in zip(keys, cells, (3, 3, 2, 2), strict=True):
+            mean = rows[model][f"{key}.mean"]
+            assert cell == (f"{float(mean):.{digits}f}" if mean else "")
+
+
 def test_the_pairs_that_the_quick_comparison_tells_apart() -> None:
     unsupervised = [m for g, models in GROUPS.items() if g.startswith("unsup") for m in models]
     records = read_records(REFERENCE / "dsprites-quick")
