@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 INPUTS := pyproject.toml setup.py constraints.txt
 # what torch computes; numpy and scipy read none of the variables below
 NUMERIC := tests/models tests/bench/test_train.py tests/bench/test_encode.py tests/bench/test_external.py
+# of these what convolves, without oneDNN several times as long: layers, losses, training, encoding
+CONVOLVED := $(addprefix tests/,models/test_fast_layers.py models/test_models.py \
+  models/test_objectives.py bench/test_train.py bench/test_encode.py)
 
 .PHONY: demo test test-numeric test-avx2 test-plain check lint types conformance benchmark docs clean
 
@@ -26,7 +29,7 @@ test-avx2: $(VENV)/.installed-dev
 
 # without oneDNN and vector instructions
 test-plain: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 BENCH_TEST_ONEDNN=0 ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest -n auto $(NUMERIC)
+	OMP_NUM_THREADS=1 BENCH_TEST_ONEDNN=0 ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest -n auto $(CONVOLVED)
 
 check: lint types test
 
