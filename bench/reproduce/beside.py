@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.errors import RequestError, UnknownNameError
 from bench.report.columns import definition_words, named
 from bench.report.statistics import summarise
-from bench.reproduce.published import EVALUATED, STANDARD, Row, Table
+from bench.reproduce.published import EVALUATED, Row, Table, metric_of
 from bench.reproduce.tables import TABLES
 from bench.reproduce.values import metric_in_words, value_of_record
 from bench.store.files import write_rows, write_text
@@ -151,8 +151,7 @@ def _definitions(records: Sequence[Record], rows: Sequence[Row]) -> list[str]:
     """By which definitions the scores of a study are, and how to get those that are missing."""
     if not records:
         return []
-    names = dict.fromkeys(row.metric.removesuffix(STANDARD).partition(".")[0].partition("/")[0]
-                          for row in rows if row.metric not in EVALUATED)  # fmt: skip
+    names = dict.fromkeys(metric_of(row.metric) for row in rows if row.metric not in EVALUATED)
     notes, missing = [], []
     for name in names:
         words = {
