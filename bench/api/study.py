@@ -253,15 +253,15 @@ def published() -> "pandas.DataFrame":
     """The published numbers that `bench reproduce` knows, a row each.
 
     Columns: `reproduction` (the name that `bench reproduce` takes), `paper`, `table`, `model`,
-    `dataset`, `metric`, `published` (as it is printed), `value`, `low`, `high`, `spread`,
-    `spread_is`, `n`, `certainty`, `source`.
+    `dataset`, `metric`, `epoch` (of a training; missing for all other numbers), `published` (as it
+    is printed), `value`, `low`, `high`, `spread`, `spread_is`, `n`, `certainty`, `source`.
     """
     import pandas
 
     from bench.reproduce.tables import TABLES
 
-    columns = ["paper", "table", "model", "dataset", "metric", "published", "value", "low", "high"]
-    columns += ["spread", "spread_is", "n", "certainty", "source"]
+    columns = ["paper", "table", "model", "dataset", "metric", "epoch", "published", "value", "low"]
+    columns += ["high", "spread", "spread_is", "n", "certainty", "source"]
     rows = [
         {"reproduction": name, **{column: getattr(row, column) for column in columns}}
         for name, table in TABLES.items()
@@ -271,4 +271,5 @@ def published() -> "pandas.DataFrame":
     frame = pandas.DataFrame(rows, columns=["reproduction", *columns])
     for column in ("value", "low", "high", "spread"):
         frame[column] = pandas.to_numeric(frame[column])
-    return frame.astype({"n": "Int64"})
+    frame["epoch"] = frame["epoch"].where(frame["epoch"] > 0)
+    return frame.astype({"n": "Int64", "epoch": "Int64"})

@@ -120,6 +120,9 @@ def test_what_is_missing_of_a_run_is_named(finished: Finished, tmp_path: Path) -
 
 def test_published_numbers_are_a_frame() -> None:
     frame = bench.published()
+    logged = frame[frame["reproduction"] == "training-logs-dsprites"]
+    assert set(logged.loc[logged["model"] == "VAE", "epoch"]) == set(range(1, 31))
+    assert frame.loc[frame["reproduction"] == "jointvae-dsprites", "epoch"].isna().all()
     assert {"paper", "value", "certainty", "source"} <= set(frame.columns)
     assert frame.value.dtype == "float64"
     assert not (frame.certainty == "beside").any()
