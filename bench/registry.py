@@ -15,6 +15,7 @@ import inspect
 import linecache
 import os
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
@@ -231,15 +232,19 @@ def source_of(target: Any) -> str:
         OSError, TypeError: there is none.
     """
     try:
-        return inspect.getsource(target)
+        text = inspect.getsource(target)
     except (OSError, TypeError):
         if not inspect.isclass(target):
             raise
-        # IPython keeps its cells where tracebacks look for lines; the newest one counts
-        for entry in reversed(list(linecache.cache.values())):
-            if len(entry) == 4 and (text := _definition("".join(entry[2]), target.__name__)):
-                return text
-        raise
+        text = ""
+    # Since Python 3.13 that is whatever stands at the line of the class, also in another file.
+    if not inspect.isclass(target) or _definition(textwrap.dedent(text), target.__name__):
+        return text
+    # IPython keeps its cells where tracebacks look for lines; the newest one counts
+    for entry in reversed(list(linecache.cache.values())):
+        if len(entry) == 4 and (text := _definition("".join(entry[2]), target.__name__) or ""):
+            return text
+    raise OSError(f"the source of {target.__name__} is in no file")
 
 
 def _definition(text: str, name: str) -> str | None:
