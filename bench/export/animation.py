@@ -165,7 +165,7 @@ def _frames(
 ) -> Iterator[tuple[Image.Image, int]]:
     """The frames, each with its duration in milliseconds."""
     (named,) = shown([record])
-    title = f"{named.run.title}, on {named.run.dataset}"
+    title = f"{named.run.title}, on {named.run.data_name}"
     with torch.inference_mode():
         code = model.encode(image).mode()[0]
         for moving in latents:

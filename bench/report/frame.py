@@ -275,7 +275,7 @@ def _run(record: Record, setting: str | None) -> tuple[Any, ...]:
         status.state,
         status.message,
         status.state == "collapsed",
-        _data_name(run),
+        run.data_name,
         run.fingerprint,
         run.preset,
         _tuned(run, setting),
@@ -303,12 +303,6 @@ def _tuned(run: Run, setting: str | None) -> str | None:
     if any(run.settings.get(key, value) != value for key, value in asked.items()):
         return "by another version of the preset"
     return recipe.source
-
-
-def _data_name(run: Run) -> str:
-    """As `StudyRecord.data_name`."""
-    fixed = ", ".join(run.data_settings.get("fix", ()))
-    return f"{run.dataset} ({fixed})" if fixed else run.dataset
 
 
 def _number(run: Run, setting: str | None) -> float:

@@ -262,7 +262,7 @@ def _live(
 def draw_traversals(record: Record, evaluation: Evaluation, samples: dict[str, np.ndarray]) -> None:
     """The file of a run's traversals."""
     panels = _Traversals.of(samples, Use.of(evaluation), Information.of(record), WIDTH)
-    title = titled(f"{record.run.title}, on {record.run.dataset}")
+    title = titled(f"{record.run.title}, on {record.run.data_name}")
     top = 0.2 + 0.12 * len(title.splitlines())
     total = top + panels.height
     with figure(record.folder / "traversals", WIDTH, total, layout=None) as drawn:

@@ -87,6 +87,12 @@ class Run:
         """Whether these are codes from a file instead of a model's."""
         return self.preset == FROM_FILE
 
+    @property
+    def data_name(self) -> str:
+        """The data set's name and which factors are fixed."""
+        fixed = ", ".join(self.data_settings.get("fix", ()))
+        return f"{self.dataset} ({fixed})" if fixed else self.dataset
+
     @cached_property
     def label(self) -> str:
         """The row of the table that this run belongs to: the model and what was changed."""

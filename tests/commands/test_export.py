@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,7 @@ def test_the_description_says_what_goes_in_and_comes_out(
     assert described["factors"] == {f.name: f.size for f in Toy().factors}
     settings = json.loads((run_of("jointvae") / "settings.json").read_text())
     assert settings.items() <= described["run"].items()
-    assert described["environment"]["packages"]["torch"] == torch.__version__
+    assert described["environment"]["packages"]["torch"] == version("torch")
 
 
 def test_without_output_the_files_are_in_the_folder_of_the_run(
