@@ -58,6 +58,8 @@ def figure(
                 # without the date the same records give the same bytes
                 metadata = {"CreationDate": None} if suffix == ".pdf" else {}
                 drawn.savefig(file, format=suffix[1:], metadata=metadata)
+            if layout:  # all is in its place now: the other file need not find it again
+                drawn.set_layout_engine("none")
 
 
 def titled(text: str, characters: int = 105) -> str:
