@@ -216,17 +216,29 @@ def test_the_quick_preset_has_the_strengths_that_its_tuning_chose() -> None:
         )
 
 
-def test_the_numbers_of_the_quick_comparison_are_those_of_its_records() -> None:
-    section = MODELS_PAGE.partition("### What the quick comparison shows")[2].partition("\n## ")[0]
+@pytest.mark.parametrize(
+    ("heading", "studies"),
+    [
+        (
+            "### What the quick comparison shows",
+            ("dsprites-quick", "digits-quick", "dsprites-quick-fix-orientation-0"),
+        ),
+        ("## The preset standard", ("dsprites-standard",)),
+    ],
+)
+def test_the_numbers_of_a_comparison_are_those_of_its_records(
+    heading: str, studies: tuple[str, ...]
+) -> None:
+    section = MODELS_PAGE.partition(f"\n{heading}\n")[2].partition("\n## ")[0]
     numbers = re.findall(r"(\d\.\d{3})\s±\s(\d\.\d{3})", section)
     known = set()
-    for name in ("dsprites-quick", "digits-quick", "dsprites-quick-fix-orientation-0"):
+    for name in studies:
         with (REFERENCE / name / "table.csv").open(newline="") as file:
             for row in csv.DictReader(file):
                 known |= {
                     (f"{float(row[f'{key}.mean']):.3f}", f"{float(row[f'{key}.sd']):.3f}")
                     for key in ("mig", "factorvae_score", "discrete_accuracy", "dci_fast")
-                    if row.get(f"{key}.mean")
+                    if row.get(f"{key}.sd")
                 }
     assert len(numbers) >= 10
     assert set(numbers) <= known
