@@ -99,6 +99,17 @@ def test_the_table_of_the_readme_is_that_of_the_committed_records():
         assert cells == " | ".join(f"{float(m):.3f} ± {float(sd):.3f}" for m, sd in numbers)
 
 
+def test_the_accuracies_with_the_orientation_fixed_are_those_of_the_records():
+    said = README.partition("**A category that finds the shape.**")[2].partition("\n\n")[0]
+    with (REFERENCE / "dsprites-quick-fix-orientation-0" / "table.csv").open(newline="") as file:
+        records = {row["model"]: row for row in csv.DictReader(file)}
+    pairs = re.findall(r"(\w+)'s[^±]*? (\d\.\d{3}) ± (\d\.\d{3})", said)
+    assert [model for model, *_ in pairs] == ["CascadeVAE", "JointVAE"]
+    for model, *numbers in pairs:
+        row = records[model.lower()]
+        assert numbers == [f"{float(row[f'discrete_accuracy.{k}']):.3f}" for k in ("mean", "sd")]
+
+
 def test_the_first_screen_has_the_command_a_picture_and_a_small_table():
     screen = "\n".join(README.splitlines()[:20])
     assert "bench run --models jointvae,betavae --dataset dsprites" in screen
