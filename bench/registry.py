@@ -14,8 +14,8 @@ import importlib.util
 import inspect
 import linecache
 import os
+import re
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
@@ -238,7 +238,7 @@ def source_of(target: Any) -> str:
             raise
         text = ""
     # Since Python 3.13 that is whatever stands at the line of the class, also in another file.
-    if not inspect.isclass(target) or _definition(textwrap.dedent(text), target.__name__):
+    if not inspect.isclass(target) or re.search(rf"^\s*class {target.__name__}\b", text, re.M):
         return text
     # IPython keeps its cells where tracebacks look for lines; the newest one counts
     for entry in reversed(list(linecache.cache.values())):
