@@ -16,7 +16,7 @@ from bench.executors import Reporter
 from bench.executors.cluster import LOCAL, RAY, Cluster
 from bench.executors.inline import run_inline
 from bench.executors.jobs import JobQueue
-from bench.executors.processes import Drawer, run_in_processes
+from bench.executors.processes import Drawer, EarlyWorker, run_in_processes
 from bench.metrics import STUDY_METRICS
 from bench.plan import Plan
 from bench.report.write import Report, write_report
@@ -67,6 +67,7 @@ class Options:
         in_process: whether the runs take place in this process, one after another, and nothing is
             started: `jobs` is then 1.
         cluster: which engine carries the runs out, and what each of them needs.
+        early: a worker process of this machine that was started before the plan was made.
     """
 
     jobs: int | None = None
@@ -82,6 +83,7 @@ class Options:
     epochs: Epochs | None = None
     in_process: bool = False
     cluster: Cluster = Cluster()
+    early: EarlyWorker | None = None
 
 
 @dataclass(frozen=True)
@@ -319,7 +321,7 @@ def _run(
     if options.in_process:
         with reporter:
             return run_inline(left, reporter, fail_fast=options.fail_fast)
-    carry_out = _executor(options.cluster, folder)
+    carry_out = _executor(options, folder)
     drawer = Drawer()
 
     def draw(job: Job, status: Status) -> None:
@@ -335,10 +337,11 @@ def _run(
     return stopped
 
 
-def _executor(cluster: Cluster, study: Path) -> Callable[..., bool]:
+def _executor(options: Options, study: Path) -> Callable[..., bool]:
     """What carries out the runs. An engine's package is imported where it is asked for."""
+    cluster = options.cluster
     if cluster.executor == LOCAL:
-        return run_in_processes
+        return partial(run_in_processes, early=options.early)
     if cluster.executor == RAY:
         from bench.executors.ray import run_on_ray
 

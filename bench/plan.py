@@ -19,7 +19,7 @@ from bench.build import (
 from bench.datasets import FactorData
 from bench.errors import RequestError, SettingError, UnknownNameError
 from bench.presets import PRESETS, Preset, Recipe, scaled
-from bench.registry import digest, names, registry, resolve
+from bench.registry import check_known, digest, entries, registry, resolve
 from bench.score import UNLABELLED, UNSEEN, applicable, definition, metric_names
 from bench.settings import (
     Assignment,
@@ -228,9 +228,10 @@ def with_settings_owners(request: Request) -> tuple[list[str], list[str]]:
     """
     if all("." in t.partition("=")[0] for t in (*request.sets, *request.sweeps)):
         return list(request.sets), list(request.sweeps)
-    models = _models(_addresses(request.models))
+    addresses = _addresses(request.models)
     metrics = {name: resolve("metric", name) for name in metric_names(request.metrics)}
-    return _complete(request, models, resolve("dataset", request.dataset), metrics)
+    dataset = resolve("dataset", request.dataset)
+    return _complete(request, _models(addresses), dataset, metrics)
 
 
 def default_name(study: StudyRecord, preset: Preset) -> str:
@@ -291,9 +292,9 @@ class _Asked:
             )
         seeds = parse_seeds(request.seeds)
         addresses = _addresses(request.models)
-        models = _models(addresses)
         metrics = {name: resolve("metric", name) for name in metric_names(request.metrics)}
         dataset = resolve("dataset", request.dataset)
+        models = _models(addresses)
         assigned = _Assigned.of(request, models, dataset, metrics)
         assigned.check_number_of_runs(list(models), len(seeds))
         train = assigned.settings_of("train", _TRAIN)
@@ -381,11 +382,14 @@ class _Assigned:
 def _addresses(text: str) -> dict[str, str]:
     """The models of a list: what each is called in tables, and the name that tells what it is."""
     listed = [name.strip() for name in text.split(",") if name.strip()]
+    models = entries("model")
     if not listed:
-        raise RequestError(f"--models is empty: choose from {', '.join(registry('model'))} or all")
-    from bench.models import GROUPS  # torch, which the commands without a model do not load
-
-    groups = {"all": names("model"), BASELINES: GROUPS[BASELINES]}
+        named = ", ".join(model.name for model in models)
+        raise RequestError(f"--models is empty: choose from {named} or all")
+    groups = {
+        "all": [model.name for model in models],
+        BASELINES: [model.name for model in models if model.group == BASELINES],
+    }
     addresses: dict[str, str] = {}
     for entry in listed:
         called, address = display_name(entry)
@@ -393,10 +397,11 @@ def _addresses(text: str) -> dict[str, str]:
             shown = called or name
             if addresses.setdefault(shown, name) != name:
                 raise RequestError(f"--models has two models called {shown}: rename one")
-    known = {*groups, *names("model")}
+    known = {*groups, *groups["all"]}
     for shown, name in addresses.items():
         if shown != name and shown in known:
             raise RequestError(f"--models {shown}={name}: {shown} is another model: rename it")
+        check_known("model", name)
     return addresses
 
 
@@ -412,7 +417,7 @@ def display_name(entry: str) -> tuple[str, str]:
 
 
 def _models(addresses: Mapping[str, str]) -> dict[str, Any]:
-    """What each name of a model in tables stands for."""
+    """What each name of a model in tables stands for. Imports torch, which takes a second."""
     models = {}
     for shown, name in addresses.items():
         # a network that a file holds draws its weights when the file is read

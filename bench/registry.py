@@ -120,6 +120,13 @@ def resolve(kind: Kind, name: str) -> Any:
     raise _unknown(kind, name, [*known, *installed])
 
 
+def check_known(kind: Kind, name: str) -> None:
+    """Raise RequestError, with the nearest names, where a name means nothing; imports nothing."""
+    listed = [entry.name for entry in entries(kind)]
+    if name not in (*listed, *_OFFERED[kind]) and not _is_address(name):
+        raise _unknown(kind, name, listed)
+
+
 def resolve_any(name: str) -> list[tuple[Kind | None, Any]]:
     """All that a name may mean where its kind is not known, each with its kind.
 
@@ -265,6 +272,8 @@ def package(name: str, target: Any, kind: Kind) -> str | None:
 
     None for the suite's own, for a file, and for a module that no package has installed.
     """
+    if target is registry(kind).get(name):
+        return None
     for entry in entry_points(group=f"bench.{kind}s"):
         if entry.name == name and entry.dist is not None:
             return f"{entry.dist.name} {entry.dist.version}"

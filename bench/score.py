@@ -1,6 +1,7 @@
 """Representation -> scores: which metrics, by which definition, and what they gave."""
 
 import contextlib
+import functools
 import json
 import math
 import time
@@ -10,7 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from scipy.special import entr
+import scipy
 
 from bench.datasets import FactorData
 from bench.datasets.factors import MISSING
@@ -402,7 +403,7 @@ def evaluate(
         unseen_reconstruction: the error on the unseen ones.
     """
     entropies = [
-        entr(np.bincount(column, minlength=size) / len(column)).sum()
+        scipy.special.entr(np.bincount(column, minlength=size) / len(column)).sum()
         for column, size in zip(r.categories.T, r.category_sizes, strict=True)
     ]
     deviations = r.codes.std(0, dtype=np.float64)
@@ -495,4 +496,7 @@ def collapsed_from(
 
 def versions(libraries: Iterable[str]) -> dict[str, str]:
     """The versions of some libraries that are installed."""
-    return {name: version(name) for name in libraries}
+    return {name: _version(name) for name in libraries}
+
+
+_version = functools.cache(version)  # it reads the package's files

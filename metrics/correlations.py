@@ -7,14 +7,19 @@ from .arrays import FloatArray, IntArray
 from .information import contingency
 
 
+def ranks(column: FloatArray | IntArray) -> NDArray[np.float64]:
+    """The rank of each of (N,) numbers, from 1; equal ones share their mean rank.
+
+    As `scipy.stats.rankdata`, without the half second in which that is imported.
+    """
+    _, value, counts = np.unique(column, return_inverse=True, return_counts=True)
+    means: NDArray[np.float64] = counts.cumsum() - (counts - 1) / 2
+    return means[value]
+
+
 def unit_vector(column: FloatArray | IntArray, ranked: bool) -> NDArray[np.float64]:
     """An (N,) column, or its ranks, with mean 0 and norm 1; all 0 if it is constant."""
-    if ranked:
-        from scipy.stats import rankdata  # not above, as it takes half a second
-
-        number = rankdata(column)
-    else:
-        number = column.astype(np.float64)
+    number = ranks(column) if ranked else column.astype(np.float64)
     low, spread = number.min(), np.ptp(number)
     if spread == 0:
         return np.zeros(len(number))

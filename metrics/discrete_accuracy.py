@@ -7,7 +7,7 @@ one-to-one rule is the clustering accuracy of Xie, Girshick & Farhadi 2016 (arXi
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+import scipy
 
 from .arrays import IntArray
 from .binning import apply_edges, equal_frequency_edges
@@ -105,7 +105,7 @@ def _score_factor(fitted: Representation, scored: Representation, factor: int) -
     size = len(np.unique(labels))
     tables = _tables(fitted, scored, factor, size)
     majorities = [_majority(first) for first, _ in tables]
-    matches = [linear_sum_assignment(first, maximize=True) for first, _ in tables]
+    matches = [scipy.optimize.linear_sum_assignment(first, maximize=True) for first, _ in tables]
     firsts = [first for first, _ in tables]
     by_majority = int(
         np.argmax([_agreement(t, *m) for t, m in zip(firsts, majorities, strict=True)])

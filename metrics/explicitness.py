@@ -3,11 +3,12 @@
 from typing import Literal, get_args
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from .arrays import MISSING, IntArray
 from .calling import metric
+from .correlations import ranks
 from .doubts import few, one_hot_factors, overfitted, repeated_rows
 from .logistic import features, fit
 from .representation import Representation, Score
@@ -101,7 +102,7 @@ def explicitness(
             not_converged.append(names[k])
         logs = model.log_probabilities(others)
         if classifier == "one_vs_rest_shares":
-            logs = log_softmax(logs, axis=1)
+            logs = scipy.special.log_softmax(logs, axis=1)
         present, truth = np.unique(second.factors[:, k], return_inverse=True)
         # Nothing ranks the rows of a class that was never seen.
         ranking = np.zeros((len(second), len(present)))
@@ -140,10 +141,8 @@ def areas(ranking: NDArray[np.float64], labels: IntArray) -> NDArray[np.float64]
     They are computed from the sum of the ranks of a class (Mann & Whitney 1947), ties sharing their
     mean rank. Each class must have at least one row, and none may have all of them.
     """
-    from scipy.stats import rankdata  # not above, as it takes half a second
-
     rows, size = ranking.shape
     counts = np.bincount(labels, minlength=size)
-    ranks = rankdata(ranking, axis=0)
-    sums = np.bincount(labels, weights=ranks[np.arange(rows), labels], minlength=size)
+    places = np.column_stack([ranks(column) for column in ranking.T])
+    sums = np.bincount(labels, weights=places[np.arange(rows), labels], minlength=size)
     return np.asarray((sums - counts * (counts + 1) / 2) / (counts * (rows - counts)))

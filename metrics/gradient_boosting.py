@@ -19,9 +19,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import DTypeLike, NDArray
-from scipy.sparse import csr_array
-from scipy.special import expit
 
 from .arrays import FloatArray, IntArray
 
@@ -70,7 +69,7 @@ class Loss:
         if self.classes is None:
             return self.truth - scores
         if self.columns == 1:
-            probabilities: FloatArray = expit(scores)
+            probabilities: FloatArray = scipy.special.expit(scores)
         else:
             probabilities = np.exp(scores - scores.max(axis=1, keepdims=True))
             probabilities /= probabilities.sum(axis=1, keepdims=True)
@@ -242,7 +241,7 @@ class Bins:
 
     fitted: IntArray
     held_out: IntArray
-    table: csr_array
+    table: "scipy.sparse.csr_array"
     counts: NDArray[np.float64]
 
     @classmethod
@@ -261,7 +260,9 @@ class Bins:
         order = np.argsort(cells.ravel(), kind="stable") % rows
         counts = np.bincount(cells.ravel(), minlength=columns * bins)
         ends = np.concatenate([[0], counts.cumsum()])
-        table = csr_array((np.ones(order.size, np.float32), order, ends), (columns * bins, rows))
+        table = scipy.sparse.csr_array(
+            (np.ones(order.size, np.float32), order, ends), (columns * bins, rows)
+        )
         return cls(sides[0], sides[1], table, counts.reshape(columns, bins).astype(np.float64))
 
     def sums(self, numbers: FloatArray) -> NDArray[np.float64]:

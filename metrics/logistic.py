@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import log_expit, log_softmax
 
 from .arrays import IntArray
 from .representation import Representation
@@ -36,7 +36,11 @@ class Fit:
         """(N, S); those of "one_vs_rest" answer S separate questions and do not sum to 1."""
         scores = columns @ self.weights[:-1] + self.weights[-1]
         softmax = self.classifier == "multinomial"
-        logs: Floats = log_softmax(scores, axis=1) if softmax else log_expit(scores)
+        logs: Floats = (
+            scipy.special.log_softmax(scores, axis=1)
+            if softmax
+            else scipy.special.log_expit(scores)
+        )
         return logs
 
 

@@ -3,8 +3,8 @@
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from .calling import metric
 from .correlations import association, correlation_ratio, unit_vector
@@ -68,7 +68,7 @@ def mcc(
     if not len(varying):
         raise ValueError("factors are all constant over the rows: mcc is undefined, give more rows")
     table = _correlations(representation, ranked=correlation == "spearman")
-    latents, columns = linear_sum_assignment(table[:, varying], maximize=True)
+    latents, columns = scipy.optimize.linear_sum_assignment(table[:, varying], maximize=True)
     assigned = dict(zip(varying[columns].tolist(), latents.tolist(), strict=True))
     matched = {
         names[k]: float(table[assigned[k], k]) if k in assigned else 0.0 for k in varying.tolist()

@@ -11,8 +11,8 @@ scaled as a whole. All pairs of rows are then compared, which takes about half a
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import digamma
+import scipy
+from numpy.typing import ArrayLike, NDArray
 
 from .arrays import FloatArray, IntArray
 
@@ -73,7 +73,7 @@ def information_with_classes(number: FloatArray, labels: IntArray, neighbours: i
         counts.append((high - low, own[1] - own[0]))
     (inside, own_inside), (within, own_within) = counts
     psi = _mean_psi(k, inside, own_inside, within, own_within, radii <= slack)
-    return max(0.0, float(digamma(rows) + (digamma(k) - digamma(sizes) - psi).mean()))
+    return max(0.0, float(_digamma(rows) + (_digamma(k) - _digamma(sizes) - psi).mean()))
 
 
 def _mean_psi(
@@ -104,8 +104,8 @@ def _mean_psi(
     variance = spread / ((own_edge + 1.0) ** 2 * (own_edge + 2))
     psi: NDArray[np.float64] = np.where(
         centre,
-        digamma(k) + digamma(within) - digamma(own_within),
-        digamma(mean) - variance / (2 * mean**2),
+        _digamma(k) + _digamma(within) - _digamma(own_within),
+        _digamma(mean) - variance / (2 * mean**2),
     )
     return psi
 
@@ -133,7 +133,7 @@ def _vectors_with_classes(vectors: FloatArray, labels: IntArray, neighbours: int
             centre[part] = radii[:, 0] <= slack
     inside, own_inside, within, own_within = counts
     psi = _mean_psi(k, inside, own_inside, within, own_within, centre)
-    return max(0.0, float(digamma(len(vectors)) + (digamma(k) - digamma(sizes) - psi).mean()))
+    return max(0.0, float(_digamma(len(vectors)) + (_digamma(k) - _digamma(sizes) - psi).mean()))
 
 
 def _squared_distances(
@@ -183,11 +183,11 @@ def information_of_numbers(a: FloatArray, b: FloatArray, neighbours: int) -> flo
     radii = tree.query(both, k=[nearest + 1], p=np.inf)[0][:, 0]
     # Just short of the edge; the ball of a value that k others share holds only those.
     radii = np.maximum(0, radii - ROUNDING * np.abs(both).max())
-    gain = digamma(tree.query_ball_point(both, radii, p=np.inf, return_length=True))
+    gain = _digamma(tree.query_ball_point(both, radii, p=np.inf, return_length=True))
     for side in sides:
         low, high = _ranges(np.sort(side), side, radii)
-        gain = gain - digamma(high - low)
-    return max(0.0, float(digamma(len(both)) + gain.mean()))
+        gain = gain - _digamma(high - low)
+    return max(0.0, float(_digamma(len(both)) + gain.mean()))
 
 
 def _vectors_and_numbers(a: FloatArray, b: FloatArray, neighbours: int) -> float:
@@ -205,8 +205,8 @@ def _vectors_and_numbers(a: FloatArray, b: FloatArray, neighbours: int) -> float
         edge = slack + ROUNDING * of_b.max()
         radii = np.maximum(0, np.partition(joint, nearest, axis=1)[:, nearest, None] - edge)
         k, near_a, near_b = (np.count_nonzero(d <= radii, axis=1) for d in (joint, of_a, of_b))
-        gain[part] = digamma(k) - digamma(near_a) - digamma(near_b)
-    return max(0.0, float(digamma(len(b)) + gain.mean()))
+        gain[part] = _digamma(k) - _digamma(near_a) - _digamma(near_b)
+    return max(0.0, float(_digamma(len(b)) + gain.mean()))
 
 
 def _number(side: FloatArray) -> FloatArray:
@@ -267,3 +267,9 @@ def _ranges(
         np.searchsorted(ordered, values - radii, side="left"),
         np.searchsorted(ordered, values + radii, side="right"),
     )
+
+
+def _digamma(numbers: ArrayLike) -> NDArray[np.float64]:
+    """The digamma function of each number."""
+    values: NDArray[np.float64] = scipy.special.digamma(numbers)
+    return values

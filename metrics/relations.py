@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import chdtrc
 
 from .arrays import MISSING, FloatArray, IntArray
 from .binning import Binning, apply_edges, equal_frequency_edges, equal_width_bins
@@ -188,4 +188,6 @@ def _p_value(table: Counts) -> float:
     total = table.sum()
     expected = table.sum(axis=1)[:, None] * (table.sum(axis=0) / total)
     # `scipy.stats.chi2.sf` to the last bit, without the half second in which that is imported
-    return float(chdtrc(freedom, max(0.0, float((table**2 / expected).sum() - total))))
+    return float(
+        scipy.special.chdtrc(freedom, max(0.0, float((table**2 / expected).sum() - total)))
+    )

@@ -1,15 +1,15 @@
 """Separated attribute predictability: Kumar et al. 2018, arXiv 1711.00848, section 3."""
 
-import warnings
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import MISSING, FloatArray, IntArray
+from .arrays import MISSING, FloatArray
 from .calling import metric
 from .doubts import DATA, few_rows_to_score
 from .representation import Representation, Score
+from .svm import fit
 
 
 @metric(*DATA, few_rows_to_score)
@@ -28,10 +28,10 @@ def sap(
     Unlabeled Observations", arXiv 1711.00848. Each latent alone predicts each factor; the gap of a
     factor is that between its best and its second best latent, the score the mean gap.
 
-    - `factors="classes"`: the accuracy of a linear classifier (one-vs-rest LinearSVC of
-      scikit-learn with squared hinge loss, balanced classes) fitted on a random half of the rows
-      and scored on the other. A categorical latent is one latent: the classifier sees its one-hot
-      columns together.
+    - `factors="classes"`: the accuracy of a linear classifier (one-vs-rest support vector machines
+      with squared hinge loss and balanced classes, as scikit-learn's LinearSVC) fitted on a random
+      half of the rows and scored on the other. A categorical latent is one latent: the classifier
+      sees its one-hot columns together.
     - `factors="values"`: for ordinal and cyclic factors R^2, the squared correlation of latent and
       class index over all rows; for a categorical latent the correlation ratio. Categorical factors
       have no values and are scored as classes. Continuous factors are always scored by their
@@ -129,32 +129,26 @@ def _accuracies(
     labels, truth = fitted.factors[:, factor], scored.factors[:, factor]
     if not np.ptp(labels):
         return [_largest_class(fitted, scored, factor)] * fitted.latents
-    inputs: list[tuple[FloatArray, FloatArray]] = []
+    classes, own = np.unique(labels, return_inverse=True)
+    each = np.eye(len(classes))[own]
+
+    def accuracy(scores: FloatArray) -> float:
+        return float((classes[scores.argmax(axis=1)] == truth).mean())
+
+    found = []
     for first, second in zip(fitted.codes.T, scored.codes.T, strict=True):
         columns = first[:, None].astype(np.float64), second[:, None].astype(np.float64)
         if standardized:
             mean, deviation = columns[0].mean(), columns[0].std() or 1.0
             columns = (columns[0] - mean) / deviation, (columns[1] - mean) / deviation
-        inputs.append(columns)
+        weights = fit(columns[0], each, penalty)
+        found.append(accuracy(columns[1] * weights[0] + weights[1]))
     for j, size in enumerate(fitted.category_sizes):
-        one_hot = np.eye(size)
-        inputs.append((one_hot[fitted.categories[:, j]], one_hot[scored.categories[:, j]]))
-    return [_accuracy(first, labels, second, truth, penalty) for first, second in inputs]
-
-
-def _accuracy(
-    first: FloatArray, labels: IntArray, second: FloatArray, truth: IntArray, penalty: float
-) -> float:
-    """Accuracy on the second rows of a linear classifier fitted on the first."""
-    from sklearn.svm import LinearSVC
-
-    # The primal problem has one minimum and needs no random order of the rows. Without a state,
-    # one would still be drawn from numpy's global generator.
-    classifier = LinearSVC(C=penalty, class_weight="balanced", dual=False, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        classifier.fit(first, labels)
-    return float((classifier.predict(second) == truth).mean())
+        counts = np.zeros((size, len(classes)))
+        np.add.at(counts, (fitted.categories[:, j], own), 1)
+        weights = fit(np.eye(size), counts, penalty)
+        found.append(accuracy(weights[scored.categories[:, j]] + weights[-1]))
+    return found
 
 
 def _largest_class(fitted: Representation, scored: Representation, factor: int) -> float:

@@ -3,6 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from bench.estimate.preview import Preview
     from bench.execute import Options, Outcome, Outstanding
     from bench.executors import Reporter
+    from bench.executors.processes import EarlyWorker
     from bench.plan import Plan
     from bench.store.run import Run
 
@@ -248,7 +251,19 @@ def run(
         else:
             print_previews(shown, stdout())
         return
-    raise typer.Exit(_execute_all(definition.plans(), options, stdout(), stderr(), notes=notes))
+    with _early_worker(options) as early:
+        options = replace(options, early=early)
+        code = _execute_all(definition.plans(), options, stdout(), stderr(), notes=notes)
+    raise typer.Exit(code)
+
+
+def _early_worker(options: "Options") -> "AbstractContextManager[EarlyWorker | None]":
+    """A worker that loads its libraries while the plans are made, if it is this machine's."""
+    from bench.executors.cluster import LOCAL
+    from bench.executors.processes import EarlyWorker
+
+    local = options.cluster.executor == LOCAL
+    return EarlyWorker(options.threads) if local else nullcontext()
 
 
 def _execute_all(

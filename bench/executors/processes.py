@@ -7,6 +7,7 @@ seconds to load; only an external model, of which nothing is known, gets a proce
 """
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import queue
@@ -21,7 +22,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from bench.executors import Reporter
 from bench.executors.jobs import JobQueue
@@ -37,6 +38,9 @@ PROGRESS_EVERY = 0.2  # seconds between two messages of a worker about the same 
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
 
 _STOP, _END = "stop", "end"
+
+# What every run needs and takes seconds to load.
+_NEEDED = ("bench.build", "bench.encode", "bench.models", "bench.score", "bench.train.loop")
 
 
 @dataclass
@@ -67,6 +71,7 @@ def run_in_processes(
     *,
     fail_fast: bool = False,
     ended: Callable[[Job, Status], None] = lambda job, status: None,
+    early: "EarlyWorker | None" = None,
 ) -> bool:
     """Carry out jobs, at most `slots` at a time.
 
@@ -82,11 +87,13 @@ def run_in_processes(
         reporter: told what happens.
         fail_fast: whether the first run that ends without scores stops the others.
         ended: called for each job that has ended, with its status.
+        early: a worker that was started before, unless it is taken already.
 
     Returns:
         Whether a signal stopped it.
     """
-    workers: list[_Worker] = []
+    started = early.take() if early else None
+    workers = [started] if started else []
     alone: deque[Job] = deque()  # out of memory beside others
     stopping = failed = last = False
     with counting_signals() as signals:
@@ -136,6 +143,34 @@ def run_in_processes(
                     worker.process.kill()
                 _dismiss(worker)
         return bool(signals)
+
+
+class EarlyWorker:
+    """A worker process that loads its libraries while the runs are still being planned.
+
+    Loading torch takes more than a second, in the process that plans and in a worker: so they do it
+    at the same time. As a context manager it is there in the block, and ends with it if nobody has
+    taken it.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._worker: _Worker | None = None
+
+    def __enter__(self) -> Self:
+        self._worker = _Worker(*_spawned(_work, "early worker", self._threads))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if (worker := self.take()) is not None:
+            worker.process.kill()  # at once: it has no job
+            worker.process.join()
+            worker.pipe.close()
+
+    def take(self) -> _Worker | None:
+        """The worker, for the one who takes it; None if it is taken."""
+        worker, self._worker = self._worker, None
+        return worker
 
 
 class Drawer:
@@ -351,8 +386,11 @@ def counting_signals() -> Iterator[list[int]]:
 
 
 def _work(pipe: "Connection[Progress | Status, Job | str]") -> None:
-    """Carry out jobs until there are no more."""
+    """Load what a run needs, and then carry out jobs until there are no more."""
     inbox, stopping = _listening(pipe)
+    with contextlib.suppress(ImportError):  # the run says what is missing
+        for name in _NEEDED:
+            importlib.import_module(name)
     while (job := inbox.get()) != _END:
         last, phase = 0.0, ""
 

@@ -12,7 +12,7 @@ import pytest
 
 from bench.executors import processes
 from bench.executors.jobs import JobQueue
-from bench.executors.processes import run_in_processes
+from bench.executors.processes import EarlyWorker, run_in_processes
 from bench.store.claims import Claims, claimed
 from bench.store.record import Status, read_status, write_status
 from bench.worker import Job, Progress
@@ -71,23 +71,32 @@ class Played:
 
 @pytest.fixture
 def carried_out(make_run, tmp_path: Path, monkeypatch) -> Callable[..., Notes]:
-    """Carry out runs of these names with played workers; what was told."""
+    """Carry out runs of these names with played workers; what was told, and `spawned`."""
 
-    def spawned(target, name, threads):
+    spawned = []
+
+    def spawn(target, name, threads):
+        spawned.append(name)
         ours, theirs = Pipe()
         return Played(theirs), ours
 
-    monkeypatch.setattr(processes, "_spawned", spawned)
+    monkeypatch.setattr(processes, "_spawned", spawn)
     monkeypatch.setattr(Played, "busy", 0)
     monkeypatch.setattr(Played, "tried", set())
 
-    def call(*names: str, slots: int = 2, timeout: float | None = None) -> Notes:
+    def call(
+        *names: str,
+        slots: int = 2,
+        timeout: float | None = None,
+        early: EarlyWorker | None = None,
+    ) -> Notes:
         notes = Notes()
         jobs = [Job(make_run(), tmp_path / "runs" / name, (), timeout=timeout) for name in names]
         with Claims(tmp_path) as claims:
             queue = JobQueue(jobs, notes, claims)
-            assert not run_in_processes(queue, slots, notes)
+            assert not run_in_processes(queue, slots, notes, early=early)
             assert claimed(tmp_path, names) == set()
+        notes.spawned = spawned
         return notes
 
     return call
@@ -108,6 +117,17 @@ def test_a_run_that_is_out_of_memory_is_tried_once_more_alone(carried_out, tmp_p
     assert state(tmp_path, "large") == "done"
     assert notes.count(("out-of-memory", "huge")) == 1
     assert state(tmp_path, "huge") == "out-of-memory"
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_worker_that_was_started_before_takes_the_first_run(carried_out, slots: int) -> None:
+    with EarlyWorker(threads=1) as early:
+        notes = carried_out("a", "b", "c", slots=slots, early=early)
+        assert early.take() is None
+    assert sorted(name for what, name in notes.told if what == "done") == ["a", "b", "c"]
+    first, *others = notes.spawned
+    assert first == "early worker"
+    assert len(others) == slots - 1
 
 
 def test_alone_from_the_start_it_is_tried_once(carried_out, tmp_path: Path) -> None:

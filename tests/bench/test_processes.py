@@ -1,11 +1,15 @@
 """Processes beside the trainings end whatever happens to their parent."""
 
+import multiprocessing
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from bench.executors.processes import Drawer
+from bench.cli import main
+from bench.executors.processes import Drawer, EarlyWorker
+from bench.plan import Plan
 from bench.report.pictures import is_drawn
 from bench.store.files import write_arrays, write_json
 from bench.store.record import (
@@ -16,6 +20,7 @@ from bench.store.record import (
     write_scores,
     write_status,
 )
+from bench.studyfile.definition import StudyDefinition
 
 LIMIT = 120  # seconds for any event: never reached but where it does not come
 # of two latents and a category
@@ -65,3 +70,38 @@ def test_an_interrupted_wait_leaves_no_process(run_folder: Path, monkeypatch) ->
     while process.is_alive():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_an_early_worker_that_nobody_takes_ends_with_its_block() -> None:
+    before = set(multiprocessing.active_children())
+    with EarlyWorker(threads=1) as early:
+        (process,) = set(multiprocessing.active_children()) - before
+    assert not process.is_alive()
+    assert early.take() is None
+
+
+def test_an_early_worker_is_there_while_the_plan_is_made(tmp_path: Path, monkeypatch) -> None:
+    """And is the one that carries out the run."""
+    pids = []
+    made = StudyDefinition.plans
+
+    def plans(definition: StudyDefinition) -> list[Plan]:
+        pids.extend(child.pid for child in multiprocessing.active_children())
+        return made(definition)
+
+    monkeypatch.setattr(StudyDefinition, "plans", plans)
+    (tmp_path / "mine.py").write_text(
+        "import os\n"
+        "from bench.models import PCA\n"
+        "class Mine(PCA):\n"
+        "    def fit(self, images):\n"
+        "        super().fit(images)\n"
+        f"        open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
+    )
+    arguments = ["run", "--models", f"{tmp_path / 'mine.py'}:Mine", "--dataset", "toy"]
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments, "--seeds", "1", "--metrics", "mig"])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert int((tmp_path / "pid").read_text()) in pids

@@ -14,7 +14,8 @@ from bench.datasets import Toy
 # Runs the command and says on its last line which of these libraries were imported.
 CODE = """
 import sys
-heavy = {"torch", "pandas", "matplotlib", "seaborn", "sklearn", "scipy.stats", "requests", "h5py"}
+heavy = {"torch", "pandas", "matplotlib", "seaborn", "sklearn", "requests", "h5py"}
+heavy |= {f"scipy.{part}" for part in ("special", "optimize", "sparse", "stats")}
 sys.argv = ["bench", *sys.argv[1:]]
 from bench.cli import main
 try:
@@ -24,8 +25,8 @@ except SystemExit as ended:
 """
 
 
-def imported(*arguments: str | Path, cwd: Path) -> set[str]:
-    """The heavy libraries that a successful command has imported."""
+def imported(*arguments: str | Path, cwd: Path, code: str = "0") -> set[str]:
+    """The heavy libraries that a command has imported, which ends with this exit code."""
     done = subprocess.run(
         [sys.executable, "-c", CODE, *map(str, arguments)],
         cwd=cwd,
@@ -34,8 +35,8 @@ def imported(*arguments: str | Path, cwd: Path) -> set[str]:
         text=True,
         timeout=300,
     )
-    code, *libraries = done.stdout.splitlines()[-1].split()
-    assert code == "0", done.stderr
+    ended, *libraries = done.stdout.splitlines()[-1].split()
+    assert ended == code, done.stderr
     return set(libraries)
 
 
@@ -78,12 +79,26 @@ def test_words_need_no_library(command: str, tmp_path: Path) -> None:
     assert imported(*command.split(), cwd=tmp_path) <= allowed
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "--models betavaee --dataset toy",
+        "--models vae --dataset toyy",
+        "--models vae --dataset toy --metrics migg",
+        "--models vae --dataset toy --preset fast",
+    ],
+)
+def test_a_wrong_name_is_refused_before_libraries_are_loaded(wrong: str, tmp_path: Path) -> None:
+    assert imported("run", *wrong.split(), cwd=tmp_path, code="2") <= {"h5py"}
+
+
 def test_codes_are_scored_without_torch(codes: Path, tmp_path: Path) -> None:
-    assert "torch" not in imported("evaluate", codes, cwd=tmp_path)
+    loaded = imported("evaluate", codes, cwd=tmp_path)
+    assert not loaded & {"torch", "sklearn", "pandas", "scipy.stats"}
 
 
 def test_a_score_that_needs_numpy_alone_imports_little(codes: Path, tmp_path: Path) -> None:
-    assert imported("evaluate", codes, "--metrics", "mig", cwd=tmp_path) == set()
+    assert imported("evaluate", codes, "--metrics", "mig", cwd=tmp_path) == {"scipy.special"}
 
 
 def test_a_study_is_scored_and_reported_without_torch(study: Path, tmp_path: Path) -> None:

@@ -4,11 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
-from bench.metrics.betavae_score import _points, betavae_score
+from bench.metrics.betavae_score import _classify, _points, betavae_score
 from bench.metrics.factorvae_score import factorvae_score
 from bench.metrics.pools import Pools
 from bench.metrics.sap import sap
+from bench.metrics.svm import fit
 from tests.metrics.conftest import draw, grid, represent, rng
 
 ROWS = 10_000
@@ -52,6 +56,20 @@ def test_betavae_score_of_two_factors_turned_by_45_degrees_is_chance() -> None:
     factors = draw(sizes=(10, 10))
     # Whichever is fixed, |sum| and |difference| of a pair are those of the other factor.
     assert beta(factors, factors @ [[1.0, 1.0], [1.0, -1.0]]) == pytest.approx(0.5, abs=0.04)
+
+
+@pytest.mark.parametrize("factors", [2, 3, 6])
+def test_the_classifier_of_the_betavae_score_is_that_of_scikit_learn(factors: int) -> None:
+    draws = rng(factors)
+    labels = draws.choice([0, 2, 3, 4, 6, 9][:factors], size=3_000)
+    points = np.abs(draws.normal(size=(3_000, 4)) * (1 + 0.1 * labels[:, None] * np.arange(4)))
+    fitted, scored = points[:2_000].astype(np.float32), points[2_000:].astype(np.float32)
+    predicted, converged = _classify(fitted, labels[:2_000], scored)
+    scaler = StandardScaler().fit(fitted)
+    theirs = LogisticRegression(max_iter=1_000).fit(scaler.transform(fitted), labels[:2_000])
+    assert converged
+    assert len(np.unique(predicted)) == factors
+    assert (predicted != theirs.predict(scaler.transform(scored))).sum() <= 1
 
 
 def test_a_pair_is_two_rows_of_one_value() -> None:
@@ -132,6 +150,30 @@ def test_sap_of_classes_is_a_gap_of_accuracies() -> None:
     assert sap(represent(factors, np.hstack([factors, factors]) * 1.0), rng()).value == 0
     assert sap(represent(factors, noise), rng()).value < 0.03
     assert sap(represent(factors, np.full((ROWS, 2), 0.1)), rng()).value == 0
+
+
+@pytest.mark.parametrize("penalty", [0.01, 1.0])
+@pytest.mark.parametrize("categories", [0, 5])
+@pytest.mark.parametrize("classes", [2, 3, 12])
+def test_support_vector_machines_are_those_of_scikit_learn(
+    classes: int, categories: int, penalty: float
+) -> None:
+    draws = rng(classes)
+    labels = np.minimum(draws.integers(classes, size=1_000), draws.integers(classes, size=1_000))
+    own = np.eye(classes)[labels]
+    if categories:
+        noise = draws.integers(categories, size=1_000)
+        category = np.where(draws.random(1_000) < 0.5, labels % categories, noise)
+        rows = np.eye(categories)
+        columns, counts = rows[category], rows[category].T @ own
+    else:
+        columns = rows = (0.3 * labels + draws.normal(2, 0.2, size=1_000))[:, None]
+        counts = own
+    weights = fit(rows, counts, penalty)
+    theirs = LinearSVC(C=penalty, class_weight="balanced", dual=False, tol=1e-10, random_state=0)
+    theirs.fit(columns, labels)
+    found = np.vstack([theirs.coef_.T, theirs.intercept_])
+    np.testing.assert_allclose(weights[:, 1:] if classes == 2 else weights, found, atol=1e-6)
 
 
 def test_sap_of_categorical_factors_is_always_by_classes() -> None:

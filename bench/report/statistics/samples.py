@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import nctdtr, ndtri, stdtr, stdtrit
+import scipy
 
 CONFIDENCE = 0.95
 ENOUGH = 3  # runs from which there are intervals and tests
@@ -68,7 +68,7 @@ def summarise(
     sd = float(np.std(values, ddof=1))
     if n < ENOUGH or not independent:
         return Summary(n, mean, sd, None, None, own)
-    half = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2)) * sd / math.sqrt(n)
+    half = float(scipy.special.stdtrit(n - 1, 0.5 + CONFIDENCE / 2)) * sd / math.sqrt(n)
     low, high = mean - half, mean + half
     if bounds is not None:  # and whatever is outside of the bounds, the mean stays inside
         low, high = min(max(low, bounds[0]), mean), max(min(high, bounds[1]), mean)
@@ -135,8 +135,8 @@ def welch_of(first: Moments, second: Moments) -> Difference:
         return Difference(mean, mean, mean, 0.0 if abs(mean) > 1e-9 * scale else 1.0)
     shares = ((m.error / square) ** 2 / m.freedom for m in (first, second))
     freedom = 1 / sum(shares)
-    half = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * error
-    p = 2 * float(stdtr(freedom, -abs(mean) / error))
+    half = float(scipy.special.stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * error
+    p = 2 * float(scipy.special.stdtr(freedom, -abs(mean) / error))
     return Difference(mean, mean - half, mean + half, p)
 
 
@@ -154,8 +154,8 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
     scale = max(abs(float(np.mean(first))), abs(float(np.mean(second))))
     if math.sqrt(error) <= 1e-12 * scale:  # nothing but rounding
         return Difference(mean, mean, mean, 0.0 if abs(mean) > 1e-9 * scale else 1.0)
-    half = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * math.sqrt(error)
-    p = 2 * float(stdtr(freedom, -abs(mean) / math.sqrt(error)))
+    half = float(scipy.special.stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * math.sqrt(error)
+    p = 2 * float(scipy.special.stdtr(freedom, -abs(mean) / math.sqrt(error)))
     return Difference(mean, mean - half, mean + half, p)
 
 
@@ -198,7 +198,7 @@ def improvement(first: Sequence[float], second: Sequence[float]) -> Improvement:
     m, n = len(first), len(second)
     a, b = np.asarray(first, float)[:, None], np.asarray(second, float)
     estimate = float((np.sign(a - b) + 1).mean() / 2)
-    z, more = float(ndtri(0.5 + CONFIDENCE / 2)), (m + n) / 2 - 1
+    z, more = float(scipy.special.ndtri(0.5 + CONFIDENCE / 2)), (m + n) / 2 - 1
 
     def inside(theta: float) -> bool:
         growth = 1 + more * ((1 - theta) / (2 - theta) + theta / (1 + theta))
@@ -230,9 +230,10 @@ def power(difference: float, sd: float, n: int) -> float:
         n: runs of each, at least two.
     """
     freedom = 2 * n - 2
-    critical = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2))
+    critical = float(scipy.special.stdtrit(freedom, 0.5 + CONFIDENCE / 2))
     shift = abs(difference) / sd * math.sqrt(n / 2)
-    return float(1 - nctdtr(freedom, shift, critical) + nctdtr(freedom, shift, -critical))
+    above, below = scipy.special.nctdtr(freedom, shift, [critical, -critical])
+    return float(1 - above + below)
 
 
 def detectable(sd: float, n: int) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri
+import scipy
 
 from bench.report.statistics.samples import CONFIDENCE
 
@@ -51,7 +51,8 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> tuple[f
     n = len(first)
     if n < 5 or abs(correlation) > 1 - 1e-12:
         return correlation, math.nan, math.nan
-    half = float(ndtri(0.5 + CONFIDENCE / 2)) * math.sqrt((1 + correlation**2 / 2) / (n - 3))
+    normal = float(scipy.special.ndtri(0.5 + CONFIDENCE / 2))
+    half = normal * math.sqrt((1 + correlation**2 / 2) / (n - 3))
     z = math.atanh(correlation)
     return correlation, math.tanh(z - half), math.tanh(z + half)
 
