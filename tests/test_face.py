@@ -1,6 +1,9 @@
 """What the project shows to those who install, cite or report agrees with the code."""
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,46 @@ def test_the_citation_has_what_its_format_requires_and_nothing_unknown() -> None
     assert cited["license"] == PROJECT["license"]
     assert cited["authors"] == PROJECT["authors"]
     assert all(isinstance(word, str) for word in cited["keywords"])
+
+
+DESCRIPTION = """
+import setuptools
+from distutils.core import run_setup
+made = run_setup("setup.py", stop_after="config")
+print(made.get_long_description())
+"""
+
+
+@pytest.mark.parametrize("address", ["", "https://forge.example/group/bench/"])
+def test_an_index_shows_the_pictures_of_the_readme_once_there_is_an_address(
+    address: str, tmp_path: Path
+) -> None:
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    readme = (ROOT / "README.md").read_text()
+    text = re.sub(r"\[project\.urls\]\n(.+\n)*", "", (tmp_path / "pyproject.toml").read_text())
+    if address:
+        urls = f'[project.urls]\nRepository = "{address}"\n\n[project.scripts]'
+        text = text.replace("[project.scripts]", urls)
+    (tmp_path / "pyproject.toml").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", DESCRIPTION],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout
+    if not address:
+        assert readme.strip() in shown
+        return
+    place = f"https://forge.example/group/bench/{{}}/v{__version__}/docs"
+    assert f"dot per seed]({place.format('raw')}/quick-scores.png)" in shown
+    assert f"[docs/metrics.md]({place.format('blob')}/metrics.md)" in shown
+    relative = re.findall(r"\]\((?!https?:|#)", shown)
+    assert not relative
+    assert len(re.findall(r"\]\(", shown)) == len(re.findall(r"\]\(", readme))
 
 
 def test_verbose_names_every_library_that_is_declared() -> None:
