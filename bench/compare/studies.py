@@ -247,11 +247,24 @@ def _is_identical(first: Record, second: Record) -> bool:
 
 
 def _cells(first: Source, second: Source) -> list[Cell]:
-    """The numbers of shared rows by one definition, corrected column by column."""
-    metrics = Metrics.of([*first.records, *second.records])
+    """The numbers of shared rows by one definition, corrected column by column.
+
+    A row with collapsed runs is there a second time, without those of both studies.
+    """
+    both = [*first.records, *second.records]
+    metrics = Metrics.of(both)
     values = numbers_of(first, metrics), numbers_of(second, metrics)
+    collapsed = {record.run.label for record in both if record.status.state == "collapsed"}
+    for source, numbers in zip((first, second), values, strict=True):
+        sound = [
+            record
+            for record in source.records
+            if record.run.label in collapsed and record.status.state != "collapsed"
+        ]
+        for label, own in numbers_of(replace(source, records=sound), metrics).items():
+            numbers[f"{label} without collapsed"] = own
     cells: list[Cell] = []
-    for column in columns_of([*first.records, *second.records], metrics):
+    for column in columns_of(both, metrics):
         key = column.key
         labels = [
             label

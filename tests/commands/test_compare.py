@@ -70,6 +70,18 @@ def test_noise_is_no_difference(write, rows, cli_here) -> None:
     assert "0 of them identical" in said.out
 
 
+def test_a_row_with_collapsed_runs_is_compared_with_and_without_them(
+    write, rows, make_record, cli_here
+) -> None:
+    collapsed = [make_record(0.0, state="collapsed", model="vae", seed=k) for k in (7, 8)]
+    said = cli_here("compare", write("a", [*rows(), *collapsed]), write("b", rows()), "--json")
+    cells = [cell for cell in json.loads(said.out)["cells"] if cell["metric"] == "mig"]
+    means = {cell["label"]: (cell["first"]["mean"], cell["second"]["mean"]) for cell in cells}
+    assert means.keys() == {*CENTRES, "vae without collapsed"}
+    assert means["vae"] == pytest.approx((0.3 * 5 / 7, 0.3))
+    assert means["vae without collapsed"] == pytest.approx((0.3, 0.3))
+
+
 def test_a_difference_is_named_and_exits_with_1(write, rows, cli_here) -> None:
     worse = rows({**CENTRES, "betavae": 0.4})
     said = cli_here("compare", write("a", rows()), write("b", worse))
