@@ -392,6 +392,7 @@ class Score(float):
 
     Raises:
         NonFiniteScoreError: the value or a part is not a finite number.
+        TypeError: details or parts are no mapping, or warnings are no list of texts.
     """
 
     value: float
@@ -405,6 +406,12 @@ class Score(float):
         return super().__new__(cls, value)
 
     def __post_init__(self) -> None:
+        for name, given in (("details", self.details), ("parts", self.parts)):
+            if not isinstance(given, Mapping):
+                raise TypeError(f"{name} of a Score are a {type(given).__name__}: give a dict")
+        texts = self.warnings
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"warnings of a Score are {texts!r:.60}: give a list of texts")
         for name, number in {"value": self.value, **self.parts}.items():
             if not math.isfinite(number):
                 raise NonFiniteScoreError(f"{name} is {number}: a score must be finite")
