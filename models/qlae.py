@@ -68,8 +68,11 @@ class QLAE(VAE):
         self.encoder = encoder(self.network, self.image_shape, width)
         self.decoder = decoder(self.network, self.image_shape, width)
         initialise(self, self.initialisation)
-        starts = [torch.linspace(-0.5, 0.5, size) for size in self.latents.categorical]
-        self.values = nn.Parameter(torch.cat(starts))
+        sizes = self.latents.categorical
+        self.values = nn.Parameter(torch.empty(sum(sizes)))
+        with torch.no_grad():  # a concatenation would load torch's compiler while runs are planned
+            for values in self.values.split(list(sizes)):
+                values.copy_(torch.linspace(-0.5, 0.5, len(values)))
 
     def encode(self, x: Tensor) -> Posterior:
         """The nearest value of each latent for images (B, C, H, W) in [0, 1]; has no gradient."""

@@ -59,7 +59,7 @@ def test_training_does_not_load_torchs_compiler(tmp_path: Path) -> None:
     code = """
 import sys
 import bench
-study = bench.run(models="factorvae,vae", dataset="toy", preset="smoke", seeds=1, steps=2, jobs=1,
+study = bench.run(models="factorvae,qlae", dataset="toy", preset="smoke", seeds=1, steps=2, jobs=1,
                   metrics="mig", settings={"factorvae.hidden": 8}, output="study")
 assert "torch" in sys.modules and len(study.runs) == 2
 print(*(name for name in sys.modules if name in ("torch._dynamo", "torch._inductor", "sympy")))
