@@ -70,9 +70,11 @@ class QLAE(VAE):
         initialise(self, self.initialisation)
         sizes = self.latents.categorical
         self.values = nn.Parameter(torch.empty(sum(sizes)))
-        with torch.no_grad():  # a concatenation would load torch's compiler while runs are planned
+        # Made on the CPU and copied: while runs are planned, on a device without memory, `linspace`
+        # and `cat` would load torch's compiler.
+        with torch.no_grad():
             for values in self.values.split(list(sizes)):
-                values.copy_(torch.linspace(-0.5, 0.5, len(values)))
+                values.copy_(torch.linspace(-0.5, 0.5, len(values), device="cpu"))
 
     def encode(self, x: Tensor) -> Posterior:
         """The nearest value of each latent for images (B, C, H, W) in [0, 1]; has no gradient."""
