@@ -230,8 +230,7 @@ def with_settings_owners(request: Request) -> tuple[list[str], list[str]]:
         return list(request.sets), list(request.sweeps)
     addresses = _addresses(request.models)
     metrics = {name: resolve("metric", name) for name in metric_names(request.metrics)}
-    dataset = resolve("dataset", request.dataset)
-    return _complete(request, _models(addresses), dataset, metrics)
+    return _complete(request, _models(addresses), resolve("dataset", request.dataset), metrics)
 
 
 def default_name(study: StudyRecord, preset: Preset) -> str:
@@ -383,13 +382,10 @@ def _addresses(text: str) -> dict[str, str]:
     """The models of a list: what each is called in tables, and the name that tells what it is."""
     listed = [name.strip() for name in text.split(",") if name.strip()]
     models = entries("model")
+    every = [model.name for model in models]
     if not listed:
-        named = ", ".join(model.name for model in models)
-        raise RequestError(f"--models is empty: choose from {named} or all")
-    groups = {
-        "all": [model.name for model in models],
-        BASELINES: [model.name for model in models if model.group == BASELINES],
-    }
+        raise RequestError(f"--models is empty: choose from {', '.join(every)} or all")
+    groups = {"all": every, BASELINES: [m.name for m in models if m.group == BASELINES]}
     addresses: dict[str, str] = {}
     for entry in listed:
         called, address = display_name(entry)
@@ -397,7 +393,7 @@ def _addresses(text: str) -> dict[str, str]:
             shown = called or name
             if addresses.setdefault(shown, name) != name:
                 raise RequestError(f"--models has two models called {shown}: rename one")
-    known = {*groups, *groups["all"]}
+    known = {*groups, *every}
     for shown, name in addresses.items():
         if shown != name and shown in known:
             raise RequestError(f"--models {shown}={name}: {shown} is another model: rename it")

@@ -494,9 +494,7 @@ def collapsed_from(
     return None if since > history[-1]["step"] else since
 
 
-def versions(libraries: Iterable[str]) -> dict[str, str]:
+@functools.cache  # as it reads files of the packages
+def versions(libraries: tuple[str, ...]) -> Mapping[str, str]:
     """The versions of some libraries that are installed."""
-    return {name: _version(name) for name in libraries}
-
-
-_version = functools.cache(version)  # it reads the package's files
+    return {name: version(name) for name in libraries}

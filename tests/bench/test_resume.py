@@ -126,7 +126,10 @@ class Started:
     def held(self, count: int) -> bool:
         """Whether every run has written the checkpoint of the last step before the gate."""
         found = list((self.folder / "study").glob("runs/*/checkpoint.pt"))
-        steps = [torch.load(path, weights_only=True)["progress"]["step"] for path in found]
+        try:
+            steps = [torch.load(path, weights_only=True)["progress"]["step"] for path in found]
+        except FileNotFoundError:  # it is being replaced
+            return False
         return steps == [GATE] * count
 
     def signal(self, number: int) -> None:
