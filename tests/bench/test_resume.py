@@ -116,8 +116,12 @@ class Started:
                 stderr=log,
                 start_new_session=True,
             )
-        until(lambda: self.ended or self.held(len(names)), "all runs are held")
-        assert not self.ended, self.log.read_text()
+        try:
+            until(lambda: self.ended or self.held(len(names)), "all runs are held")
+            assert not self.ended, self.log.read_text()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def ended(self) -> bool:
