@@ -172,7 +172,7 @@ def outstanding(plan: Plan, options: Options) -> Outstanding:
         RequestError: an option is wrong, no cell is asked for, the folder may not be written, or it
             holds a broken record or runs that would share a row unfairly.
     """
-    device = _checked(options)
+    device = device_of(options)
     check_folder(plan.folder, plan.study)
     records = read_records(plan.folder)
     _check_records(plan, records, options.force)
@@ -222,7 +222,7 @@ def execute(plan: Plan, options: Options, watch: Callable[[Outstanding], Reporte
     Raises:
         RequestError: as `outstanding`, or the folder is in use or cannot be written.
     """
-    _checked(options)  # before the folder is made
+    device_of(options)  # before the folder is made
     select(plan.runs, options.selection)
     with Claims(plan.folder) as claims:
         if options.force:
@@ -290,8 +290,12 @@ def _check_alone(claims: Claims, folder: Path) -> None:
         )
 
 
-def _checked(options: Options) -> str:
-    """The device to compute on, if all options make sense."""
+def device_of(options: Options) -> str:
+    """The device to compute on, if all options make sense.
+
+    Raises:
+        RequestError: one of them does not.
+    """
     for name in ("jobs", "threads", "score_every"):
         value = getattr(options, name)
         if value is not None and value < 1:

@@ -139,6 +139,14 @@ Metrics = Annotated[
         autocompletion=complete_metrics,
     ),
 ]
+ScoreEvery = Annotated[
+    int | None,
+    typer.Option(
+        metavar="STEPS",
+        help="Score the models also while they train, after every so many steps, on 2,000 "
+        "images, by those of the metrics that are quick. Their weights stay the same.",
+    ),
+]
 Timeout = Annotated[
     str | None,
     typer.Option(

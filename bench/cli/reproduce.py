@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from bench.cli.options import DataDir, Device, DryRun, Jobs, complete_reproduction
+from bench.cli.options import (
+    DataDir,
+    Device,
+    DryRun,
+    Jobs,
+    ScoreEvery,
+    complete_reproduction,
+)
 from bench.cli.run import print_plan, show_outcome, show_start
 from bench.console import say, stderr, stdout
 from bench.errors import RequestError
@@ -29,7 +36,7 @@ REPRODUCE_HELP = """Compare published numbers with those obtained here.
 
   bench reproduce jointvae-dsprites --dry-run
 
-  bench reproduce jointvae-fashionmnist --seeds 3
+  bench reproduce jointvae-fashionmnist --parts jointvae --score-every 1876
 
   bench reproduce jointvae-dsprites --budget 0.1 --seeds 1 --parts jointvae,betavae
 
@@ -82,6 +89,7 @@ def reproduce(
     jobs: Jobs = None,
     device: Device = "auto",
     data_dir: DataDir = None,
+    score_every: ScoreEvery = None,
     weights: Annotated[
         Path | None, typer.Option(help="Folder of the weights that the authors released.")
     ] = None,
@@ -94,8 +102,10 @@ def reproduce(
     from bench.execute import Options, outstanding
     from bench.reproduce import run
 
-    request = run.ReproductionRequest(name, budget, seeds, parts, output, weights, data_dir)
-    options = Options(jobs=jobs, device=device, data_dir=data_dir)
+    request = run.ReproductionRequest(
+        name, budget, seeds, parts, output, weights, data_dir, score_every
+    )
+    options = Options(jobs=jobs, device=device, data_dir=data_dir, score_every=score_every)
     talk = stderr()
     console = stdout() if dry_run else talk
     print_costs(run.costs(request), console)

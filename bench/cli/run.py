@@ -28,6 +28,7 @@ from bench.cli.options import (
     Only,
     PresetName,
     Retry,
+    ScoreEvery,
     Seeds,
     Set,
     Share,
@@ -185,14 +186,7 @@ def run(
         float,
         typer.Option(min=0, metavar="SECONDS", help="Seconds between two checkpoints of a run."),
     ] = 30.0,
-    score_every: Annotated[
-        int | None,
-        typer.Option(
-            metavar="STEPS",
-            help="Score the models also while they train, after every so many steps, on 2,000 "
-            "images, by those of the metrics that are quick. Their weights stay the same.",
-        ),
-    ] = None,
+    score_every: ScoreEvery = None,
     executor: Executor = "local",
     address: Address = None,
     executor_option: ExecutorOption = None,

@@ -1,4 +1,4 @@
-"""Published and obtained numbers against the epoch of the training: epochs.png and .pdf."""
+"""Published and obtained numbers while models train: epochs.png and steps.png, and their .pdf."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +10,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from bench.report.style import COLOURS, WIDTH, figure
 from bench.reproduce.published import EVALUATED, Row, Table
-from bench.reproduce.values import RunResult
+from bench.reproduce.values import RunResult, metric_in_words
 
 _PUBLISHED: dict[str, Any] = {"color": "0.35", "linestyle": "dashed", "linewidth": 1.2}
+_MEASURED: dict[str, Any] = {
+    "color": "0.1", "linestyle": "none", "marker": "D", "markersize": 4, "zorder": 3
+}  # fmt: skip
 _HEIGHT = 1.35  # inches of a row of panels
 _STEEP = 3.0  # from the smallest to the largest number, from which the axis is logarithmic
 
@@ -52,6 +55,42 @@ def draw_epochs(
         ]
         drawn.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False)
     return [folder / f"epochs{suffix}" for suffix in (".png", ".pdf")]
+
+
+def draw_steps(
+    folder: Path, table: Table, results: Mapping[str, Sequence[RunResult]]
+) -> list[Path]:
+    """Draw a panel for each metric that is published after some step: a line for each run here.
+
+    Returns:
+        The files; none where no run was scored while it trained.
+    """
+    panels: dict[tuple[str, str, str], list[Row]] = {}
+    for row in table.rows:
+        own = [result for result in results.get(row.part, ()) if result.run == row.run]
+        if row.step and any(row.metric in at for result in own for at in result.steps.values()):
+            panels.setdefault((row.part, row.run, row.metric), []).append(row)
+    if not panels:
+        return []
+    with figure(folder / "steps", WIDTH, 2.2 * len(panels) + 0.3) as drawn:
+        axes = drawn.subplots(len(panels), squeeze=False).ravel()
+        for ax, ((part, run, metric), rows) in zip(axes, panels.items(), strict=True):
+            own = [result for result in results[part] if result.run == run]
+            for number, result in enumerate(own):
+                reached = sorted(step for step in result.steps if metric in result.steps[step])
+                values = [result.steps[step][metric] for step in reached]
+                ax.plot(reached, values, color=COLOURS[number % len(COLOURS)], linewidth=0.8)
+            published = [float(row.value) for row in rows]
+            ax.plot([row.step for row in rows], published, **_MEASURED)
+            ax.set_ylabel(metric_in_words(metric))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+        axes[-1].set_xlabel("step")
+        handles = [
+            Line2D([], [], label=rows[0].model, **_MEASURED),
+            Line2D([], [], color=COLOURS[0], linewidth=0.8, label="obtained, a run"),
+        ]
+        drawn.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False)
+    return [folder / f"steps{suffix}" for suffix in (".png", ".pdf")]
 
 
 def _panel(ax: Axes, rows: Sequence[Row], results: Sequence[RunResult]) -> None:

@@ -122,6 +122,8 @@ class Row:
             over seeds; None for means.
         basis: what the tolerance rests on.
         epoch: of the training, from 1, over which the number is a mean; 0 where it is none.
+        step: of the training after which the number was measured; 0 for the end. Ours is the value
+            of a metric on as many images as are scored while a model trains.
     """
 
     paper: str
@@ -145,6 +147,7 @@ class Row:
     tolerance: float | None = None
     basis: str = ""
     epoch: int = 0
+    step: int = 0
 
     @property
     def is_target(self) -> bool:

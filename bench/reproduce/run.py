@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.errors import RequestError, UnknownNameError
-from bench.execute import Options, Outcome, Outstanding, execute
+from bench.execute import Options, Outcome, Outstanding, device_of, execute
 from bench.executors import Reporter
 from bench.plan import Plan, Request, plan
 from bench.reproduce.cost import Cost, cost, steps_of, total
@@ -28,7 +28,14 @@ from bench.score import DEFAULT
 from bench.settings import parse_seeds
 from bench.store.claims import locked
 from bench.store.files import copy_folder
-from bench.store.record import EPOCHS, FINISHED, REPRESENTATION, read_record, read_status
+from bench.store.record import (
+    EPOCHS,
+    FINISHED,
+    REPRESENTATION,
+    SCORE_HISTORY,
+    read_record,
+    read_status,
+)
 from bench.store.run import Run
 from bench.store.study import ELSEWHERE, unwritable, write_study
 
@@ -45,6 +52,7 @@ class ReproductionRequest:
         output: folder of the reproduction; None for one named after the table in results/.
         weights: folder of released weights.
         data_dir: where data sets look for files.
+        score_every: training steps between two rows of quick scores; None for none.
     """
 
     name: str
@@ -54,6 +62,7 @@ class ReproductionRequest:
     output: Path | None = None
     weights: Path | None = None
     data_dir: str | None = None
+    score_every: int | None = None
 
     @property
     def command(self) -> str:
@@ -62,6 +71,7 @@ class ReproductionRequest:
         words += [f"--budget {self.budget:g}"] if self.budget != 1 else []
         words += [f"--seeds {self.seeds}"] if self.seeds else []
         words += [f"--parts {self.parts}"] if self.parts else []
+        words += [f"--score-every {self.score_every}"] if self.score_every else []
         words += ["--weights DIR"] if self.weights else []
         return " ".join(words)
 
@@ -150,7 +160,9 @@ def prepare(request: ReproductionRequest) -> Prepared:
     for part in parts:
         if part.steps:
             planned = plan(study_request(part, request, folder))
-            needed = [REPRESENTATION] if part.epochs is None else [REPRESENTATION, EPOCHS]
+            needed = [REPRESENTATION]
+            needed += [] if part.epochs is None else [EPOCHS]
+            needed += [] if request.score_every is None else [SCORE_HISTORY]
             reusable = finished_elsewhere(planned, folder.parent, needed)
             trained.append(PlannedPart(part, planned, reusable))
     return Prepared(request, table, folder, trained, [part for part in parts if not part.steps])
@@ -168,11 +180,14 @@ def reproduce(prepared: Prepared, options: Options, watcher: Watcher) -> Reprodu
         The table; None where a signal stopped the runs.
 
     Raises:
-        RequestError: the folder cannot be written, a record cannot be read, or nothing of the
-            released weights can be scored.
+        RequestError: an option is wrong, the folder cannot be written, a record cannot be read, or
+            nothing of the released weights can be scored.
     """
     table, folder, command = prepared.table, prepared.folder, prepared.request.command
-    _record_command(folder, prepared.request)
+    if prepared.trained:
+        device_of(options)  # before the folder is made
+    if prepared.trained or not prepared.released:
+        _record_command(folder, prepared.request)
     for planned in prepared.trained:
         take_over(planned.plan, planned.reusable)
     for planned in prepared.trained:
@@ -217,6 +232,8 @@ def _chosen(request: ReproductionRequest) -> tuple[Table, list[Part]]:
         raise RequestError(f"{table.name} trains nothing: leave out --budget")
     if request.seeds is not None and not table.trained:
         raise RequestError(f"{table.name} trains nothing: leave out --seeds")
+    if request.score_every is not None and not table.trained:
+        raise RequestError(f"{table.name} trains nothing: leave out --score-every")
     if request.weights is not None and not any(part.weights for part in table.parts):
         raise RequestError(f"{table.name} needs no released weights: leave out --weights")
     by_name = {part.name: part for part in table.parts}
@@ -347,6 +364,7 @@ def _score_released(prepared: Prepared, watcher: Watcher) -> None:
                     raise
                 skipped.append((part, str(error)))
                 continue
+            _record_command(folder, request)  # not before: what is refused leaves no folder
             write_released(folder, record)
     if len(skipped) == len(prepared.released):
         reasons = (f"{part.name} is not scored: {reason}" for part, reason in skipped)

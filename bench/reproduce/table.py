@@ -8,7 +8,7 @@ from typing import Any
 from bench.errors import RequestError
 from bench.report.statistics import Summary
 from bench.reproduce.beside import side_by_side
-from bench.reproduce.curves import draw_epochs
+from bench.reproduce.curves import draw_epochs, draw_steps
 from bench.reproduce.files import MANIFEST, Manifest, read_manifest
 from bench.reproduce.published import EVALUATED, Part, Row, Table
 from bench.reproduce.tables import TABLES
@@ -88,6 +88,7 @@ def write_reproduction(folder: Path) -> Reproduction:
         write_text(files[0], text)
         write_rows(files[1], [flat(line) for line in lines])
         files += draw_epochs(folder, table, results)
+        files += draw_steps(folder, table, results)
     except OSError as error:
         raise RequestError(f"{folder} cannot be written ({error.strerror})") from error
     return Reproduction(lines, text, files)
@@ -154,7 +155,7 @@ def flat(line: Line) -> dict[str, Any]:
         }
     return {
         "paper": row.paper, "table": row.table, "model": row.model, "dataset": row.dataset,
-        "metric": row.metric, "epoch": row.epoch or None,
+        "metric": row.metric, "epoch": row.epoch or None, "step": row.step or None,
         "published": row.published, "spread_is": row.spread_is, "published_n": row.n,
         "certainty": row.certainty, "source": row.source, **statistics,
         "states": "; ".join(f"{n} {state}" for state, n in numbers.states.items()),
@@ -171,7 +172,7 @@ def _cells(line: Line, sources: Sequence[str]) -> list[str]:
     return [
         row.model,
         row.dataset,
-        metric_in_words(row.metric) + (f", epoch {row.epoch}" if row.epoch else ""),
+        metric_in_words(row.metric) + _moment(row),
         row.published,
         "–" if row.n is None else str(row.n),
         f"{row.certainty} [{sources.index(row.source) + 1}]",
@@ -182,6 +183,12 @@ def _cells(line: Line, sources: Sequence[str]) -> list[str]:
         "–" if line.difference is None else f"{line.difference:+.{digits}f}",
         line.verdict,
     ]
+
+
+def _moment(row: Row) -> str:
+    if row.epoch:
+        return f", epoch {row.epoch}"
+    return f", after {row.step:,} steps" if row.step else ""
 
 
 def _shown(summary: Summary | None, digits: int) -> str:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from bench.reproduce.published import EVALUATED, STANDARD, Part, Row, Table, met
 from bench.store.record import (
     ACTIVE,
     EPOCHS,
+    SCORE_HISTORY,
     Evaluation,
     Record,
     ScoreRecord,
@@ -36,6 +37,7 @@ class RunResult:
         chosen: whether the seed leaves a gap to those before it, so that it was chosen for what it
             gives: it is shown, and no part of any mean.
         epochs: means over the epochs of the training, by epoch.
+        steps: values of metrics while it trained, by step.
         state: of the run, as in `Status`.
         share: of the full budget.
         evaluation: None until it is there.
@@ -53,6 +55,7 @@ class RunResult:
     seed: int | None = None
     chosen: bool = False
     epochs: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    steps: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def scored(self) -> bool:
@@ -110,24 +113,22 @@ def obtained(row: Row, results: Mapping[str, Sequence[RunResult]]) -> Obtained:
     sound = [result for result in scored if result.state == "done"]
     standard = row.metric.removesuffix(STANDARD) + STANDARD
     return Obtained(
-        every=_summary(scored, row.metric, row.epoch),
-        sound=_summary(sound, row.metric, row.epoch),
-        standard=None if row.epoch else _summary(scored, standard),
+        every=_summary(scored, row),
+        sound=_summary(sound, row),
+        standard=None if row.epoch or row.step else _summary(scored, replace(row, metric=standard)),
         states=Counter(result.state for result in own),
         share=1.0 if row.epoch else min((result.share for result in own), default=1.0),
         chosen={
             result.seed: value
             for result in own
             if result.chosen and result.scored and result.seed is not None
-            and (value := value_of(result, row.metric, row.epoch)) is not None
+            and (value := _value(result, row)) is not None
         },
     )  # fmt: skip
 
 
-def value_of(result: RunResult, key: str, epoch: int = 0) -> float | None:
-    """The number of a key, see `Row`, of the end or of an epoch; None where there is none."""
-    if epoch:
-        return result.epochs.get(epoch, {}).get(key)
+def value_of(result: RunResult, key: str) -> float | None:
+    """The number of a key, see `Row`, at the end of a run; None where there is none."""
     plain = key.removesuffix(STANDARD)
     scores = result.standard if key != plain else {**result.standard, **result.paper}
     score = scores.get(metric_of(key))
@@ -173,9 +174,18 @@ def _evaluated(evaluation: Evaluation | None, key: str) -> float | None:
     return None
 
 
-def _summary(results: Sequence[RunResult], key: str, epoch: int = 0) -> Summary | None:
-    values = [value_of(result, key, epoch) for result in results]
-    bounds = None if epoch else bounds_of(key.removesuffix(STANDARD))
+def _value(result: RunResult, row: Row) -> float | None:
+    """What a run gave for a row: over its epoch, after its step, or at the end."""
+    if row.epoch:
+        return result.epochs.get(row.epoch, {}).get(row.metric)
+    if row.step:
+        return result.steps.get(row.step, {}).get(row.metric)
+    return value_of(result, row.metric)
+
+
+def _summary(results: Sequence[RunResult], row: Row) -> Summary | None:
+    values = [_value(result, row) for result in results]
+    bounds = None if row.epoch else bounds_of(row.metric.removesuffix(STANDARD))
     return summarise([value for value in values if value is not None], bounds)
 
 
@@ -211,6 +221,7 @@ def _of_record(record: Record, part: Part, chosen: bool) -> RunResult:
         seed=record.run.seed,
         chosen=chosen,
         epochs={} if part.epochs is None else _epochs(record.folder),
+        steps=_steps(record.folder),
     )
 
 
@@ -231,6 +242,22 @@ def _epochs(folder: Path) -> dict[int, dict[str, float]]:
         active = float(sum(value >= ACTIVE for value in kl))
         means[int(numbers["epoch"])] = numbers | {"kl_total": sum(kl), "active_latents": active}
     return means
+
+
+def _steps(folder: Path) -> dict[int, dict[str, float]]:
+    """The scores while a model trained, by step. What is undefined at a step is left out.
+
+    Raises:
+        RequestError: they cannot be read.
+    """
+    return {
+        int(row["step"]): {
+            str(key): float(value)
+            for key, value in row.items()
+            if key != "step" and np.isfinite(value)
+        }
+        for row in read_history(folder, SCORE_HISTORY).to_dict("records")
+    }
 
 
 def _released(folder: Path, part: Part) -> list[RunResult]:

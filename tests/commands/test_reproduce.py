@@ -415,6 +415,9 @@ def test_committed_records_say_how_they_were_made_and_name_no_place(folder: Path
         (("metric-units",), "unknown table 'metric-units'"),
         (("released-jointvae", "--budget", "0.1"), "leave out --budget"),
         (("released-jointvae", "--seeds", "2"), "leave out --seeds"),
+        (("released-jointvae", "--score-every", "5"), "leave out --score-every"),
+        (("vae-dsprites", "--score-every", "0", "--output", "out"), "must be at least 1"),
+        (("vae-dsprites", "--jobs", "0", "--output", "out"), "must be at least 1"),
         (("released-jointvae", "--output", "out"), "--weights"),
     ],
 )
@@ -426,7 +429,7 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(
     assert said.code == 2
     assert said.err.strip().splitlines()[-1].startswith("bench: ")
     assert says in said.err
-    assert not (tmp_path / "results").exists()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -483,6 +486,7 @@ def test_numbers_on_the_page_are_those_of_the_records() -> None:
     others = {"0.69", "0.8", "1.0986", "2.3026", "42.5"}
     others |= {"34.52", "26.45", "60.06", "14.90"}  # logs after 3 epochs, as below T7
     others |= {"6.4"}  # gamma
+    others |= {"0.543"}  # one to one, of the author's code after 40 epochs, as below T2
     others |= {"0.3", "5.7", "1.4"}  # PyTorch 0.3's initialisation: tests/models/test_networks.py
     for folder in COMMITTED:
         table = manifest_of(folder)[1]
@@ -501,6 +505,8 @@ def test_numbers_on_the_page_are_those_of_the_records() -> None:
         for run in runs:
             for epoch in _rows_of(run / "epochs.csv"):
                 known |= {f"{float(number):.2f}" for number in epoch.values()}
+            for moment in _rows_of(run / "score_history.csv"):
+                known |= {f"{float(number):.3f}" for number in moment.values() if number}
             scores = json.loads((run / "scores.json").read_text())
             if "discrete_accuracy" in scores:
                 known.add(f"{scores['discrete_accuracy']['value']:.3f}")
@@ -865,6 +871,49 @@ def test_the_trainings_have_the_settings_of_the_logs(shared: Path) -> None:
             if part.models == "factorvae":
                 assert float(ours["gamma"]) == theirs["factor_G"]
                 assert float(ours["lr_discriminator"]) == theirs["lr_disc"]
+
+
+# values after a step of a training
+
+MOMENTS = Part("some", "vae", "toy", steps=20, batch_size=8,
+               sets=("train.batch_size=8", "train.rows=200"), runs=3)  # fmt: skip
+
+
+def test_scores_while_training_are_compared_with_what_is_published_of_a_step(
+    tmp_path: Path, monkeypatch, cli_here: Callable
+) -> None:
+    ending = replace(A_ROW, part="some")
+    rows = [replace(ending, step=step, n=1) for step in (10, 15, 20)]
+    table = Table("moments", "T0", "moments", (MOMENTS,), (*rows, ending))
+    monkeypatch.setitem(TABLES, "moments", table)
+    folder = tmp_path / "moments"
+    seeds = ("--seeds", "3")
+    assert reproduced(cli_here, folder, "moments", *seeds).code == 0
+    assert [row["verdict"] for row in table_of(folder)][:3] == ["not yet run"] * 3
+    assert not list(folder.glob("steps.*"))
+
+    # a run that was not scored while it trained is not taken from another study
+    folder = tmp_path / "again"
+    every = ("--score-every", "10")
+    assert reproduced(cli_here, folder, "moments", *seeds, *every).code == 0
+    ten, fifteen, twenty, end = table_of(folder)
+    found = []
+    for run in sorted((folder / "some" / "runs").iterdir()):
+        scores = list(csv.DictReader(StringIO((run / "score_history.csv").read_text())))
+        assert [row["step"] for row in scores] == ["10", "20"]
+        found.append([float(row["mig"]) for row in scores])
+    assert len(found) == 3
+    assert float(ten["obtained.mean"]) == pytest.approx(np.mean(found, axis=0)[0])
+    assert float(twenty["obtained.mean"]) == pytest.approx(np.mean(found, axis=0)[1])
+    assert (ten["step"], end["step"], fifteen["verdict"]) == ("10", "", "not yet run")
+    text = (folder / "reproduction.md").read_text()
+    assert "MIG, after 10 steps" in text
+    assert "--score-every 10`" in text
+    assert all((folder / f"steps{suffix}").stat().st_size > 1000 for suffix in (".png", ".pdf"))
+    # the same rule as at the end: one published number beside three
+    near = replace(rows[0], value=f"{np.mean(found, axis=0)[0]:.3f}")
+    for row, expected in ((near, {"agreement", "undecided"}), (rows[0], {"outside"})):
+        assert verdict(row, obtained(row, results_of(folder, table))) in expected
 
 
 # quoted rows, and a study beside published ones

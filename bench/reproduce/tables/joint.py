@@ -118,20 +118,22 @@ JOINTVAE_MNIST = Table(
     ),
 )
 
+_JOINT: dict[str, Any] = {"part": "jointvae", "run": "jointvae"}
+
 RELEASED = "measured on the released weights with other code"
 _fashion = partial(
     _dupont, "released model on the test images of Fashion-MNIST", "JointVAE, released model",
     "fashionmnist", certainty="derived", source=RELEASED, n=1,
 )
 _authors_code = partial(
-    _dupont, "the author's code rerun on Fashion-MNIST", "JointVAE, the author's code, 40 of "
-    "100 epochs", "fashionmnist", certainty="derived", n=1,
+    _dupont, "the author's code rerun on Fashion-MNIST", "JointVAE, the author's code",
+    "fashionmnist", certainty="derived", n=1,
     source="one seed of the author's own code with its settings, scored on the test images",
 )
-_FASHION_RUNS: dict[str, Any] = {"part": "fashionmnist", "run": "jointvae"}
+_EPOCH = 938  # steps
 _beside = partial(
     Row, "ours", "beside JointVAE", dataset="fashionmnist", metric="discrete_accuracy",
-    certainty="beside", source="nothing is published", part="fashionmnist",
+    certainty="beside", source="nothing is published",
 )
 
 JOINTVAE_FASHION = Table(
@@ -139,30 +141,36 @@ JOINTVAE_FASHION = Table(
     id="T2",
     title="JointVAE on Fashion-MNIST: unsupervised accuracy, with beta-VAE and VAE beside it",
     parts=(
-        Part("fashionmnist", "jointvae,betavae,vae", "fashionmnist", 93_800,
-             sets=("vae.network=dupont", "betavae.network=dupont"), protocol=_ACCURACY,
+        Part("jointvae", "jointvae", "fashionmnist", 93_800, protocol=_ACCURACY,
              milliseconds=25.8),
+        Part("betavae", "betavae", "fashionmnist", 93_800, sets=("betavae.network=dupont",),
+             protocol=_ACCURACY, runs=3, milliseconds=25.8),
+        Part("vae", "vae", "fashionmnist", 93_800, sets=("vae.network=dupont",),
+             protocol=_ACCURACY, runs=3, milliseconds=25.8),
     ),
     rows=(
-        _fashion("discrete_accuracy", value="0.518", **_FASHION_RUNS),
-        _fashion("discrete_accuracy.one_to_one", value="0.450", **_FASHION_RUNS),
-        _fashion("discrete_accuracy/nmi", value="0.554", **_FASHION_RUNS),
-        _authors_code("discrete_accuracy", value="0.588", **_FASHION_RUNS),
-        _authors_code("discrete_accuracy.one_to_one", value="0.543", **_FASHION_RUNS),
+        _fashion("discrete_accuracy", value="0.518", **_JOINT),
+        _fashion("discrete_accuracy.one_to_one", value="0.450", **_JOINT),
+        _fashion("discrete_accuracy/nmi", value="0.554", **_JOINT),
+        _authors_code("discrete_accuracy", value="0.484", step=6 * _EPOCH, **_JOINT),
+        _authors_code("discrete_accuracy", value="0.591", step=18 * _EPOCH, **_JOINT),
+        _authors_code("discrete_accuracy", value="0.588", step=40 * _EPOCH, **_JOINT),
         _ending("JointVAE", "fashionmnist", "kl_continuous", "primary", _SPECS, "5",
-                tolerance=0.1, basis=_CAPACITY, **_FASHION_RUNS),
+                tolerance=0.1, basis=_CAPACITY, **_JOINT),
         _ending("JointVAE", "fashionmnist", "kl_categorical", "primary",
                 f"{_SPECS}: 10, cut off at ln 10", "2.3026", tolerance=0.046, basis=_CAPACITY,
-                **_FASHION_RUNS),
+                **_JOINT),
         _jeong("unsupervised accuracy on Fashion-MNIST", "JointVAE, rerun by them",
                "fashionmnist", "discrete_accuracy.one_to_one", "unverified", FROM_MEMORY,
-               "0.515", **_FASHION_RUNS),
-        _beside(model="beta-VAE (4)", run="betavae"),
-        _beside(model="VAE", run="vae"),
+               "0.515", **_JOINT),
+        _beside(model="beta-VAE (4)", part="betavae", run="betavae"),
+        _beside(model="VAE", part="vae", run="vae"),
     ),
     about=(
-        "The author's code gave 0.484 by majority after 6 epochs, 0.591 after 18 and 0.588 after "
-        "40, with one seed.",
+        "The author's code was scored after 6, 18 and 40 of 100 epochs, on the 10,000 test images; "
+        "one to one it had 0.543 after 40. Ours while training (--score-every 1876) is by majority "
+        "alone, on 1,000 training images with the mapping of 1,000 others: near 0.55 the standard "
+        "error is 0.016.",
         "beta-VAE and VAE have no category: their best continuous latent is scored, cut into ten "
         "bins.",
     ),
@@ -190,7 +198,6 @@ _shape = partial(
     spread_is="sd",
 )
 _unread = partial(_score, certainty="unverified", source=FROM_MEMORY)
-_JOINT: dict[str, Any] = {"part": "jointvae", "run": "jointvae"}
 _CASCADE: dict[str, Any] = {"part": "cascadevae", "run": "cascadevae"}
 
 CASCADEVAE_DSPRITES = Table(
