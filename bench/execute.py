@@ -291,11 +291,7 @@ def _check_alone(claims: Claims, folder: Path) -> None:
 
 
 def device_of(options: Options) -> str:
-    """The device to compute on, if all options make sense.
-
-    Raises:
-        RequestError: one of them does not.
-    """
+    """The device to compute on. Raises RequestError where an option makes no sense."""
     for name in ("jobs", "threads", "score_every"):
         value = getattr(options, name)
         if value is not None and value < 1:
