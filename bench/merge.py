@@ -207,9 +207,9 @@ def _difference(first: Record, second: Record) -> str:
     if first.status.state != second.status.state:
         return f"status {first.status.state} / {second.status.state}"
     mine, theirs = (_results(record) for record in (first, second))
-    for key in mine.keys() & theirs.keys():
-        if mine[key] != theirs[key]:
-            return f"{key} {mine[key]} / {theirs[key]}"
+    for key, value in mine.items():
+        if key in theirs and theirs[key] != value:
+            return f"{key} {value} / {theirs[key]}"
     return ""
 
 
