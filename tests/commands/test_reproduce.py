@@ -485,7 +485,7 @@ def test_numbers_on_the_page_are_those_of_the_records() -> None:
     # what others measured
     others = {"0.69", "0.8", "1.0986", "2.3026", "42.5"}
     others |= {"34.52", "26.45", "60.06", "14.90"}  # logs after 3 epochs, as below T7
-    others |= {"6.4"}  # gamma
+    others |= {"6.4", "0.16", "0.12", "0.06"}  # gamma, and KL of published latents, as below T12
     others |= {"0.543"}  # one to one, of the author's code after 40 epochs, as below T2
     others |= {"0.3", "5.7", "1.4"}  # PyTorch 0.3's initialisation: tests/models/test_networks.py
     for folder in COMMITTED:
