@@ -36,7 +36,7 @@ FILES = (
     "plots/critical-difference.png",
 )
 
-_SHOWN = 10  # runs that have lost files
+_SHOWN = 10  # runs that have lost the same files
 
 
 @dataclass(frozen=True)
@@ -234,16 +234,19 @@ def _noted(table: Table, lost: Sequence[str]) -> Table:
 def _lost(folder: Path, records: Sequence[Record]) -> list[str]:
     """What the runs of a study have lost, in a note."""
     titles = {record.folder: record.run.title for record in records}
-    lost = [
-        f"{titles[run]} ({' and '.join(faults)})"
-        for run, faults in faults_of(records).items()
-        if faults
-    ]
-    lost += [f"{run.name} ({SETTINGS} is missing, so it has no row)" for run in lost_runs(folder)]
-    if not lost:
+    by_fault: dict[str, list[str]] = {}
+    for run, faults in faults_of(records).items():
+        if faults:
+            by_fault.setdefault(" and ".join(faults), []).append(titles[run])
+    if nameless := [run.name for run in lost_runs(folder)]:
+        by_fault[f"{SETTINGS} is missing, so it has no row"] = nameless
+    if not by_fault:
         return []
-    more = f"; and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
+    lost = []
+    for faults, runs in by_fault.items():
+        more = f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else ""
+        lost.append(f"{'; '.join(runs[:_SHOWN])}{more} ({faults})")
     return [
-        f"Files of runs are missing or damaged: {'; '.join(lost[:_SHOWN])}{more}. The same bench "
+        f"Files of runs are missing or damaged: {'; '.join(lost)}. The same bench "
         "run makes them again."
     ]

@@ -91,6 +91,15 @@ def test_a_lost_file_is_seen_by_status_and_noted_by_report(
     assert "The same bench run makes them again." in table
 
 
+def test_what_several_runs_have_lost_is_said_once(cli_here, study: Path) -> None:
+    for seed in (0, 1):
+        (folder_of(study, seed) / SETTINGS).unlink()
+    assert cli_here("report", str(study)).code == 0
+    table = (study / "table.md").read_text()
+    assert table.count(f"{SETTINGS} is missing") == 1
+    assert all(folder_of(study, seed).name in table for seed in (0, 1))
+
+
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"PK")])
 def test_a_representation_is_missed_where_others_have_theirs(study: Path, damage) -> None:
     import numpy as np
