@@ -67,15 +67,14 @@ def draw_steps(
     """
     panels: dict[tuple[str, str, str], list[Row]] = {}
     for row in table.rows:
-        own = [result for result in results.get(row.part, ()) if result.run == row.run]
-        if row.step and any(row.metric in at for result in own for at in result.steps.values()):
+        if row.step and _scored_while_training(results.get(row.part, ()), row.run, row.metric):
             panels.setdefault((row.part, row.run, row.metric), []).append(row)
     if not panels:
         return []
     with figure(folder / "steps", WIDTH, 2.2 * len(panels) + 0.3) as drawn:
         axes = drawn.subplots(len(panels), squeeze=False).ravel()
         for ax, ((part, run, metric), rows) in zip(axes, panels.items(), strict=True):
-            own = [result for result in results[part] if result.run == run]
+            own = _scored_while_training(results[part], run, metric)
             for number, result in enumerate(own):
                 reached = sorted(step for step in result.steps if metric in result.steps[step])
                 values = [result.steps[step][metric] for step in reached]
@@ -91,6 +90,14 @@ def draw_steps(
         ]
         drawn.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False)
     return [folder / f"steps{suffix}" for suffix in (".png", ".pdf")]
+
+
+def _scored_while_training(results: Sequence[RunResult], run: str, metric: str) -> list[RunResult]:
+    return [
+        result
+        for result in results
+        if result.run == run and any(metric in at for at in result.steps.values())
+    ]
 
 
 def _panel(ax: Axes, rows: Sequence[Row], results: Sequence[RunResult]) -> None:

@@ -108,6 +108,8 @@ def obtained(row: Row, results: Mapping[str, Sequence[RunResult]]) -> Obtained:
         if result.run == row.run
         and all(result.settings.get(key) == value for key, value in row.settings.items())
     ]
+    if row.epoch or row.step:  # a finished run without this moment says nothing of it
+        own = [result for result in own if not result.scored or _value(result, row) is not None]
     counted = [result for result in own if not result.chosen]
     scored = [result for result in counted if result.scored]
     sound = [result for result in scored if result.state == "done"]

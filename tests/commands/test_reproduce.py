@@ -322,6 +322,15 @@ def test_a_row_takes_the_runs_of_its_settings_and_counts_the_others_states() -> 
     assert (numbers.every.n, dict(numbers.states)) == (1, {"done": 1, "failed": 1})
 
 
+def test_a_row_of_a_moment_counts_the_runs_that_have_it() -> None:
+    runs = [replace(result(), steps={10: {"mig": 0.25}}), result(), result("failed")]
+    numbers = obtained(replace(A_ROW, step=10), {"p": runs})
+    assert numbers.every is not None
+    assert (numbers.every.n, dict(numbers.states)) == (1, {"done": 1, "failed": 1})
+    runs = [replace(result(), epochs={1: {"mig": 0.25}}), result()]
+    assert dict(obtained(replace(A_ROW, epoch=1), {"p": runs}).states) == {"done": 1}
+
+
 def test_sampled_codes_have_the_spread_of_the_posterior() -> None:
     rng = np.random.default_rng(0)
     factors = rng.integers(3, size=(20_000, 2))
