@@ -235,9 +235,9 @@ def _lost(folder: Path, records: Sequence[Record]) -> list[str]:
     """What the runs of a study have lost, in a note."""
     titles = {record.folder: record.run.title for record in records}
     by_fault: dict[str, list[str]] = {}
-    for run, faults in faults_of(records).items():
-        if faults:
-            by_fault.setdefault(" and ".join(faults), []).append(titles[run])
+    for run, own in faults_of(records).items():
+        if own:
+            by_fault.setdefault(" and ".join(own), []).append(titles[run])
     if nameless := [run.name for run in lost_runs(folder)]:
         by_fault[f"{SETTINGS} is missing, so it has no row"] = nameless
     if not by_fault:
