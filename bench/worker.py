@@ -141,9 +141,9 @@ def run_job(
         status = replace(_outcome(evaluation, job.run), seconds=seconds)
         if broken:
             status = replace(status, message="; ".join(filter(None, (status.message, broken))))
-        record.write_status(job.folder, status)
-        for checkpoint in job.folder.glob(record.CHECKPOINTS):
+        for checkpoint in job.folder.glob(record.CHECKPOINTS):  # once finished nobody looks again
             checkpoint.unlink(missing_ok=True)
+        record.write_status(job.folder, status)
         return status
     except (Interrupted, _Stopped) as error:
         status = Status("interrupted", reached, str(error), seconds)

@@ -16,7 +16,7 @@ from bench.score import of_one_run
 from bench.store import files, integrity, record
 from bench.store.run import Run
 from bench.store.study import write_study
-from bench.worker import Job, Progress, run_job
+from bench.worker import Job, Progress, is_finished, run_job
 
 STEPS = 20
 
@@ -163,6 +163,34 @@ def test_a_kill_between_the_two_renames_loses_nothing(stopped, whole: Path) -> N
     steps, notes = [], []
     run_job(job, lambda progress: (notes if progress.note else steps).append(progress.step))
     assert (steps[0], notes) == (step + 1, [])
+    assert results(job.folder) == results(whole / "runs" / job.run.folder)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(3))
+def test_a_kill_beside_a_status_leaves_no_checkpoint_behind(
+    number: int, after: bool, stopped, whole: Path, monkeypatch
+) -> None:
+    job, _ = stopped
+    write, states = record.write_status, []
+
+    def killed(folder: Path, status: record.Status) -> None:
+        states.append(status.state)
+        if len(states) <= number or after:
+            write(folder, status)
+        if len(states) > number:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "write_status", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(job)
+    assert states == ["running", "running", "collapsed"][: number + 1]
+    finished = is_finished(job)
+    assert finished == (number == 2 and after)
+    if not finished:
+        run_job(job)
+    assert not list(job.folder.glob(record.CHECKPOINTS))
     assert results(job.folder) == results(whole / "runs" / job.run.folder)
 
 
