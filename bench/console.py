@@ -1,6 +1,7 @@
 """The two consoles: results go to stdout, talk goes to stderr."""
 
 import sys
+from collections.abc import Mapping
 
 from rich.console import Console
 
@@ -29,6 +30,22 @@ def harmless(text: str) -> str:
         char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+def left_out(reasons: Mapping[str, str]) -> list[str]:
+    """What is left out, one text for each reason: `mig, sap (needs factors, the data have none)`.
+
+    Args:
+        reasons: why, by name; a reason may begin with the name.
+    """
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        rest = reason.removeprefix(f"{name} ")
+        names.setdefault(reason if rest == reason else f"each {rest}", []).append(name)
+    return [
+        f"{', '.join(own)} ({reason if len(own) > 1 else reasons[own[0]]})"
+        for reason, own in names.items()
+    ]
 
 
 def size_in_words(count: float) -> str:

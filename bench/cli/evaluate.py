@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from bench.cli.options import Json, Metrics, Set
-from bench.console import harmless, say, stderr, stdout
+from bench.console import harmless, left_out, say, stderr, stdout
 from bench.errors import RequestError
 
 if TYPE_CHECKING:
@@ -371,8 +371,7 @@ def _remarks(scores: Mapping[str, "ScoreRecord"], undefined: Mapping[str, str]) 
             warned.setdefault(warning, []).append(title_of(name))
     # What is wrong with the data is wrong for most metrics.
     lines += [f"! {few(titles)}: {warning}." for warning, titles in warned.items()]
-    for name, reason in undefined.items():
-        lines.append(f"Left out: {name} ({reason}).")
+    lines += [f"Left out: {text}." for text in left_out(undefined)]
     for name, score in scores.items():
         lines.append(f"{title_of(name)}: {definition_words(score.definition)}.")
     if any("shuffled" in score.details for score in scores.values()):

@@ -35,7 +35,7 @@ from bench.cli.options import (
     Timeout,
     complete_study,
 )
-from bench.console import say, stderr, stdout
+from bench.console import left_out, say, stderr, stdout
 from bench.errors import RequestError
 from bench.estimate.words import in_ranges, lines_of, lines_of_all
 
@@ -351,8 +351,8 @@ def print_plan(todo: "Outstanding", console: Console) -> None:
             say(console, f"    settings: {recipe.source}")
     if len(rows) > SHOWN:
         say(console, f"  and {len(rows) - SHOWN:,} more rows of the table")
-    for name, reason in plan.refused.items():
-        say(console, f"  left out: {name} ({reason})")
+    for text in left_out(plan.refused):
+        say(console, f"  left out: {text}")
     for title, words in islice(todo.damaged.items(), SHOWN):
         say(console, f"  {title}: {words}")
     if len(todo.damaged) > SHOWN:

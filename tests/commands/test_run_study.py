@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.console import time_in_words
+from bench.console import left_out, time_in_words
 from bench.estimate import like
 from bench.store.files import read_json, write_json
 from bench.store.record import ENVIRONMENT, Status, read_records, write_status
@@ -200,3 +200,11 @@ def test_times_in_words() -> None:
     words = {40: "40 s", 89.4: "89 s", 90: "2 min", 5_000: "83 min", 12_000: "3 h 20 min"}
     words |= {7_200: "2 h", 86_400 * 5 + 3600 * 4: "5 days 4 h", 86_400 * 1000: "1,000 days"}
     assert {seconds: time_in_words(seconds) for seconds in words} == words
+
+
+def test_what_is_left_out_is_one_line_for_each_reason() -> None:
+    reasons = {"mig": "needs factors", "sap": "sap takes numbers", "dci": "needs factors"}
+    assert left_out(reasons) == ["mig, dci (needs factors)", "sap (sap takes numbers)"]
+    reasons["mcc"] = "mcc takes numbers"
+    assert left_out(reasons) == ["mig, dci (needs factors)", "sap, mcc (each takes numbers)"]
+    assert left_out({}) == []
