@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -73,11 +74,15 @@ class Metrics:
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> "Metrics":
-        definitions = {
+        found = {
             score.definition.identity: score.definition
             for record in records
             for score in record.scores.values()
         }
+        order = in_order(
+            [score.definition.identity for score in record.scores.values()] for record in records
+        )
+        definitions = {identity: found[identity] for identity in order}
         distinctions = {}
         for identity, definition in definitions.items():
             rivals = [d for d in definitions.values() if d.name == definition.name]
@@ -108,8 +113,18 @@ class Value:
     part: str | None = None
 
 
+def in_order(lists: Iterable[Sequence[str]]) -> list[str]:
+    """All names in the order of the longest list, and then those of the next.
+
+    The first score sorts what is shown. A run with few scores, such as codes from elsewhere, does
+    not decide which it is.
+    """
+    longest_first = sorted(lists, key=len, reverse=True)
+    return list(dict.fromkeys(chain.from_iterable(longest_first)))
+
+
 def columns_of(records: Sequence[Record], metrics: Metrics) -> list[Column]:
-    """All columns of a table: scores in the order of the records, then the evaluation."""
+    """All columns of a table: scores in the order of `in_order`, then the evaluation."""
     parts: dict[str, list[str]] = {metrics.key(d): [] for d in metrics.definitions.values()}
     for record in records:
         for score in record.scores.values():

@@ -12,6 +12,7 @@ from bench.report.columns import (
     Metrics,
     definition_words,
     each_value,
+    in_order,
     is_part,
     named,
     title_of,
@@ -231,7 +232,8 @@ def score_keys(rows: "pd.DataFrame") -> list[str]:
     with_value = rows[rows["value"].notna()]
     if "is_score" in rows:
         with_value = with_value[with_value["is_score"].astype(bool)]
-    return [key for key in map(str, with_value["metric"].unique()) if not is_part(key)]
+    by_label = with_value.groupby("label", sort=False)["metric"].unique()
+    return [key for key in in_order(map(list, by_label)) if not is_part(key)]
 
 
 def kinds_of(rows: "pd.DataFrame") -> dict[str, str]:

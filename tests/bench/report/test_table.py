@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bench.errors import UnknownNameError
 from bench.report.columns import Metrics, values_of
-from bench.report.frame import frame
+from bench.report.frame import frame, score_keys
 from bench.report.html.page import page
 from bench.report.render import console_table, latex, markdown, summary_rows
 from bench.report.table import Table, comparison, run_rows
@@ -116,6 +116,19 @@ def test_two_versions_never_share_a_column(make_record, make_score) -> None:
     table = comparison([make_record(0.1), make_record({"mig": new}, seed=1)], STUDY)
     titles = [column.title for column in table.columns if column.is_score]
     assert titles == ["MIG (version 1)", "MIG (version 2)"]
+
+
+def test_a_run_with_few_scores_does_not_decide_which_score_is_the_first(
+    make_record, make_score
+) -> None:
+    names = ("mig", "dci", "sap")
+    few = make_record({"sap": make_score("sap", 0.9)}, model="autoencoder")
+    whole = make_record({name: make_score(name, 0.5) for name in names}, model="betavae")
+    other = make_record({name: make_score(name, 0.5) for name in ("sap", "mcc")}, model="vae")
+    expected = [*names, "mcc"]
+    columns = comparison([few, whole, other], STUDY).columns
+    assert [column.key for column in columns if column.is_score] == expected
+    assert score_keys(frame([few, whole, other])) == expected
 
 
 def test_parts_have_columns_of_their_own(make_record, make_score) -> None:
