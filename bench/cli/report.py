@@ -99,12 +99,14 @@ def report(
 
     talk, studies = stderr(), []
     chosen = None if columns is None else [name.strip() for name in columns.split(",")]
+    for folder in filter(is_reproduction, folders):
+        for option, given in {"--columns": columns, "--published": published}.items():
+            if given is not None:
+                raise RequestError(f"{folder} is a reproduction: {option} goes with a study")
+    # first, as a wrong name is no reason to wait for pictures
+    beside = {} if published is None else {f: published_beside(f, published) for f in folders}
     for folder in folders:
         if is_reproduction(folder):
-            if chosen is not None:
-                raise RequestError(f"{folder} is a reproduction: --columns goes with a study")
-            if published is not None:
-                raise RequestError(f"{folder} is a reproduction: --published goes with a study")
             print_reproduction(write_reproduction(folder), stdout(), talk)
             continue
         with talk.status("reading records") as status:
@@ -112,8 +114,8 @@ def report(
         console_table(made.table, stdout(), notes=notes)
         for path in made.files:
             say(talk, f"wrote {path}")
-        if published is not None:
-            text, paths = published_beside(folder, published)
+        if folder in beside:
+            text, paths = beside[folder]
             say(stdout(), text)
             for path in paths:
                 say(talk, f"wrote {path}")

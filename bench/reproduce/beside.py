@@ -12,7 +12,7 @@ from bench.reproduce.tables import TABLES
 from bench.reproduce.values import metric_in_words, value_of_record
 from bench.store.files import write_rows, write_text
 from bench.store.record import Record, read_records
-from bench.store.study import unwritable
+from bench.store.study import read_study, unwritable
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,12 @@ def published_beside(folder: Path, name: str) -> tuple[str, list[Path]]:
         The text of published-NAME.md, and the files that were written.
 
     Raises:
-        RequestError: there is no such table, it has nothing on these data, a record cannot be
-            read, or the folder cannot be written.
+        RequestError: there is no such table or study, it has nothing on these data, a record cannot
+            be read, or the folder cannot be written.
     """
     if name not in TABLES:
         raise UnknownNameError("table", name, TABLES)
+    read_study(folder)  # a folder without one is refused
     table, records = TABLES[name], named(read_records(folder))
     data = list(dict.fromkeys(record.run.dataset for record in records))
     known = list(dict.fromkeys(row.dataset for row in table.rows))
