@@ -171,13 +171,13 @@ def split_of(name: str, factors: Sequence[Factor]) -> Absence:
     if name == "composition":
         chosen = [k for k, factor in enumerate(factors) if factor.size > 1]
         if len(chosen) < 2:
-            raise ValueError(f"split {name}: takes two factors that vary, these data have fewer")
+            raise ValueError(f"split {name} takes two factors that vary, these data have fewer")
         return _nearest(chosen, factors, name, least=2)
     kinds = {"ordinal", "continuous"} | ({"cyclic"} if name == "interpolation" else set())
     chosen = [k for k, f in enumerate(factors) if f.kind in kinds and f.size > 2]
     if not chosen:
         raise ValueError(
-            f"split {name}: takes a factor of three classes or more that have an order "
+            f"split {name} takes a factor of three classes or more that have an order "
             f"({' or '.join(sorted(kinds))}), these data have none"
         )
     return _nearest(chosen, factors, name, least=1)
@@ -214,6 +214,6 @@ def _recombination(name: str, factors: Sequence[Factor]) -> HeldOut:
                 )
             )
     raise ValueError(
-        f"split {name}: is defined for the factors of dsprites, shapes3d and mpi3d: choose "
+        f"split {name} is defined for the factors of dsprites, shapes3d and mpi3d: choose "
         "composition, or hold out combinations of your own"
     )
