@@ -82,10 +82,10 @@ def few_labels_linear(
     Returns:
         Score in [0, 1]: A(few); parts `fewest`, `some` and `most`, `efficiency`, `efficiency_some`,
         which are at most 1, and 0 if A(most) is. Details: `accuracy` by factor, one for each number
-        of `labels`; `chance` by factor, the share of the most frequent class scored (0 for a
-        number); `measures` ("accuracy" or "r2"), `read_out`, `left_out`: factors that do not vary
-        over the rows fitted on, or have no label in those scored. A number of labels that a factor
-        does not have stands for all that it has, which is a warning.
+        of `labels`; `chances` by factor, the share of the most frequent class scored (0 for a
+        number), and `chance`, their mean; `measures` ("accuracy" or "r2"), `read_out`, `left_out`:
+        factors that do not vary over the rows fitted on, or have no label in those scored. A number
+        of labels that a factor does not have stands for all that it has, which is a warning.
 
     Raises:
         ValueError: no factor varies, or an option is out of range.
@@ -262,7 +262,8 @@ def _score(
         details={
             "accuracy": {factor: accuracies.get(factor) for factor in names},
             "labels": numbers,
-            "chance": {factor: chances.get(factor) for factor in names},
+            "chance": float(np.mean(list(chances.values()))),
+            "chances": {factor: chances.get(factor) for factor in names},
             "measures": {factor: measures.get(factor) for factor in names},
             "read_out": dict(options),
             "factors": list(names),

@@ -333,7 +333,6 @@ def print_scores(scored: "Scored", console: Console) -> None:
         table.add_column("Note", overflow="fold")
     for name, score in scores.items():
         flag = " !" if score.warnings else ""
-        chance = score.details.get("chance")
         parts = [(f"{name}.{part}", value, part) for part, value in score.parts.items()]
         for index, (key, value, part) in enumerate([(name, score.value, "value"), *parts]):
             is_part = index > 0
@@ -341,7 +340,7 @@ def print_scores(scored: "Scored", console: Console) -> None:
             if errors:
                 error = score.standard_errors.get(part)
                 cells.append("" if error is None else f"{error:.3f}")
-            cells.append("" if chance is None or is_part else f"{chance:.3f}")
+            cells.append("" if score.chance is None or is_part else f"{score.chance:.3f}")
             if shuffled:
                 level = score.details.get("shuffled", {}).get(part)
                 cells.append(f"{level['mean']:.3f} ({level['max']:.3f})" if level else "")

@@ -324,8 +324,7 @@ def _values(record: Record, metrics: Metrics) -> Iterator[tuple[Any, ...]]:
             yield (value.key, title, value.number, *_NO_VALUE[3:])
             continue
         error = score.standard_errors.get(value.part or "value", math.nan)
-        chance = score.details.get("chance") if value.part is None else None
-        chance = chance if isinstance(chance, int | float) else None  # some have it by factor
+        chance = score.chance if value.part is None else None
         yield (
             value.key,
             title,

@@ -157,6 +157,12 @@ class ScoreRecord:
     standard_errors: Mapping[str, float] = field(default_factory=dict)
     resamples: int = 0
 
+    @property
+    def chance(self) -> float | None:
+        """What the value is by chance, where the details say it in one number."""
+        level = self.details.get("chance")
+        return level if isinstance(level, int | float) else None
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they are written."""
         return {

@@ -17,7 +17,7 @@ from bench.datasets import Toy
 from bench.errors import RequestError
 from bench.evaluation.files import open_codes
 from bench.evaluation.rows import add_row
-from bench.metrics import METRICS, Representation
+from bench.metrics import METRICS, STUDY_METRICS, Representation
 from bench.report.table import comparison
 from bench.store.files import read_json, write_json
 from bench.store.record import Evaluation, Part, Record, read_records, write_scores
@@ -127,6 +127,22 @@ def test_it_is_a_row_beside_the_others_and_says_what_it_is(cli_here, study, code
     rows = list(csv.DictReader((study / "runs.csv").read_text().splitlines()))
     assert [row["steps"] for row in rows if row["model"] == NAME] == ["0"]
     assert NAME in said.out
+
+
+def test_the_scores_of_every_metric_are_printed_and_stand_in_the_table(cli_here, study) -> None:
+    kinds = np.array([factor.kind for factor in Toy().factors])
+    write(
+        "every.npz", logvar=np.full((576, 4), -2.0), factor_kinds=kinds, unseen=np.arange(576) < 288
+    )
+    names = ",".join(name for name in METRICS if name not in STUDY_METRICS)
+    quick = ("--set", "dci.stages=2", "--set", "dci_es.trees=2")
+    said = cli_here("evaluate", "every.npz", "--metrics", names, *quick)
+    assert said.code == 0, said.err
+    assert said.out.count(": version ") == len(names.split(","))
+    said = cli_here("evaluate", "study", "--metrics", names, *quick)
+    assert said.code == 1, said.err  # no run has unseen rows
+    assert "generalisation_linear" in said.err
+    assert "Few labels, linear 0." in (study / "table.md").read_text().partition("Chance: ")[2]
 
 
 def test_what_codes_tell_of_their_model(study: Path, codes: Path) -> None:

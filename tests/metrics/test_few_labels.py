@@ -60,8 +60,9 @@ def test_noise_is_at_chance_with_any_number_of_labels(metric: Any) -> None:
         assert score.parts[part] == pytest.approx(chance, abs=0.03)
     # A flaw that the docstring names: what cannot be learnt is learnt at once.
     assert score.parts["efficiency"] > 0.9
-    for size, level in zip(SIZES, score.details["chance"].values(), strict=True):
+    for size, level in zip(SIZES, score.details["chances"].values(), strict=True):
         assert level == pytest.approx(1 / size, abs=0.04)
+    assert score.details["chance"] == np.mean(list(score.details["chances"].values()))
 
 
 def test_a_lookup_reads_what_it_has_seen_and_guesses_the_rest() -> None:
@@ -107,7 +108,7 @@ def test_least_squares_err_as_the_theory_says() -> None:
         assert value == pytest.approx(1 - error / whole, abs=0.3 / n**0.5)
     assert score.parts["most"] == pytest.approx(1 / whole, abs=0.01)
     assert score.details["measures"] == {"v1": "r2"}
-    assert score.details["chance"] == {"v1": 0}
+    assert (score.details["chance"], score.details["chances"]) == (0, {"v1": 0})
 
 
 def test_numbers_in_latents_of_their_own_are_read_with_ten_labels() -> None:

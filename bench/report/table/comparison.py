@@ -333,8 +333,8 @@ def _metric_notes(records: Sequence[Record]) -> list[str]:
     binned: list[str] = []
     for record in records:
         for name, score in record.scores.items():
-            if score.details.get("chance") is not None:
-                chance.setdefault(name, []).append(score.details["chance"])
+            if score.chance is not None:
+                chance.setdefault(name, []).append(score.chance)
             if score.details.get("binned"):
                 binned.append(record.run.label)
     if chance:
