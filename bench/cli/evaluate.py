@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -420,7 +421,7 @@ def _exit_code(results: Mapping[str, "Scored"], scoring: "Scoring", talk: Consol
     """1 if a metric that was named is undefined, which is said; else 0."""
     if not scoring.named:
         return 0
-    reasons = [entry for scored in results.values() for entry in scored.undefined.items()]
-    for name, reason in reasons:
-        say(talk, f"{name}: {reason}")
+    reasons = Counter(entry for scored in results.values() for entry in scored.undefined.items())
+    for (name, reason), count in reasons.items():
+        say(talk, f"{name}: {reason}" + (f" ({count:,} runs)" if count > 1 else ""))
     return 1 if reasons else 0
