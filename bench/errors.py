@@ -79,3 +79,8 @@ def check_package() -> None:
         "disentanglement-bench into an environment of its own, or run `pip uninstall frappe-bench` "
         "and then `pip install --force-reinstall --no-deps disentanglement-bench`"
     )
+
+
+def with_name(name: str, reason: str) -> str:
+    """A reason with the name that it is about in front, unless it begins with it."""
+    return reason if reason.startswith(f"{name} ") else f"{name}: {reason}"

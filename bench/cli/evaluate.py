@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bench.cli.options import Json, Metrics, Set
 from bench.console import harmless, left_out, say, stderr, stdout
-from bench.errors import RequestError
+from bench.errors import RequestError, with_name
 
 if TYPE_CHECKING:
     from bench.evaluation.files import Codes, Scored, Scoring
@@ -423,5 +423,5 @@ def _exit_code(results: Mapping[str, "Scored"], scoring: "Scoring", talk: Consol
         return 0
     reasons = Counter(entry for scored in results.values() for entry in scored.undefined.items())
     for (name, reason), count in reasons.items():
-        say(talk, f"{name}: {reason}" + (f" ({count:,} runs)" if count > 1 else ""))
+        say(talk, with_name(name, reason) + (f" ({count:,} runs)" if count > 1 else ""))
     return 1 if reasons else 0

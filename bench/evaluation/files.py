@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import RequestError, UnknownNameError
+from bench.errors import RequestError, UnknownNameError, with_name
 from bench.evaluation.codes import factors_file, read_codes
 from bench.evaluation.reading import what_was_read
 from bench.metrics import STUDY_METRICS, UNBOUNDED, Representation, shuffled
@@ -146,8 +146,7 @@ def evaluate_file(
         representation, definitions, seed, scoring.resamples, watch, scoring.chance
     )
     if not scores:
-        name, reason = next(iter(undefined.items()))
-        raise RequestError(f"{path}: {name}: {reason}")
+        raise RequestError(f"{path}: {with_name(*next(iter(undefined.items())))}")
     read = what_was_read(representation)
     return codes, Scored(f"{path}, {summary(representation)}", scores, undefined, read)
 

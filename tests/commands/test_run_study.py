@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.console import left_out, time_in_words
+from bench.errors import with_name
 from bench.estimate import like
 from bench.store.files import read_json, write_json
 from bench.store.record import ENVIRONMENT, Status, read_records, write_status
@@ -208,3 +209,5 @@ def test_what_is_left_out_is_one_line_for_each_reason() -> None:
     reasons["mcc"] = "mcc takes numbers"
     assert left_out(reasons) == ["mig, dci (needs factors)", "sap, mcc (each takes numbers)"]
     assert left_out({}) == []
+    named = [with_name(name, reason) for name, reason in reasons.items()]
+    assert named[:2] == ["mig: needs factors", "sap takes numbers"]
