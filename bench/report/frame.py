@@ -232,8 +232,9 @@ def score_keys(rows: "pd.DataFrame") -> list[str]:
     with_value = rows[rows["value"].notna()]
     if "is_score" in rows:
         with_value = with_value[with_value["is_score"].astype(bool)]
-    by_label = with_value.groupby("label", sort=False)["metric"].unique()
-    return [key for key in in_order(map(list, by_label)) if not is_part(key)]
+    row = "label" if "label" in rows else "model"  # a frame that was made by hand has one of them
+    by_row = with_value.groupby(row, sort=False)["metric"].unique()
+    return [key for key in in_order(map(list, by_row)) if not is_part(key)]
 
 
 def kinds_of(rows: "pd.DataFrame") -> dict[str, str]:

@@ -195,6 +195,7 @@ def test_histories_are_tidy(records) -> None:
 
 def test_a_sweep_of_a_frame_made_by_hand() -> None:
     swept = BYHAND.iloc[2:].assign(model="mine", setting="beta", setting_value=[4.0, 1.0, 2.0])
+    swept = swept.drop(columns="label")
     axes = plots.sweep(swept)
     assert axes.get_title() == "mine: beta"
     (means,) = [line for line in axes.lines if len(line.get_xdata()) == 3]
