@@ -54,7 +54,7 @@ def test_a_row_per_run_and_number(make_record, make_score) -> None:
 
 
 def test_chance_by_factor_is_no_number_of_the_score(make_record, make_score) -> None:
-    """As few_labels_linear has it; the table of such a run is written all the same."""
+    """As older records of few_labels_linear have it; their table is written all the same."""
     details = {"chance": {"shape": 0.3, "scale": 0.2}}
     record = make_record({"few_labels_linear": make_score("few_labels_linear", 0.5, {}, details)})
     rows = frame([record])
